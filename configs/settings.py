@@ -1,0 +1,175 @@
+"""The settings of an application: what an operator writes in YAML, checked as a whole before anything starts.
+
+`load` reads `default.yaml`, lays the named overlays over it in order, and validates the result. Nothing here reads the
+environment: a value that differs between machines, and every secret, is an `EnvRef`, the *name* of a variable that each
+replica resolves for itself, so that no secret is ever an argument that Ray stores.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from services.errors import ConfigurationError
+
+CONFIGS = Path(__file__).parent
+
+PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+class Section(BaseModel):
+    """A part of the settings: immutable, and an unknown key is an error, since it is most often a misspelt one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EnvRef(Section):
+    """The value of the environment variable `env` in the replica, or `default` where it is unset or empty."""
+
+    env: str = Field(pattern=r"^[A-Z][A-Z0-9_]*$")
+    default: str | None = None
+
+    def resolve(self, environ: Mapping[str, str]) -> str:
+        """Return the value. Raises ConfigurationError, naming the variable and never its value, when there is none."""
+        value = environ.get(self.env) or self.default
+        if value is None:
+            raise ConfigurationError(
+                f"The environment variable {self.env} is not set. Set it on every node before `ray start`."
+            )
+        return value
+
+
+class ProviderSettings(Section):
+    """One model behind one endpoint. Providers are tried in the order they are listed."""
+
+    name: Name
+    kind: str = Field(description="a key of services.llm.PROVIDERS")
+    model: str | EnvRef
+    base_url: str | EnvRef | None = None
+    api_key: EnvRef | None = None
+    arguments: Mapping[str, Any] = Field(default_factory=dict, description="handed to the provider as they are")
+    context_tokens: int = Field(default=128_000, ge=512)
+    max_output_tokens: int = Field(default=4_096, ge=1)
+    max_connections: int = Field(default=2_000, ge=1, description="open connections to this provider, per replica")
+    connect_timeout_s: PositiveSeconds = 5.0
+    first_token_timeout_s: PositiveSeconds = 20.0
+    inter_token_timeout_s: PositiveSeconds = 15.0
+
+
+class GraphSettings(Section):
+    """A served agent: clients choose it by its key, as their `model`."""
+
+    kind: Name = Field(description="a key of graphs.GRAPHS")
+    description: str
+    tools: tuple[Name, ...] = ()
+    prompts: Mapping[str, str] = Field(default_factory=dict, description="by role; overlaid live by user_config")
+    max_tool_rounds: int = Field(default=4, ge=0, le=64)
+    max_steps: int = Field(default=40, ge=2, le=500, description="graph steps, LangGraph's recursion limit")
+
+
+class RunSettings(Section):
+    max_run_s: PositiveSeconds = 600.0
+    orphan_grace_s: float = Field(default=5.0, ge=0, le=600)
+    max_buffered_chars: int = Field(default=65_536, ge=1_024, description="unread text per stream before it waits")
+    max_flush_window_s: float = Field(default=0.05, ge=0, le=1)
+    flushes_per_s: float = Field(default=1_000.0, gt=0, description="what the window aims at, per agent replica")
+
+
+class HttpSettings(Section):
+    max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=64 * 1_048_576)
+    max_messages: int = Field(default=512, ge=1)
+    max_message_chars: int = Field(default=32_768, ge=1, description="of one message")
+    heartbeat_s: PositiveSeconds = 15.0
+    cors_origins: tuple[str, ...] = ()
+
+
+class DatabaseSettings(Section):
+    url: EnvRef = EnvRef(env="DATABASE_URL")
+    pool_size: int = Field(default=8, ge=1, le=200, description="connections per replica")
+    pool_timeout_s: PositiveSeconds = 5.0
+    command_timeout_s: PositiveSeconds = 10.0
+
+
+class GuardrailSettings(Section):
+    rules: tuple[Name, ...] = ("length", "injection")
+    timeout_s: PositiveSeconds = 2.0
+
+
+class EvaluatorSettings(Section):
+    criteria: tuple[Name, ...] = ("helpfulness",)
+    queue_size: int = Field(default=256, ge=1)
+    concurrency: int = Field(default=1, ge=1, le=64)
+    judge_timeout_s: PositiveSeconds = 30.0
+    provider: Name | None = Field(default=None, description="the provider that judges; the first one if unset")
+
+
+class SecuritySettings(Section):
+    key_pepper: EnvRef = EnvRef(env="MAINSTAY_KEY_PEPPER")
+    key_cache_s: float = Field(default=15.0, ge=0, le=300, description="how long a revoked key may still be accepted")
+
+
+class Settings(Section):
+    providers: tuple[ProviderSettings, ...] = Field(min_length=1)
+    graphs: Mapping[Name, GraphSettings] = Field(min_length=1)
+    default_graph: Name
+    runs: RunSettings = RunSettings()
+    http: HttpSettings = HttpSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    guardrail: GuardrailSettings = GuardrailSettings()
+    evaluator: EvaluatorSettings = EvaluatorSettings()
+    security: SecuritySettings = SecuritySettings()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Settings":
+        if self.default_graph not in self.graphs:
+            raise ValueError(f"default_graph {self.default_graph!r} is not one of graphs: {', '.join(self.graphs)}")
+        names = [provider.name for provider in self.providers]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two providers share a name: {', '.join(names)}")
+        judge = self.evaluator.provider
+        if judge is not None and judge not in names:
+            raise ValueError(f"evaluator.provider {judge!r} is not one of providers: {', '.join(names)}")
+        return self
+
+
+def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay `overlay` over `base`: mappings are merged key by key, anything else (lists too) replaces what was there."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        parsed = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"There is no settings file {path.name} in {path.parent}.") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path.name} is not valid YAML: {error}") from None
+    if parsed is None:
+        return {}
+    if not isinstance(parsed, dict):
+        raise ConfigurationError(f"{path.name} must hold a mapping at the top.")
+    return parsed
+
+
+def parse(values: Mapping[str, Any]) -> Settings:
+    """Validate plain values. Raises ConfigurationError with one line per wrong key."""
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()]
+        raise ConfigurationError("The settings do not hold together:\n" + "\n".join(lines)) from None
+
+
+def load(overlays: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, *, folder: Path = CONFIGS) -> Settings:
+    """Return the settings of `default.yaml` under the named overlays (files beside it), under `overrides`."""
+    layers = [_read(folder / f"{name}.yaml") for name in ("default", *overlays)]
+    return parse(reduce(merge, [*layers, overrides or {}]))

@@ -1,0 +1,236 @@
+"""Every way Mainstay fails, as one tree.
+
+    MainstayError
+    ├── InvalidRequest              400  the caller sent something we cannot act on; `param` names the field
+    │   ├── UnsupportedParameter    400  understood, but not offered
+    │   ├── RequestTooLarge         413
+    │   ├── UnsupportedMediaType    415
+    │   └── UnknownModel            404  no graph of that name
+    ├── Unauthenticated             401
+    ├── PermissionDenied            403
+    ├── NotFound                    404  absent, or another tenant's: the two look the same
+    ├── MethodNotAllowed            405
+    ├── ThreadBusy                  409  one turn at a time per thread
+    ├── ContentBlocked              400  a guardrail refused the text
+    ├── GuardrailUnavailable        503  the guard fails closed
+    ├── Overloaded                  503  our own capacity; says when to come back
+    ├── AgentLost                   503  the replica that ran the run died
+    ├── DeadlineExceeded            504  the run's own time limit
+    ├── StepLimitExceeded           500  the graph took more steps than its limit
+    ├── StoreUnavailable            503  Postgres cannot be reached
+    ├── SchemaMismatch              503  Postgres is at another revision than this code
+    ├── ModelError                  502  something between us and a model
+    │   ├── ModelUnreachable        502  DNS, connect, TLS, reset before the answer
+    │   ├── ModelServerError        502  5xx, 408
+    │   ├── ModelThrottled          503  429; says when to come back
+    │   ├── ModelQuotaExhausted     502  429 that waiting does not cure
+    │   ├── ModelAuthRejected       502  401 or 403 for *our* key
+    │   ├── ModelRejectedRequest    502  400, 404, 422: the call itself is wrong
+    │   ├── ContextTooLong          400  the conversation does not fit the model
+    │   ├── ModelTimeout            504  no content in time: first token, between tokens, in total
+    │   ├── ModelStreamBroken       502  truncated, malformed, not an event stream, or an error in the stream
+    │   └── ModelOutputTooLarge     502  more bytes or tokens than the cap
+    ├── ConfigurationError          500  settings that cannot work; says which key and what to write
+    └── InternalError               500  a bug; the details are in the log, never in the answer
+
+Each class carries its `code` (stable, for programs), its HTTP `status`, and whether the same request may be sent again
+(`retryable`). An instance may add `retry_after_s` and `param`. Between processes an error travels as the `Failure` value,
+because foreign exceptions do not survive pickling and stack traces must not reach a client.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An error as data: what a client is told, an event carries and a row stores.
+
+    `retry_after_s` is in seconds, None where waiting does not help or the time is unknown.
+    """
+
+    code: str
+    message: str
+    status: int
+    retryable: bool = False
+    retry_after_s: float | None = None
+    param: str | None = None
+
+
+class MainstayError(Exception):
+    """The root: whatever Mainstay raises on purpose derives from it."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    def to_failure(self) -> Failure:
+        """Return this error as data, without its traceback or its cause."""
+        return Failure(
+            code=self.code,
+            message=self.message,
+            status=self.status,
+            retryable=self.retryable,
+            retry_after_s=self.retry_after_s,
+            param=self.param,
+        )
+
+
+class InvalidRequest(MainstayError):
+    code = "invalid_request"
+    status = 400
+
+
+class UnsupportedParameter(InvalidRequest):
+    code = "unsupported_parameter"
+
+
+class RequestTooLarge(InvalidRequest):
+    code = "request_too_large"
+    status = 413
+
+
+class UnsupportedMediaType(InvalidRequest):
+    code = "unsupported_media_type"
+    status = 415
+
+
+class UnknownModel(InvalidRequest):
+    code = "model_not_found"
+    status = 404
+
+
+class Unauthenticated(MainstayError):
+    code = "invalid_api_key"
+    status = 401
+
+
+class PermissionDenied(MainstayError):
+    code = "permission_denied"
+    status = 403
+
+
+class NotFound(MainstayError):
+    code = "not_found"
+    status = 404
+
+
+class MethodNotAllowed(MainstayError):
+    code = "method_not_allowed"
+    status = 405
+
+
+class ThreadBusy(MainstayError):
+    code = "thread_busy"
+    status = 409
+
+
+class ContentBlocked(MainstayError):
+    code = "content_blocked"
+    status = 400
+
+
+class GuardrailUnavailable(MainstayError):
+    code = "guardrail_unavailable"
+    status = 503
+    retryable = True
+
+
+class Overloaded(MainstayError):
+    code = "overloaded"
+    status = 503
+    retryable = True
+
+
+class AgentLost(MainstayError):
+    code = "agent_lost"
+    status = 503
+    retryable = True
+
+
+class DeadlineExceeded(MainstayError):
+    code = "deadline_exceeded"
+    status = 504
+
+
+class StepLimitExceeded(MainstayError):
+    code = "step_limit_exceeded"
+    status = 500
+
+
+class StoreUnavailable(MainstayError):
+    code = "store_unavailable"
+    status = 503
+    retryable = True
+
+
+class SchemaMismatch(MainstayError):
+    code = "schema_mismatch"
+    status = 503
+
+
+class ModelError(MainstayError):
+    code = "model_error"
+    status = 502
+
+
+class ModelUnreachable(ModelError):
+    code = "model_unreachable"
+    retryable = True
+
+
+class ModelServerError(ModelError):
+    code = "model_server_error"
+    retryable = True
+
+
+class ModelThrottled(ModelError):
+    code = "model_throttled"
+    status = 503
+    retryable = True
+
+
+class ModelQuotaExhausted(ModelError):
+    code = "model_quota_exhausted"
+
+
+class ModelAuthRejected(ModelError):
+    code = "model_auth_rejected"
+
+
+class ModelRejectedRequest(ModelError):
+    code = "model_rejected_request"
+
+
+class ContextTooLong(ModelError):
+    code = "context_too_long"
+    status = 400
+
+
+class ModelTimeout(ModelError):
+    code = "model_timeout"
+    status = 504
+    retryable = True
+
+
+class ModelStreamBroken(ModelError):
+    code = "model_stream_broken"
+    retryable = True
+
+
+class ModelOutputTooLarge(ModelError):
+    code = "model_output_too_large"
+
+
+class ConfigurationError(MainstayError):
+    code = "configuration_error"
+
+
+class InternalError(MainstayError):
+    code = "internal_error"

@@ -1,0 +1,70 @@
+"""What the gateway and its providers exchange.
+
+Messages, tools and the final answer are LangChain's own types, so a graph written for any LangChain model runs unchanged.
+Only the stream is ours: text goes straight to the run's sink, without an object per token.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from services.runs.deadline import Deadline
+from services.types import ModelOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """One call of a chat model.
+
+    `tools` are OpenAI function schemas (`{"type": "function", "function": {...}}`). `tool_choice` is "auto", "none",
+    "required" or a tool's name; it is ignored without tools.
+    """
+
+    messages: Sequence[BaseMessage]
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: str = "auto"
+    options: ModelOptions = field(default_factory=ModelOptions)
+
+
+class TextSink(Protocol):
+    """Where a provider puts what the model says, as it says it.
+
+    `text` and `reasoning` only append. `drain` returns at once unless the reader is far behind; a provider awaits it once
+    per network read, which stops the reading of the socket: that is the back-pressure.
+    """
+
+    def text(self, delta: str) -> None: ...
+
+    def reasoning(self, delta: str) -> None: ...
+
+    async def drain(self) -> None: ...
+
+
+class ChatProvider(Protocol):
+    """One model behind one endpoint.
+
+    `generate` streams text into the sink and returns the whole answer as one AIMessage: `content`, `tool_calls` (or
+    `invalid_tool_calls`), `usage_metadata`, `response_metadata["finish_reason"]` and, for reasoning models,
+    `additional_kwargs["reasoning_content"]`. It raises a `ModelError`, nothing else but CancelledError and
+    DeadlineExceeded; on cancellation the upstream connection is closed before it returns.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
+
+    async def generate(self, call: ModelCall, sink: TextSink, deadline: Deadline) -> AIMessage: ...
+
+    async def aclose(self) -> None: ...
+
+
+class ChatModel(Protocol):
+    """A model as a graph sees it: the gateway, bound to one run."""
+
+    async def generate(self, call: ModelCall, *, source: str | None = None, silent: bool = False) -> AIMessage:
+        """Answer `call`, streaming the text to the run's client unless `silent`."""
+        ...
