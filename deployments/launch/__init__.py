@@ -1,0 +1,1 @@
+"""`make serve`: database, model, cluster and application, started in one process tree and stopped with it."""
