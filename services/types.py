@@ -115,10 +115,14 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One turn of a thread, as stored. `messages` are this turn's input; earlier turns live in the checkpoint."""
+    """One turn of a thread, as stored. `messages` are this turn's input; earlier turns live in the checkpoint.
+
+    `new_thread` says that the run begins its thread; otherwise the thread must exist and be the principal's.
+    """
 
     id: UUID
     thread_id: UUID
+    new_thread: bool = False
     tenant_id: str
     user_id: str
     graph: str

@@ -11,9 +11,10 @@ class RunStore(Protocol):
     """Where runs live. Every method raises StoreUnavailable when the store cannot be reached in time."""
 
     async def create(self, run: Run) -> None:
-        """Store a pending run, its input messages and, if it is new, its thread, in one transaction.
+        """Store a pending run, its input messages and, with `run.new_thread`, its thread, in one transaction.
 
-        Raises NotFound when the thread belongs to another user or tenant and ThreadBusy when it has a live run.
+        Without `new_thread` the thread must exist: raises NotFound when it does not, or belongs to another user or tenant
+        (the two look the same), and ThreadBusy when it has a live run.
         """
         ...
 
