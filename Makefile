@@ -1,0 +1,63 @@
+# Everything a developer or an operator types. `make help` lists it.
+.POSIX:
+.SUFFIXES:
+
+PY = .venv/bin/python
+UV = .venv/bin/uv
+LAUNCH = $(PY) -m deployments.launch
+COMPILE = $(UV) --system-certs pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --custom-compile-command "make lock" --extra embedded
+
+.PHONY: help serve down test lint lock bundle migrate key upstream bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+serve: ## start everything here: packages, model, database, Ray, application (PROFILE=production for HAProxy)
+	@bin/bootstrap
+	@$(LAUNCH) serve
+
+down: ## stop what `make serve` started, from another terminal
+	@$(LAUNCH) down
+
+test: ## what CI runs: packages, lint, types, tests
+	@bin/bootstrap --dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pytest
+
+lint: ## repair and report what ruff and mypy find
+	@bin/bootstrap --dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+	$(PY) -m mypy
+
+lock: ## resolve pyproject.toml again into the two hash-pinned locks
+	@bin/bootstrap --dev
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+
+bundle: ## zip the code for runtime_env.working_dir of a cluster, into build/
+	@bin/bootstrap
+	@$(LAUNCH) bundle
+
+migrate: ## bring the database at DATABASE_URL to this code's schema
+	@bin/bootstrap
+	@$(LAUNCH) migrate
+
+key: ## make an API key in the database at DATABASE_URL and print it once
+	@bin/bootstrap
+	@$(LAUNCH) key
+
+upstream: ## run the simulated model provider that the benchmark uses
+	@bin/bootstrap --dev
+	$(PY) -m benchmarks.upstream
+
+bench: ## compare Mainstay with the usual server, several interleaved rounds
+	@bin/bootstrap --dev
+	$(PY) -m benchmarks
+
+clean: ## remove what can be made again (not the packages, the model or the database)
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
