@@ -2,11 +2,13 @@
 
 Only the wheel's binaries are used. Its own Python code would open every parent folder of the data to the world when
 root runs it, and counts its users in a file that a killed process never leaves. Here one launcher owns one server: it
-listens on a Unix socket in a folder that only its user can enter, never on TCP, and the kernel stops it when the launcher
-dies. A server that survived all the same (no such signal outside Linux) is found by its `postmaster.pid` and taken over.
+listens on a Unix socket in a folder that only its user can enter, never on TCP, and the kernel stops it when the
+launcher dies. A server that survived all the same (no such signal outside Linux) is found by its `postmaster.pid` and
+taken over.
 
-Postgres refuses to run as root, so root runs it as the system user `mainstay` (made once, or `nobody` where users cannot
-be made). Folders above the data folder are never touched; where that user cannot pass them, the error says what to set.
+Postgres refuses to run as root, so root runs it as the system user `mainstay` (made once, or `nobody` where users
+cannot be made). Folders above the data folder are never touched; where that user cannot pass them, the error says what
+to set.
 """
 
 import hashlib
