@@ -28,6 +28,26 @@ class ModelCall:
     options: ModelOptions = field(default_factory=ModelOptions)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSpec:
+    """One configured provider with its variables resolved. Times are seconds; `api_key` is kept out of the repr.
+
+    `arguments` are the provider's own: request-body defaults for `openai` and `embedded`, constructor arguments for
+    `langchain`. The token timeouts count content only (text, reasoning, tool-call pieces): heartbeats do not reset them.
+    """
+
+    name: str
+    model: str
+    base_url: str = ""
+    api_key: str = field(default="", repr=False)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    max_output_tokens: int = 4_096
+    max_connections: int = 2_000
+    connect_timeout_s: float = 5.0
+    first_token_timeout_s: float = 20.0
+    inter_token_timeout_s: float = 15.0
+
+
 class TextSink(Protocol):
     """Where a provider puts what the model says, as it says it.
 

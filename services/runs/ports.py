@@ -61,5 +61,8 @@ class Agent(Protocol):
         ...
 
     async def cancel(self, run_id: UUID, reason: str) -> None:
-        """Stop a run, wherever it is executed; a run that is over, or unknown, is left alone."""
+        """Stop a run, wherever it is executed, and return once its end is recorded.
+
+        A run that is over, or that no replica has begun, is left alone.
+        """
         ...

@@ -6,6 +6,7 @@ waits for the first event before it returns.
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import AsyncIterator, Callable, Collection
 from uuid import UUID
 
@@ -26,6 +27,10 @@ from services.types import (
     Stage,
     Usage,
 )
+
+logger = logging.getLogger(__name__)
+
+CLIENT_DISCONNECTED = "client_disconnected"
 
 
 class RunService:
@@ -109,11 +114,17 @@ class RunService:
         """
         if run.on_disconnect is OnDisconnect.CONTINUE:
             return
-        task = asyncio.get_running_loop().create_task(
-            self._agent.cancel(run.id, "client_disconnected"), context=contextvars.Context()
-        )
+        task = asyncio.get_running_loop().create_task(self._cancel(run), context=contextvars.Context())
         self._hang_ups.add(task)
         task.add_done_callback(self._hang_ups.discard)
+
+    async def _cancel(self, run: Run) -> None:
+        try:
+            await self._agent.cancel(run.id, CLIENT_DISCONNECTED)
+            # The agent records what it ran; this only settles a run that no agent had begun.
+            await self._runs.finish(run, RunOutcome(status=RunStatus.CANCELLED, messages=(), usage=Usage()))
+        except MainstayError as error:
+            logger.warning("run %s: the hang-up could not be recorded: %s", run.id, error)
 
     async def settled(self) -> None:
         """Wait until every hang-up so far has been told to the agents: for shutdown and for tests."""
