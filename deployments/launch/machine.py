@@ -1,0 +1,63 @@
+"""What this machine has: processors, memory, open files, free ports. A container's own limits count, not its host's."""
+
+import os
+import resource
+import socket
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def cpu_count(cgroup: Path = _CGROUP) -> int:
+    """Return how many processors we may use, at least one: affinity, then the container's quota."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        limit = affinity if quota == "max" else max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        limit = affinity
+    return max(1, min(affinity, limit))
+
+
+def free_memory_bytes(cgroup: Path = _CGROUP) -> int:
+    """Return the memory that can still be had: the machine's available memory or what the container has left."""
+    available = int(psutil.virtual_memory().available)
+    try:
+        limit = int((cgroup / "memory.max").read_text())
+        used = int((cgroup / "memory.current").read_text())
+        stat = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        return min(available, limit - used + int(stat.get("inactive_file", 0)))
+    except (OSError, ValueError):
+        return available
+
+
+def raise_open_file_limit() -> int:
+    """Raise our soft limit of open files to the hard one, for us and our children, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = max(soft, 1_048_576)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    except (OSError, ValueError):
+        return soft
+    return hard
+
+
+def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether nobody listens on the port. Asked without SO_REUSEPORT, with which Serve would share it in silence."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """Return a port that is free right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
