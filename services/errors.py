@@ -234,3 +234,19 @@ class ConfigurationError(MainstayError):
 
 class InternalError(MainstayError):
     code = "internal_error"
+
+
+def error_from_failure(failure: Failure) -> MainstayError:
+    """Return the error that a failure was made from; a code that this version does not know becomes InternalError."""
+    kind = _BY_CODE.get(failure.code, InternalError)
+    return kind(failure.message, param=failure.param, retry_after_s=failure.retry_after_s)
+
+
+def _tree(root: type[MainstayError]) -> list[type[MainstayError]]:
+    return [root, *(descendant for child in root.__subclasses__() for descendant in _tree(child))]
+
+
+ERRORS: tuple[type[MainstayError], ...] = tuple(kind for kind in _tree(MainstayError) if kind is not MainstayError)
+"""Every error, for documentation and for the tests that prove that each is mapped."""
+
+_BY_CODE = {kind.code: kind for kind in ERRORS}

@@ -61,7 +61,7 @@ class LangChainProvider:
     def _bound(self, call: ModelCall) -> Any:
         if not call.tools:
             return self._chat_model
-        return self._chat_model.bind_tools(list(call.tools), tool_choice=call.tool_choice)
+        return self._chat_model.bind_tools([dict(tool) for tool in call.tools], tool_choice=call.tool_choice)
 
     def _options(self, call: ModelCall) -> dict[str, Any]:
         options = call.options

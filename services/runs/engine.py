@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import UUID
@@ -54,7 +54,7 @@ class EngineLimits:
     max_buffered_chars: int = 65_536
     max_flush_window_s: float = 0.05
     flushes_per_s: float = 1_000.0
-    record_timeout_s: float = 15.0
+    record_retry_s: float = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,6 +82,7 @@ class RunEngine:
         prompts: Callable[[str], Mapping[str, str]],
         limits: EngineLimits,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._runs = runs
         self._graphs = graphs
@@ -91,6 +92,8 @@ class RunEngine:
         self._prompts = prompts
         self._limits = limits
         self._clock = clock
+        self._sleep = sleep
+        self._unsettled: set[asyncio.Task[None]] = set()
         self._executions: dict[UUID, _Execution] = {}
         self._readers = 0
 
@@ -232,18 +235,41 @@ class RunEngine:
         )
 
     async def _record(self, execution: _Execution, outcome: RunOutcome) -> None:
-        """Commit the outcome, then send the terminal event, so that nobody is told of an end that is not stored."""
+        """Commit the outcome, then send the terminal event, so that nobody is told of an end that is not stored.
+
+        When the store cannot be reached the client is told that its answer is not saved, and the record is tried again
+        until it succeeds or the replica stops: a run must not look alive for ever.
+        """
+        run = execution.run
+        shown = outcome
         try:
-            async with asyncio.timeout(self._limits.record_timeout_s):
-                await self._runs.finish(execution.run, outcome)
-        except (StoreUnavailable, TimeoutError):
-            logger.exception("run %s: its end could not be stored", execution.run.id)
-            unsaved = StoreUnavailable("The answer could not be saved. Send the request again.")
-            outcome = replace(outcome, status=RunStatus.FAILED, failure=unsaved.to_failure())
+            await self._runs.finish(run, outcome)
+        except StoreUnavailable as error:
+            logger.warning("run %s: its end cannot be stored yet", run.id)
+            shown = replace(outcome, status=RunStatus.FAILED, failure=_unsaved(error).to_failure())
+            self._settle_later(run, outcome)
         duration_s = self._clock() - execution.started_at
-        del self._executions[execution.run.id]
-        execution.buffer.emit(_terminal(execution, outcome, duration_s))
-        self._observer.run_ended(execution.run, outcome, duration_s)
+        del self._executions[run.id]
+        execution.buffer.emit(_terminal(execution, shown, duration_s))
+        self._observer.run_ended(run, shown, duration_s)
+
+    def _settle_later(self, run: Run, outcome: RunOutcome) -> None:
+        task = asyncio.get_running_loop().create_task(self._settle(run, outcome))
+        self._unsettled.add(task)
+        task.add_done_callback(self._unsettled.discard)
+
+    async def _settle(self, run: Run, outcome: RunOutcome) -> None:
+        while True:
+            await self._sleep(self._limits.record_retry_s)
+            try:
+                await self._runs.finish(run, outcome)
+            except StoreUnavailable:
+                continue
+            return
+
+
+def _unsaved(error: StoreUnavailable) -> StoreUnavailable:
+    return StoreUnavailable("The answer could not be saved. Send the request again.", retry_after_s=error.retry_after_s)
 
 
 def _terminal(execution: _Execution, outcome: RunOutcome, duration_s: float) -> TerminalEvent:

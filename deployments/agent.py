@@ -1,0 +1,73 @@
+"""The `agent` deployment: runs graphs. A thin shell round `services.runs.RunEngine`."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from deployments.knobs import AgentKnobs, LivePrompts, RunReporter
+from services.errors import Failure, MainstayError
+from services.llm.gateway import Gateway
+from services.runs.engine import RunEngine
+from services.storage.database import Database
+from services.types import EventBatch, RunTicket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentParts:
+    """What an agent replica is made of; opened on the replica's own loop."""
+
+    engine: RunEngine
+    gateway: Gateway
+    database: Database
+    prompts: LivePrompts
+    reporter: RunReporter
+    drain_s: float
+
+
+OpenAgent = Callable[[DeploymentHandle, DeploymentHandle], Awaitable[AgentParts]]
+
+
+@serve.deployment(name="agent")
+class AgentDeployment:
+    """Executes stored runs and streams their events in batches.
+
+    `execute` yields `EventBatch`es, or one `Failure` in place of the first: failures cross the process boundary as data.
+    """
+
+    async def __init__(self, open_agent: OpenAgent, guardrail: DeploymentHandle, evaluator: DeploymentHandle) -> None:
+        self._parts = await open_agent(guardrail, evaluator)
+
+    async def execute(self, ticket: RunTicket) -> AsyncIterator[EventBatch | Failure]:
+        try:
+            async with aclosing(self._parts.engine.execute(ticket)) as batches:
+                async for batch in batches:
+                    yield batch
+        except MainstayError as error:
+            yield error.to_failure()
+
+    async def cancel(self, run_id: UUID, reason: str) -> None:
+        await self._parts.engine.cancel(run_id, reason)
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Apply the live knobs. A wrong one is refused with a message, and the old ones stay."""
+        knobs = AgentKnobs.parse(user_config)
+        self._parts.prompts.overlay(knobs.prompts)
+        self._parts.reporter.sample_rate = knobs.sample_rate
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Report the runs that nobody reads: work that Serve's own count of requests does not see."""
+        return {"detached_runs": float(self._parts.engine.detached)}
+
+    async def check_health(self) -> None:
+        """Alive when the loop answers. Shared dependencies are not asked: their outage must not restart every replica."""
+
+    async def __del__(self) -> None:
+        """Called and awaited by Serve on a graceful stop, once no request is being served: let detached runs end."""
+        await self._parts.engine.drain(self._parts.drain_s)
+        await self._parts.gateway.aclose()
+        await self._parts.database.close()

@@ -1,0 +1,47 @@
+"""The `evaluator` deployment: judges samples of finished runs. Never on the path of an answer."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ray import serve
+
+from evaluation.evaluator import Evaluator
+from services.llm.types import ChatProvider
+from services.storage.database import Database
+from services.types import Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatorParts:
+    """What an evaluator replica is made of; opened on the replica's own loop."""
+
+    evaluator: Evaluator
+    provider: ChatProvider
+    database: Database
+
+
+OpenEvaluator = Callable[[], Awaitable[EvaluatorParts]]
+
+
+@serve.deployment(name="evaluator")
+class EvaluatorDeployment:
+    """`offer` returns at once: it queues the sample, or drops and counts it when the queue is full."""
+
+    async def __init__(self, open_evaluator: OpenEvaluator) -> None:
+        self._parts = await open_evaluator()
+        self._parts.evaluator.start()
+
+    async def offer(self, sample: Sample) -> None:
+        self._parts.evaluator.offer(sample)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        return {"queued_samples": float(self._parts.evaluator.queued)}
+
+    async def check_health(self) -> None:
+        """Alive when the loop answers."""
+
+    async def __del__(self) -> None:
+        """Called and awaited by Serve on a graceful stop."""
+        await self._parts.evaluator.stop()
+        await self._parts.provider.aclose()
+        await self._parts.database.close()

@@ -1,0 +1,47 @@
+"""The `ingress` deployment: HTTP. A thin shell round the ASGI application of `deployments.http`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp
+
+from services.runs.service import RunService
+from services.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngressParts:
+    """What an ingress replica is made of; opened on the replica's own loop."""
+
+    app: ASGIApp
+    runs: RunService
+    database: Database
+
+
+OpenIngress = Callable[[DeploymentHandle, DeploymentHandle], Awaitable[IngressParts]]
+
+
+@serve.deployment(name="ingress")
+@serve.ingress()
+class IngressDeployment:
+    """Authenticates, admits and streams.
+
+    The application is built in the replica, by a method that Serve calls after `__init__`: nothing that holds a connection
+    crosses processes.
+    """
+
+    async def __init__(self, open_ingress: OpenIngress, agent: DeploymentHandle, guardrail: DeploymentHandle) -> None:
+        self._parts = await open_ingress(agent, guardrail)
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:  # noqa: N807  # Serve's name for it
+        return self._parts.app
+
+    async def check_health(self) -> None:
+        """Alive when the loop answers. Whether Postgres does is `/readyz`'s to say."""
+
+    async def __del__(self) -> None:
+        """Called and awaited by Serve on a graceful stop: every hang-up must have been told to the agents."""
+        await self._parts.runs.settled()
+        await self._parts.database.close()

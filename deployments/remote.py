@@ -1,0 +1,91 @@
+"""Serve handles seen as the plain protocols that the rest of Mainstay knows: Agent, Guard, SampleSink.
+
+The one place where Ray's exceptions become ours. A handle's stream that is left must be cancelled, or it goes on (Serve does
+not notice by itself), and what must outlive the request is sent from a task with an empty context by its caller.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
+
+from ray.exceptions import RayError
+from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from services.errors import AgentLost, GuardrailUnavailable, MainstayError, Overloaded, error_from_failure
+from services.types import EventBatch, RunTicket, Sample, Stage, Verdict
+
+CANCEL_TIMEOUT_S = 10.0
+BUSY_RETRY_S = 1.0
+
+
+class RemoteAgent:
+    """Implements `services.runs.ports.Agent` over the agent deployment."""
+
+    def __init__(self, handle: DeploymentHandle) -> None:
+        self._execute = handle.options(method_name="execute", stream=True)
+        self._handle = handle
+
+    async def execute(self, ticket: RunTicket) -> AsyncIterator[EventBatch]:
+        with _translated(AgentLost("The agent stopped in the middle of the run.")):
+            response = self._execute.remote(ticket)
+            try:
+                async for item in response:
+                    if not isinstance(item, EventBatch):
+                        raise error_from_failure(item)
+                    yield item
+            finally:
+                response.cancel()
+
+    async def cancel(self, run_id: UUID, reason: str) -> None:
+        # Which replica runs it is not known here, and a cancel is rare: all are asked, and those without it do nothing.
+        with _translated(AgentLost("The agents cannot be reached.")):
+            await self._handle.broadcast("cancel", run_id, reason).results_async(timeout_s=CANCEL_TIMEOUT_S)
+
+
+class RemoteGuard:
+    """Implements `services.types.Guard` over the guardrail deployment, and fails closed."""
+
+    def __init__(self, handle: DeploymentHandle, *, timeout_s: float) -> None:
+        self._check = handle.options(method_name="check")
+        self._timeout_s = timeout_s
+
+    async def check(self, texts: Sequence[str], stage: Stage) -> Verdict:
+        with _translated(GuardrailUnavailable("The guardrail cannot be reached.", retry_after_s=BUSY_RETRY_S)):
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    verdict: Verdict = await self._check.remote(list(texts), stage)
+            except TimeoutError:
+                raise GuardrailUnavailable("The guardrail did not answer in time.", retry_after_s=BUSY_RETRY_S) from None
+        return verdict
+
+
+class RemoteSamples:
+    """Implements `services.types.SampleSink` over the evaluator deployment: sent and forgotten."""
+
+    def __init__(self, handle: DeploymentHandle) -> None:
+        self._offer = handle.options(method_name="offer")
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def offer(self, sample: Sample) -> None:
+        task = asyncio.get_running_loop().create_task(self._send(sample))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send(self, sample: Sample) -> None:
+        try:
+            await self._offer.remote(sample)
+        except (RayError, RayServeException):
+            return  # a full or absent evaluator costs a sample, never an answer
+
+
+@contextmanager
+def _translated(lost: MainstayError) -> Iterator[None]:
+    """Turn Ray's exceptions into ours: no room is Overloaded, everything else is `lost`."""
+    try:
+        yield
+    except BackPressureError as error:
+        raise Overloaded("All replicas are busy.", retry_after_s=error.retry_after_s or BUSY_RETRY_S) from error
+    except (RayError, RayServeException) as error:
+        raise lost from error

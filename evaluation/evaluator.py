@@ -1,0 +1,89 @@
+"""Finished runs in, scores out: a bounded queue and a few workers, never in anybody's way.
+
+A full queue drops what comes and counts it. A criterion that fails gives an unscored value with the reason; the next sample
+is judged all the same.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from evaluation.criteria.types import Criterion, Judge, Reading
+from services.errors import MainstayError, StoreUnavailable
+from services.types import Sample, Score
+
+logger = logging.getLogger(__name__)
+
+
+class ScoreStore(Protocol):
+    async def add(self, scores: Sequence[Score]) -> None:
+        """Store scores. Raises StoreUnavailable."""
+        ...
+
+
+class Evaluator:
+    """The judging of one replica. `start` and `stop` belong to the loop that runs it."""
+
+    def __init__(
+        self, *, criteria: Sequence[Criterion], judge: Judge, scores: ScoreStore, queue_size: int, concurrency: int
+    ) -> None:
+        self._criteria = tuple(criteria)
+        self._judge = judge
+        self._scores = scores
+        self._queue: asyncio.Queue[Sample] = asyncio.Queue(queue_size)
+        self._concurrency = concurrency
+        self._workers: list[asyncio.Task[None]] = []
+        self.dropped = 0
+
+    @property
+    def queued(self) -> int:
+        return self._queue.qsize()
+
+    def offer(self, sample: Sample) -> None:
+        """Queue a sample, or drop and count it when the queue is full."""
+        try:
+            self._queue.put_nowait(sample)
+        except asyncio.QueueFull:
+            self.dropped += 1
+
+    def start(self) -> None:
+        """Start the workers."""
+        self._workers = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
+
+    async def stop(self) -> None:
+        """Stop the workers; what is queued is lost, since a score is worth less than a prompt shutdown."""
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    async def settled(self) -> None:
+        """Wait until everything offered so far has been judged."""
+        await self._queue.join()
+
+    async def _work(self) -> None:
+        while True:
+            sample = await self._queue.get()
+            try:
+                await self._scores.add([await self._score(criterion, sample) for criterion in self._criteria])
+            except StoreUnavailable:
+                self.dropped += 1
+                logger.warning("scores of run %s could not be stored", sample.run_id)
+            finally:
+                self._queue.task_done()
+
+    async def _score(self, criterion: Criterion, sample: Sample) -> Score:
+        try:
+            reading = await criterion.read(sample, self._judge)
+        except MainstayError as error:
+            reading = Reading(value=None, reason=error.code)
+        return Score(
+            run_id=sample.run_id,
+            tenant_id=sample.tenant_id,
+            criterion=criterion.name,
+            value=reading.value,
+            reason=reading.reason,
+            judge_model=self._judge.model,
+            rubric_version=criterion.rubric_version,
+            weight=sample.weight,
+        )
