@@ -1,0 +1,21 @@
+"""Whose rows a principal may see, said once. (`runs.create` repeats it in the one statement that is written as text.)
+
+What is absent and what belongs to someone else are the same NotFound, word for word, so ids cannot be probed.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Table, and_
+
+from services.errors import NotFound
+from services.types import Principal
+
+
+def owned(table: Table, principal: Principal) -> ColumnElement[bool]:
+    """Return the condition that a row of `table` is the principal's."""
+    return and_(table.c.tenant_id == principal.tenant_id, table.c.user_id == principal.user_id)
+
+
+def missing(kind: str, id_: UUID) -> NotFound:
+    """Return the error for a `thread` or `run` that is absent or another's."""
+    return NotFound(f"There is no {kind} {id_}.")
