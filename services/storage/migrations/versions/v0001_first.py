@@ -38,7 +38,7 @@ def _users() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("octet_length(digest) = 32", name="ck_api_keys_digest"),
+        sa.CheckConstraint("octet_length(digest) = 32", name=op.f("ck_api_keys_digest")),
         sa.ForeignKeyConstraint(
             ["tenant_id", "user_id"], ["users.tenant_id", "users.id"], name="fk_api_keys_users", ondelete="CASCADE"
         ),
@@ -87,11 +87,11 @@ def _runs() -> None:
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finish_reason", sa.Text(), nullable=True),
         sa.Column("failure", postgresql.JSONB(), nullable=True),
-        sa.CheckConstraint("(status IN ('pending', 'running')) = (finished_at IS NULL)", name="ck_runs_finished"),
-        sa.CheckConstraint("finish_reason IN ('stop', 'length', 'content_filter')", name="ck_runs_finish_reason"),
-        sa.CheckConstraint("on_disconnect IN ('cancel', 'continue')", name="ck_runs_on_disconnect"),
+        sa.CheckConstraint("(status IN ('pending', 'running')) = (finished_at IS NULL)", name=op.f("ck_runs_finished")),
+        sa.CheckConstraint("finish_reason IN ('stop', 'length', 'content_filter')", name=op.f("ck_runs_finish_reason")),
+        sa.CheckConstraint("on_disconnect IN ('cancel', 'continue')", name=op.f("ck_runs_on_disconnect")),
         sa.CheckConstraint(
-            "status IN ('pending', 'running', 'completed', 'failed', 'cancelled')", name="ck_runs_status"
+            "status IN ('pending', 'running', 'completed', 'failed', 'cancelled')", name=op.f("ck_runs_status")
         ),
         sa.ForeignKeyConstraint(["thread_id"], ["threads.id"], name="fk_runs_threads", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_runs"),
@@ -116,7 +116,7 @@ def _what_a_run_leaves() -> None:
         sa.Column("tool_calls", postgresql.JSONB(), server_default=sa.text("'[]'::jsonb"), nullable=False),
         sa.Column("tool_call_id", sa.Text(), nullable=True),
         sa.Column("name", sa.Text(), nullable=True),
-        sa.CheckConstraint("role IN ('system', 'user', 'assistant', 'tool')", name="ck_messages_role"),
+        sa.CheckConstraint("role IN ('system', 'user', 'assistant', 'tool')", name=op.f("ck_messages_role")),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_messages_runs", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "position", name="pk_messages"),
     )
@@ -147,8 +147,8 @@ def _what_a_run_leaves() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("weight", sa.Double(), nullable=False, comment="1 / the probability with which the run was sampled"),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint("value <> 'NaN'", name="ck_scores_value"),
-        sa.CheckConstraint("weight > 0 AND weight < 'Infinity'", name="ck_scores_weight"),
+        sa.CheckConstraint("value <> 'NaN'", name=op.f("ck_scores_value")),
+        sa.CheckConstraint("weight > 0 AND weight < 'Infinity'", name=op.f("ck_scores_weight")),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_scores_runs", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "criterion", "judge_model", "rubric_version", name="pk_scores"),
     )

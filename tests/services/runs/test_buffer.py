@@ -1,0 +1,113 @@
+"""The event buffer: merging, windows, back-pressure and detaching."""
+
+import asyncio
+from contextlib import aclosing
+from uuid import uuid4
+
+from services.runs.buffer import EventBuffer
+from services.types import EventBatch, ReasoningDelta, RunCompleted, RunStarted, TextDelta, ToolStarted, Usage
+from tests.services.runs.fakes import FakeClock
+
+END = RunCompleted(finish_reason="stop", usage=Usage(), duration_s=0.0)
+BEGIN = RunStarted(run_id=uuid4(), thread_id=uuid4(), graph="react")
+
+
+def a_buffer(clock: FakeClock, *, window_s: float = 0.0, max_chars: int = 1_000) -> EventBuffer:
+    return EventBuffer(attempt=1, window_s=lambda: window_s, max_chars=max_chars, clock=clock, sleep=clock.sleep)
+
+
+async def all_of(buffer: EventBuffer) -> list[EventBatch]:
+    return [batch async for batch in buffer.batches()]
+
+
+async def test_text_between_two_batches_is_one_delta() -> None:
+    """Adjacent pieces of one source are merged; a change of source or kind begins a new delta; order is kept."""
+    buffer = a_buffer(FakeClock())
+    tool = ToolStarted(call_id="1", name="clock", arguments="{}")
+    buffer.text("a")
+    buffer.text("b")
+    buffer.reasoning("hm")
+    buffer.text("c")
+    buffer.text("d", "math")
+    buffer.emit(tool)
+    buffer.text("e")
+    buffer.emit(END)
+    [batch] = await all_of(buffer)
+    assert batch.events == (
+        TextDelta(text="ab"),
+        ReasoningDelta(text="hm"),
+        TextDelta(text="c"),
+        TextDelta(text="d", source="math"),
+        tool,
+        TextDelta(text="e"),
+        END,
+    )
+
+
+async def test_sequence_numbers_have_no_gap() -> None:
+    """Each batch begins where the one before ended, so an event's id is its place in the run."""
+    buffer = a_buffer(FakeClock())
+    async with aclosing(buffer.batches()) as batches:
+        buffer.emit(BEGIN)
+        first = await anext(batches)
+        buffer.text("x")
+        buffer.emit(END)
+        second = await anext(batches)
+    assert (first.first_seq, len(first.events), second.first_seq) == (0, 1, 1)
+
+
+async def test_text_waits_for_the_window_and_nothing_else_does() -> None:
+    """Within the window text is held back to be merged; a tool event or the end leaves at once and takes it along."""
+    clock = FakeClock()
+    buffer = a_buffer(clock, window_s=0.05)
+    async with aclosing(buffer.batches()) as batches:
+        buffer.text("first")
+        assert (await anext(batches)).events == (TextDelta(text="first"),)
+        assert clock.slept == []
+        buffer.text("second")
+        await anext(batches)
+        assert clock.slept == [0.05]
+        buffer.text("third")
+        buffer.emit(END)
+        assert len((await anext(batches)).events) == 2
+        assert clock.slept == [0.05]
+
+
+async def test_quiet_text_leaves_at_once() -> None:
+    """A token that comes later than the window after the last batch is not held back at all."""
+    clock = FakeClock()
+    buffer = a_buffer(clock, window_s=0.05)
+    async with aclosing(buffer.batches()) as batches:
+        buffer.text("first")
+        await anext(batches)
+        clock.now += 0.06
+        buffer.text("second")
+        await anext(batches)
+    assert clock.slept == []
+
+
+async def test_a_slow_reader_stops_the_writer() -> None:
+    """Over the limit `drain` waits until the reader has taken what there is."""
+    buffer = a_buffer(FakeClock(), max_chars=10)
+    buffer.text("x" * 11)
+    draining = asyncio.create_task(buffer.drain())
+    await asyncio.sleep(0)
+    assert not draining.done()
+    async with aclosing(buffer.batches()) as batches:
+        await anext(batches)
+    await draining
+
+
+async def test_after_a_detach_nothing_is_kept_and_nobody_waits() -> None:
+    """A run that nobody reads neither grows nor blocks."""
+    buffer = a_buffer(FakeClock(), max_chars=10)
+    buffer.text("x" * 11)
+    waiting = asyncio.create_task(buffer.drain())
+    await asyncio.sleep(0)
+    buffer.detach()
+    await waiting
+    buffer.text("y" * 100)
+    buffer.emit(END)
+    await buffer.drain()
+    assert buffer._events == []
+    assert buffer._parts == []
