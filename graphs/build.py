@@ -1,0 +1,83 @@
+"""From names in the settings to graphs that run: everything that can be wrong is refused here, before the first run."""
+
+from collections.abc import Mapping, Sequence
+
+from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
+
+from graphs import GRAPHS
+from graphs.runner import GraphRunner
+from graphs.spec import GraphOptions, GraphSpec
+from graphs.tools import TOOLS
+from graphs.tools.resources import ToolResources
+from services.errors import ConfigurationError
+
+
+def build_tools(names: Sequence[str], resources: ToolResources) -> tuple[BaseTool, ...]:
+    """Make the named tools. Raises ConfigurationError for an unknown name, and for a tool that is not async."""
+    unknown = [name for name in names if name not in TOOLS]
+    if unknown:
+        raise ConfigurationError(f"There is no tool {unknown[0]!r}. The tools are: {', '.join(TOOLS)}.", param="tools")
+    return tuple(TOOLS[name](resources) for name in names)
+
+
+def build(
+    kind: str,
+    options: GraphOptions,
+    tools: Sequence[BaseTool],
+    checkpointer: BaseCheckpointSaver[str] | None = None,
+) -> GraphRunner:
+    """Compile a graph, once per replica. Without a checkpointer no thread is remembered.
+
+    Raises ConfigurationError for an unknown kind, for two tools of one name, and for a tool or a node that is not async.
+    """
+    spec = _spec(kind)
+    _check_tools(tools)
+    graph = spec.compose(options, tools)
+    for name, node in graph.nodes.items():
+        if getattr(node.runnable, "func", None) is not None and getattr(node.runnable, "afunc", None) is None:
+            raise ConfigurationError(
+                f"The node {name!r} of {kind!r} is a plain function, which cannot be cancelled: write `async def`."
+            )
+    return GraphRunner(
+        lasting=None if checkpointer is None else graph.compile(checkpointer=checkpointer, name=kind),
+        fleeting=graph.compile(name=kind),
+        max_steps=options.max_steps,
+    )
+
+
+def check_prompts(kind: str, prompts: Mapping[str, str]) -> None:
+    """Raise ConfigurationError when a prompt that the kind needs is missing, or one is given that it does not know."""
+    spec = _spec(kind)
+    known = (*spec.prompts, *spec.optional_prompts)
+    for role in spec.prompts:
+        if role not in prompts:
+            raise ConfigurationError(f"A graph of kind {kind!r} needs the prompt {role!r}.", param=f"prompts.{role}")
+    for role in prompts:
+        if role not in known:
+            message = f"A graph of kind {kind!r} has no prompt {role!r}. It has: {', '.join(known)}."
+            raise ConfigurationError(message, param=f"prompts.{role}")
+
+
+def _spec(kind: str) -> GraphSpec:
+    spec = GRAPHS.get(kind)
+    if spec is None:
+        raise ConfigurationError(
+            f"There is no kind of graph {kind!r}. The kinds are: {', '.join(GRAPHS)}.", param="kind"
+        )
+    return spec
+
+
+def _check_tools(tools: Sequence[BaseTool]) -> None:
+    names = [tool.name for tool in tools]
+    for tool in tools:
+        if names.count(tool.name) > 1:
+            raise ConfigurationError(f"Two tools are called {tool.name!r}.", param="tools")
+        # StructuredTool and Tool carry a coroutine; any other tool class has to override BaseTool._arun.
+        has_coroutine = getattr(tool, "coroutine", None) is not None
+        own_arun = not hasattr(tool, "coroutine") and type(tool)._arun is not BaseTool._arun  # noqa: SLF001  # LangChain's documented override point
+        if not (has_coroutine or own_arun):
+            raise ConfigurationError(
+                f"The tool {tool.name!r} is a plain function, which cannot be cancelled: write `async def`.",
+                param="tools",
+            )

@@ -1,0 +1,38 @@
+"""What a kind of graph is, to the registry and to the builder."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.tools import BaseTool
+from langgraph.graph import StateGraph
+
+from graphs.tools.execution import ToolLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphOptions:
+    """What an operator decides about a served agent, all of it bounded so that no model can keep a run going for ever.
+
+    `max_tool_rounds` counts model answers with tool calls per turn, and per specialist or plan step where a graph has
+    those; after them the model is called without tools. `max_steps` is LangGraph's recursion limit.
+    """
+
+    max_tool_rounds: int = 4
+    max_steps: int = 40
+    max_handovers: int = 4
+    max_plan_steps: int = 5
+    tool_limits: ToolLimits = field(default_factory=ToolLimits)
+
+
+Compose = Callable[[GraphOptions, Sequence[BaseTool]], StateGraph[Any, Any, Any, Any]]
+"""Lays out a graph, uncompiled. Its state needs a `messages` channel that ends with the assistant's answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphSpec:
+    """A registered kind of graph. `prompts` are the roles it cannot do without, `optional_prompts` those it can."""
+
+    compose: Compose
+    prompts: tuple[str, ...] = ()
+    optional_prompts: tuple[str, ...] = ("final",)

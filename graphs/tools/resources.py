@@ -1,0 +1,43 @@
+"""What tools may stand on. A factory picks from it what its tool needs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from langchain_core.tools import BaseTool
+
+
+class Passage(Protocol):
+    """A piece of a document that matches a query; a higher `rank` matches better."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def rank(self) -> float: ...
+
+
+class DocumentSearch(Protocol):
+    """The documents that answers are grounded in: Postgres full text in production."""
+
+    async def search(self, query: str, limit: int) -> Sequence[Passage]:
+        """Return at most `limit` passages, best first. Raises StoreUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResources:
+    """`now` returns the current time with a time zone."""
+
+    documents: DocumentSearch
+    now: Callable[[], datetime]
+
+
+ToolFactory = Callable[[ToolResources], BaseTool]

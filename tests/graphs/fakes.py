@@ -1,0 +1,210 @@
+"""A model that follows a script, and recorders for what a graph does: the run's context without a network or a clock."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from graphs.build import build, build_tools
+from graphs.runner import GraphRunner
+from graphs.spec import GraphOptions
+from graphs.tools.resources import ToolResources
+from services.llm.types import ModelCall
+from services.runs.deadline import Deadline
+from services.runs.types import RunContext
+from services.types import ALLOWED, Guard, Message, ModelOptions, Run, RunEvent, RunStatus, Stage, TextDelta, Verdict
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+PROMPTS: Mapping[str, str] = {
+    role: f"You are the {role}."
+    for role in ("system", "planner", "executor", "writer", "supervisor", "math", "research")
+}
+
+Reply = AIMessage | Callable[[ModelCall], Any]
+
+
+def says(text: str, finish_reason: str = "stop") -> AIMessage:
+    """An answer of plain text."""
+    return AIMessage(content=text, response_metadata={"finish_reason": finish_reason})
+
+
+def calls(*asked: tuple[str, Mapping[str, Any]], text: str = "") -> AIMessage:
+    """An answer that asks for tools: (name, arguments) each, with ids c0, c1, …"""
+    tool_calls = [{"name": name, "args": dict(args), "id": f"c{n}"} for n, (name, args) in enumerate(asked)]
+    return AIMessage(content=text, tool_calls=tool_calls, response_metadata={"finish_reason": "tool_calls"})
+
+
+@dataclass
+class RecordingEvents:
+    """An event sink that keeps everything."""
+
+    events: list[RunEvent] = field(default_factory=list)
+
+    def emit(self, event: RunEvent) -> None:
+        self.events.append(event)
+
+    async def drain(self) -> None:
+        return
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One call the model received."""
+
+    call: ModelCall
+    source: str | None
+    silent: bool
+
+    @property
+    def tool_names(self) -> list[str]:
+        return [tool["function"]["name"] for tool in self.call.tools]
+
+    @property
+    def texts(self) -> list[tuple[str, str]]:
+        return [(message.type, str(message.content)) for message in self.call.messages]
+
+
+@dataclass
+class ScriptedModel:
+    """Answers with the script's replies in turn, the last one again and again if `looping`. A function is called first."""
+
+    script: Sequence[Reply]
+    events: RecordingEvents
+    looping: bool = False
+    asked: list[Asked] = field(default_factory=list)
+
+    async def generate(self, call: ModelCall, *, source: str | None = None, silent: bool = False) -> AIMessage:
+        self.asked.append(Asked(call, source, silent))
+        index = len(self.asked) - 1
+        assert self.looping or index < len(self.script), (
+            f"the model was called {index + 1} times: {self.asked[-1].texts}"
+        )
+        reply = self.script[min(index, len(self.script) - 1)]
+        if not isinstance(reply, AIMessage):
+            reply = reply(call)
+            if asyncio.iscoroutine(reply):
+                reply = await reply
+        assert isinstance(reply, AIMessage)
+        if reply.content and not silent:
+            self.events.emit(TextDelta(text=str(reply.content), source=source))
+        return reply
+
+
+class AllowAllGuard:
+    """A guard that lets everything through."""
+
+    async def check(self, texts: Sequence[str], stage: Stage) -> Verdict:
+        return ALLOWED
+
+
+@dataclass
+class Stuck:
+    """A point that is reached and never left, except by cancellation."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: bool = False
+
+    async def wait(self) -> Any:
+        self.reached.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+
+@dataclass(frozen=True)
+class FoundPassage:
+    title: str
+    path: str
+    text: str
+    rank: float = 1.0
+
+
+@dataclass
+class FewDocuments:
+    """A document search over a handful of passages: every word of the query must occur."""
+
+    passages: Sequence[FoundPassage] = (FoundPassage("Refunds", "refunds.md", "Refunds are paid within 14 days."),)
+
+    async def search(self, query: str, limit: int) -> Sequence[FoundPassage]:
+        words = query.lower().split()
+        return [p for p in self.passages if all(word in p.text.lower() for word in words)][:limit]
+
+
+def resources() -> ToolResources:
+    return ToolResources(documents=FewDocuments(), now=lambda: NOON)
+
+
+ALL_TOOLS = ("calculator", "clock", "search_documents")
+
+
+def make_graph(kind: str = "react", checkpointer: Any = None, **options: Any) -> GraphRunner:
+    """A graph of that kind with the usual tools."""
+    return build(kind, GraphOptions(**options), build_tools(ALL_TOOLS, resources()), checkpointer)
+
+
+@dataclass
+class Turn:
+    """A run's context with the recorders at hand."""
+
+    context: RunContext
+    model: ScriptedModel
+    events: RecordingEvents
+
+
+def turn(
+    *script: Reply,
+    user: str | Sequence[Message] = "Hello",
+    thread_id: UUID | None = None,
+    ephemeral: bool = False,
+    prompts: Mapping[str, str] = PROMPTS,
+    guard: Guard | None = None,
+    looping: bool = False,
+    remaining_s: float = 60.0,
+    options: ModelOptions | None = None,
+) -> Turn:
+    """A turn in which the model follows `script`."""
+    events = RecordingEvents()
+    model = ScriptedModel(script, events, looping)
+    run = Run(
+        id=uuid4(),
+        thread_id=thread_id or uuid4(),
+        tenant_id="t",
+        user_id="u",
+        graph="tested",
+        status=RunStatus.RUNNING,
+        messages=(Message(role="user", content=user),) if isinstance(user, str) else tuple(user),
+        ephemeral=ephemeral,
+        options=options or ModelOptions(),
+    )
+    context = RunContext(
+        run=run,
+        model=model,
+        events=events,
+        guard=guard or AllowAllGuard(),
+        deadline=Deadline.after(remaining_s),
+        prompts=prompts,
+    )
+    return Turn(context, model, events)
+
+
+def shape(messages: Sequence[BaseMessage | Message]) -> list[str]:
+    """The roles of a conversation, with the ids of calls and results: what providers check."""
+    described = []
+    for message in messages:
+        role = message.role if isinstance(message, Message) else message.type
+        ids = [
+            call.id if isinstance(message, Message) else call["id"]
+            for call in getattr(message, "tool_calls", None) or ()
+        ]
+        answered = getattr(message, "tool_call_id", None)
+        described.append(role + (f"({','.join(ids)})" if ids else "") + (f"({answered})" if answered else ""))
+    return described
