@@ -1,0 +1,11 @@
+"""The client protocols that Mainstay speaks, each a pure mapping in a file of its own."""
+
+from collections.abc import Mapping
+
+from deployments.protocols import chat_completions, chat_stream
+from deployments.protocols.types import ClientProtocol
+
+PROTOCOLS: Mapping[str, ClientProtocol] = {
+    "chat_stream": chat_stream.PROTOCOL,
+    "chat_completions": chat_completions.PROTOCOL,
+}

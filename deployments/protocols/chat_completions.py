@@ -1,0 +1,204 @@
+"""OpenAI's Chat Completions, `POST /v1/chat/completions`, streamed and whole: for the openai SDKs and what builds on them.
+
+The protocol is stateless: the whole history comes with each request and the thread is ephemeral. With the header
+`X-Thread-Id` (a thread's id, or `new`) the thread is durable and only the newest user message is taken.
+
+Tools run on the server and are not shown: a `tool_calls` delta would make the client run them. A run that fails, or is
+cancelled, after the first byte sends `data: {"error": ...}` and then closes, without a finish reason and without
+`[DONE]`: the SDKs raise APIError, and nobody takes the part for the whole.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
+
+import orjson
+from pydantic import Field
+
+from deployments.protocols.openai_errors import cancelled, error_body
+from deployments.protocols.types import Answer, ClientProtocol, Encoder, Rules, Streamed, Turn, Whole
+from deployments.protocols.unsupported import refuse_unsupported
+from deployments.protocols.validation import (
+    Body,
+    MaxTokens,
+    SamplingBody,
+    check_messages,
+    thread_id_from_header,
+    validate,
+)
+from services.errors import Failure
+from services.types import (
+    EventBatch,
+    JsonObject,
+    Message,
+    ReasoningDelta,
+    Role,
+    Run,
+    RunCancelled,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    RunRequest,
+    RunStarted,
+    TextDelta,
+    Usage,
+)
+
+THREAD_HEADER = "x-thread-id"
+NEW_THREAD = "new"
+
+
+class TextPart(Body):
+    type: Literal["text"]
+    text: str
+
+
+class CompletionMessage(Body):
+    """A message as clients send it, and as they send our own answers back: with null for what does not apply."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart] | None = None
+    name: str | None = Field(default=None, max_length=64)
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    annotations: list[Any] | None = None
+    audio: None = None
+    function_call: None = None
+    tool_calls: list[Any] | None = Field(default=None, max_length=0)
+
+    def to_message(self) -> Message:
+        role: Role = "system" if self.role == "developer" else self.role
+        content = self.content or ""
+        if not isinstance(content, str):
+            content = "\n".join(part.text for part in content)
+        return Message(role=role, content=content, name=self.name)
+
+
+class StreamOptions(Body):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class CompletionBody(SamplingBody):
+    model: str
+    messages: list[CompletionMessage]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_completion_tokens: MaxTokens | None = Field(default=None, description="wins over max_tokens")
+
+
+def parse(body: JsonObject, headers: Mapping[str, str], rules: Rules) -> Turn:
+    """Return the turn that a body of `/v1/chat/completions` asks for.
+
+    Raises InvalidRequest, and UnsupportedParameter for what OpenAI defines and Mainstay does not offer.
+    """
+    checked = validate(CompletionBody, refuse_unsupported(body))
+    messages = tuple(message.to_message() for message in checked.messages)
+    check_messages(messages, rules, last_is_user=False)
+    durable = headers.get(THREAD_HEADER)
+    if durable is not None:
+        messages = tuple(message for message in messages if message.role == "user")[-1:]
+    request = RunRequest(
+        graph=checked.model,
+        messages=messages,
+        thread_id=None if durable in (None, NEW_THREAD) else thread_id_from_header(headers, THREAD_HEADER),
+        ephemeral=durable is None,
+        options=checked.options(checked.max_completion_tokens),
+        metadata=checked.metadata or {},
+    )
+    if not checked.stream:
+        return Turn(request=request, reply=Whole(render))
+    with_usage = bool(checked.stream_options and checked.stream_options.include_usage)
+    return Turn(request=request, reply=Streamed(partial(_encoder, with_usage)))
+
+
+def _encoder(with_usage: bool, run: Run, created: int) -> Encoder:
+    return ChunkEncoder(run=run, created=created, with_usage=with_usage)
+
+
+class ChunkEncoder:
+    """Chunks of a streamed completion. What is the same in each is rendered once."""
+
+    __slots__ = ("_content", "_head", "_reasoning", "_with_usage")
+
+    def __init__(self, *, run: Run, created: int, with_usage: bool) -> None:
+        head = orjson.dumps(
+            {"id": completion_id(run), "object": "chat.completion.chunk", "created": created, "model": run.graph}
+        )
+        self._head = b"data: " + head[:-1]
+        self._content, self._reasoning = (
+            self._head + b',"choices":[{"index":0,"delta":{"' + field + b'":'
+            for field in (b"content", b"reasoning_content")
+        )
+        self._with_usage = with_usage
+
+    def encode(self, batch: EventBatch) -> bytes:
+        return b"".join([self._frame(event) for event in batch.events])
+
+    def _frame(self, event: RunEvent) -> bytes:
+        match event:
+            case TextDelta(text=text):
+                return self._content + orjson.dumps(text) + b'},"finish_reason":null}]}\n\n'
+            case ReasoningDelta(text=text):
+                return self._reasoning + orjson.dumps(text) + b'},"finish_reason":null}]}\n\n'
+            case RunStarted():
+                return self._choice({"role": "assistant", "content": ""}, None)
+            case RunCompleted(finish_reason=reason, usage=usage):
+                return self._choice({}, reason) + self._usage(usage) + b"data: [DONE]\n\n"
+            case RunFailed(failure=failure):
+                return _error(failure)
+            case RunCancelled(reason=cause):
+                return _error(cancelled(cause))
+            case _:
+                return b""
+
+    def _choice(self, delta: JsonObject, finish_reason: str | None) -> bytes:
+        choices = orjson.dumps([{"index": 0, "delta": delta, "finish_reason": finish_reason}])
+        return self._head + b',"choices":' + choices + b"}\n\n"
+
+    def _usage(self, usage: Usage) -> bytes:
+        if not self._with_usage:
+            return b""
+        return self._head + b',"choices":[],"usage":' + orjson.dumps(usage_json(usage)) + b"}\n\n"
+
+
+def render(run: Run, created: int, answer: Answer) -> bytes:
+    """Return a whole completion."""
+    message: JsonObject = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.reasoning:
+        message["reasoning_content"] = answer.reasoning
+    finish_reason = answer.completed.finish_reason
+    return orjson.dumps(
+        {
+            "id": completion_id(run),
+            "object": "chat.completion",
+            "created": created,
+            "model": run.graph,
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
+            "usage": usage_json(answer.completed.usage),
+        }
+    )
+
+
+def completion_id(run: Run) -> str:
+    return f"chatcmpl-{run.id.hex}"
+
+
+def _error(failure: Failure) -> bytes:
+    return b"data: " + orjson.dumps(error_body(failure)) + b"\n\n"
+
+
+def usage_json(usage: Usage) -> JsonObject:
+    """Tokens in OpenAI's words."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+PROTOCOL = ClientProtocol(
+    path="/v1/chat/completions", summary="OpenAI's Chat Completions", body=CompletionBody, parse=parse
+)
