@@ -1,0 +1,134 @@
+"""The ingress's HTTP application, made of plain objects: the same in a Ray Serve replica, under uvicorn and in a test."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from configs.settings import HttpSettings
+from deployments.http.access import Access, Authenticator
+from deployments.http.failures import on_http_exception, on_mainstay_error, on_unexpected, on_validation_error
+from deployments.http.openapi import describe_protocols
+from deployments.http.request_id import RequestId
+from deployments.http.resources import models_router, runs_router, threads_router
+from deployments.http.run_endpoint import RunEndpoint
+from deployments.http.security_headers import SecurityHeaders
+from deployments.protocols import PROTOCOLS
+from services.errors import MainstayError
+from services.runs.ports import RunStore, ThreadStore
+from services.runs.service import RunService
+
+WRITE_TIMEOUT_S = 30.0
+
+Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
+"""What the replica needs, by a name that may be shown to anyone, and whether it is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpServices:
+    """What the ingress holds. `graphs` maps a graph's name to its description; `clock` is Unix time in seconds."""
+
+    runs: RunService
+    run_store: RunStore
+    threads: ThreadStore
+    authenticator: Authenticator
+    graphs: Mapping[str, str]
+    default_graph: str
+    readiness: Readiness
+    new_id: Callable[[], UUID] = uuid4
+    clock: Callable[[], float] = time.time
+
+
+def create_app(services: HttpServices, settings: HttpSettings, *, write_timeout_s: float = WRITE_TIMEOUT_S) -> FastAPI:
+    """Return the application. A client that does not accept a write within `write_timeout_s` has hung up.
+
+    The runs' routes are plain ASGI beside FastAPI's; the stack below is in the order in which a request passes it.
+    There are no documentation pages, which would load scripts from elsewhere: `GET /openapi.json` needs a key.
+    """
+    app = FastAPI(
+        title="Mainstay",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        routes=[
+            *_run_routes(services, settings, write_timeout_s),
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/readyz", _readyz(services.readiness), methods=["GET"]),
+        ],
+        middleware=[
+            Middleware(RequestId, new_id=services.new_id),
+            Middleware(SecurityHeaders),
+            *_cors(settings),
+            Middleware(Access, authenticator=services.authenticator),
+        ],
+        exception_handlers={
+            MainstayError: on_mainstay_error,
+            HTTPException: on_http_exception,
+            RequestValidationError: on_validation_error,
+            Exception: on_unexpected,
+        },
+    )
+    app.include_router(models_router(services.graphs, created=int(services.clock())))
+    app.include_router(threads_router(services.threads))
+    app.include_router(runs_router(services.run_store))
+    describe_protocols(app, PROTOCOLS.values())
+    return app
+
+
+def _run_routes(services: HttpServices, settings: HttpSettings, write_timeout_s: float) -> list[Route]:
+    return [
+        Route(
+            protocol.path,
+            RunEndpoint(
+                protocol=protocol,
+                runs=services.runs,
+                default_graph=services.default_graph,
+                settings=settings,
+                write_timeout_s=write_timeout_s,
+                clock=services.clock,
+            ),
+            methods=["POST"],
+            name=name,
+        )
+        for name, protocol in PROTOCOLS.items()
+    ]
+
+
+def _cors(settings: HttpSettings) -> list[Middleware]:
+    if not settings.cors_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "x-thread-id"],
+            expose_headers=["content-location", "retry-after", "x-request-id", "x-run-id", "x-thread-id"],
+        )
+    ]
+
+
+async def healthz(request: Request) -> Response:
+    """The process answers. It depends on nothing, so that a dead database does not get replicas killed."""
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+def _readyz(readiness: Readiness) -> Callable[[Request], Awaitable[Response]]:
+    async def readyz(request: Request) -> Response:
+        checks = await readiness()
+        ready = all(checks.values())
+        words = {name: "ok" if fine else "unavailable" for name, fine in checks.items()}
+        body = {"status": "ok" if ready else "unavailable", "checks": words}
+        return Response(orjson.dumps(body), status_code=200 if ready else 503, media_type="application/json")
+
+    return readyz

@@ -1,0 +1,179 @@
+"""What can be read and erased: models, threads with their messages, runs. Each query is scoped to the key's principal."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from deployments.http.access import principal_of
+from deployments.protocols.chat_stream import failure_json, usage_json
+from services.errors import UnknownModel
+from services.runs.ports import RunStore, ThreadStore
+from services.types import JsonObject, Message, Principal, Run, Thread
+
+MAX_PAGE = 100
+MAX_HISTORY = 1_000
+
+
+async def _principal(request: Request) -> Principal:
+    return principal_of(request.scope)
+
+
+Asking = Annotated[Principal, Depends(_principal)]
+ThreadId = Annotated[UUID, Path()]
+RunId = Annotated[UUID, Path()]
+
+
+class ModelJson(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: Literal["mainstay"] = "mainstay"
+    description: str
+
+
+class ModelsJson(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelJson]
+
+
+class ThreadJson(BaseModel):
+    id: UUID
+    created_at: datetime
+    updated_at: datetime
+    metadata: dict[str, str]
+
+
+class ThreadsJson(BaseModel):
+    """`next_before` continues the list when given as `before`; it is null on the last page."""
+
+    threads: list[ThreadJson]
+    next_before: UUID | None
+
+
+class ToolCallJson(BaseModel):
+    id: str
+    name: str
+    arguments: str
+
+
+class MessageJson(BaseModel):
+    role: str
+    content: str
+    name: str | None = None
+    tool_calls: list[ToolCallJson] | None = None
+    tool_call_id: str | None = None
+
+
+class MessagesJson(BaseModel):
+    thread_id: UUID
+    messages: list[MessageJson]
+
+
+class RunJson(BaseModel):
+    id: UUID
+    thread_id: UUID
+    model: str
+    status: str
+    created_at: datetime | None
+    finished_at: datetime | None
+    finish_reason: str | None
+    usage: JsonObject
+    error: JsonObject | None
+
+
+def models_router(graphs: Mapping[str, str], *, created: int) -> APIRouter:
+    """Routes of `/v1/models`: one model per graph, `created` when this replica was, in Unix seconds."""
+    router = APIRouter(prefix="/v1/models", tags=["models"])
+    models = {name: ModelJson(id=name, created=created, description=text) for name, text in graphs.items()}
+
+    @router.get("")
+    async def list_models(asking: Asking) -> ModelsJson:
+        return ModelsJson(data=list(models.values()))
+
+    @router.get("/{model}")
+    async def get_model(asking: Asking, model: str) -> ModelJson:
+        if model not in models:
+            raise UnknownModel(f"There is no such model. Choose one of: {', '.join(sorted(models))}.", param="model")
+        return models[model]
+
+    return router
+
+
+def threads_router(threads: ThreadStore) -> APIRouter:
+    """Routes of `/threads`."""
+    router = APIRouter(prefix="/threads", tags=["threads"])
+
+    @router.get("")
+    async def list_threads(
+        asking: Asking, limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20, before: UUID | None = None
+    ) -> ThreadsJson:
+        found = await threads.list(asking, limit=limit, before=before)
+        return ThreadsJson(
+            threads=[_thread_json(thread) for thread in found],
+            next_before=found[-1].id if len(found) == limit else None,
+        )
+
+    @router.get("/{thread_id}")
+    async def get_thread(asking: Asking, thread_id: ThreadId) -> ThreadJson:
+        return _thread_json(await threads.get(asking, thread_id))
+
+    @router.get("/{thread_id}/messages", response_model_exclude_none=True)
+    async def list_messages(
+        asking: Asking, thread_id: ThreadId, limit: Annotated[int, Query(ge=1, le=MAX_HISTORY)] = MAX_HISTORY
+    ) -> MessagesJson:
+        found = await threads.messages(asking, thread_id, limit=limit)
+        return MessagesJson(thread_id=thread_id, messages=[_message_json(message) for message in found])
+
+    @router.delete("/{thread_id}", status_code=204)
+    async def delete_thread(asking: Asking, thread_id: ThreadId) -> Response:
+        await threads.delete(asking, thread_id)
+        return Response(status_code=204)
+
+    return router
+
+
+def runs_router(runs: RunStore) -> APIRouter:
+    """Routes of `/runs`."""
+    router = APIRouter(prefix="/runs", tags=["runs"])
+
+    @router.get("/{run_id}")
+    async def get_run(asking: Asking, run_id: RunId) -> RunJson:
+        return _run_json(await runs.get(asking, run_id))
+
+    return router
+
+
+def _thread_json(thread: Thread) -> ThreadJson:
+    return ThreadJson(
+        id=thread.id, created_at=thread.created_at, updated_at=thread.updated_at, metadata=dict(thread.metadata)
+    )
+
+
+def _message_json(message: Message) -> MessageJson:
+    calls = [ToolCallJson(id=call.id, name=call.name, arguments=call.arguments) for call in message.tool_calls]
+    return MessageJson(
+        role=message.role,
+        content=message.content,
+        name=message.name,
+        tool_calls=calls or None,
+        tool_call_id=message.tool_call_id,
+    )
+
+
+def _run_json(run: Run) -> RunJson:
+    return RunJson(
+        id=run.id,
+        thread_id=run.thread_id,
+        model=run.graph,
+        status=run.status,
+        created_at=run.created_at,
+        finished_at=run.finished_at,
+        finish_reason=run.finish_reason,
+        usage=usage_json(run.usage),
+        error=failure_json(run.failure) if run.failure else None,
+    )

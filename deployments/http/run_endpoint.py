@@ -1,0 +1,61 @@
+"""What every client protocol's route does: read the body, understand it, run the turn, answer in the protocol's form."""
+
+from collections.abc import Callable
+from functools import partial
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from configs.settings import HttpSettings
+from deployments.http.access import principal_of
+from deployments.http.bodies import ClientLeft, read_object
+from deployments.http.streams import EventStream, WholeAnswer
+from deployments.protocols.types import ClientProtocol, Rules, Streamed
+from services.runs.service import RunService
+
+
+class RunEndpoint:
+    """The route of one protocol, as a plain ASGI application: per token, it is only the encoder and the server's `send`."""
+
+    def __init__(
+        self,
+        *,
+        protocol: ClientProtocol,
+        runs: RunService,
+        default_graph: str,
+        settings: HttpSettings,
+        write_timeout_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._protocol = protocol
+        self._runs = runs
+        self._settings = settings
+        self._write_timeout_s = write_timeout_s
+        self._clock = clock
+        self._rules = Rules(
+            default_graph=default_graph,
+            max_messages=settings.max_messages,
+            max_message_chars=settings.max_message_chars,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        principal = principal_of(scope)
+        headers = Headers(scope=scope)
+        try:
+            body = await read_object(headers, receive, max_bytes=self._settings.max_body_bytes)
+        except ClientLeft:
+            return
+        turn = self._protocol.parse(body, headers, self._rules)
+        start = partial(self._runs.start, principal, turn.request)
+        created = int(self._clock())
+        if isinstance(turn.reply, Streamed):
+            stream = EventStream(
+                start=start,
+                reply=turn.reply,
+                created=created,
+                heartbeat_s=self._settings.heartbeat_s,
+                write_timeout_s=self._write_timeout_s,
+            )
+            await stream(scope, receive, send)
+        else:
+            await WholeAnswer(start=start, reply=turn.reply, created=created)(scope, receive, send)
