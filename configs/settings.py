@@ -13,12 +13,14 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from services.errors import ConfigurationError
-
 CONFIGS = Path(__file__).parent
 
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+class SettingsError(ValueError):
+    """Settings that cannot work. The message names every wrong key and says what to write."""
 
 
 class Section(BaseModel):
@@ -34,10 +36,10 @@ class EnvRef(Section):
     default: str | None = None
 
     def resolve(self, environ: Mapping[str, str]) -> str:
-        """Return the value. Raises ConfigurationError, naming the variable and never its value, when there is none."""
+        """Return the value. Raises SettingsError, naming the variable and never its value, when there is none."""
         value = environ.get(self.env) or self.default
         if value is None:
-            raise ConfigurationError(
+            raise SettingsError(
                 f"The environment variable {self.env} is not set. Set it on every node before `ray start`."
             )
         return value
@@ -150,23 +152,23 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         parsed = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigurationError(f"There is no settings file {path.name} in {path.parent}.") from None
+        raise SettingsError(f"There is no settings file {path.name} in {path.parent}.") from None
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path.name} is not valid YAML: {error}") from None
+        raise SettingsError(f"{path.name} is not valid YAML: {error}") from None
     if parsed is None:
         return {}
     if not isinstance(parsed, dict):
-        raise ConfigurationError(f"{path.name} must hold a mapping at the top.")
+        raise SettingsError(f"{path.name} must hold a mapping at the top.")
     return parsed
 
 
 def parse(values: Mapping[str, Any]) -> Settings:
-    """Validate plain values. Raises ConfigurationError with one line per wrong key."""
+    """Validate plain values. Raises SettingsError with one line per wrong key."""
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()]
-        raise ConfigurationError("The settings do not hold together:\n" + "\n".join(lines)) from None
+        raise SettingsError("The settings do not hold together:\n" + "\n".join(lines)) from None
 
 
 def load(overlays: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, *, folder: Path = CONFIGS) -> Settings:

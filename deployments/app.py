@@ -43,7 +43,6 @@ from services.storage.documents import DocumentRepository
 from services.storage.migrate import require_head
 from services.storage.runs import RunRepository
 from services.storage.scores import ScoreRepository
-from services.storage.threads import ThreadRepository
 
 
 class AppArgs(BaseModel):

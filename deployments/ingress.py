@@ -35,7 +35,7 @@ class IngressDeployment:
     async def __init__(self, open_ingress: OpenIngress, agent: DeploymentHandle, guardrail: DeploymentHandle) -> None:
         self._parts = await open_ingress(agent, guardrail)
 
-    def __serve_build_asgi_app__(self) -> ASGIApp:  # noqa: N807  # Serve's name for it
+    def __serve_build_asgi_app__(self) -> ASGIApp:  # Serve's name for it
         return self._parts.app
 
     async def check_health(self) -> None:

@@ -57,7 +57,9 @@ class RemoteGuard:
                 async with asyncio.timeout(self._timeout_s):
                     verdict: Verdict = await self._check.remote(list(texts), stage)
             except TimeoutError:
-                raise GuardrailUnavailable("The guardrail did not answer in time.", retry_after_s=BUSY_RETRY_S) from None
+                raise GuardrailUnavailable(
+                    "The guardrail did not answer in time.", retry_after_s=BUSY_RETRY_S
+                ) from None
         return verdict
 
 

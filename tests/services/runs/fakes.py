@@ -61,10 +61,12 @@ class FakeRunStore:
         self.runs = {run.id: run for run in runs}
         self.outcomes: dict[UUID, RunOutcome] = {}
         self.failures: list[MainstayError] = []
+        self.created = asyncio.Event()
         self.finished = asyncio.Event()
 
     async def create(self, run: Run) -> None:
         self.runs[run.id] = run
+        self.created.set()
 
     async def start(self, run_id: UUID) -> Run:
         if run_id not in self.runs or run_id in self.outcomes:

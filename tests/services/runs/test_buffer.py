@@ -4,6 +4,8 @@ import asyncio
 from contextlib import aclosing
 from uuid import uuid4
 
+import pytest
+
 from services.runs.buffer import EventBuffer
 from services.types import EventBatch, ReasoningDelta, RunCompleted, RunStarted, TextDelta, ToolStarted, Usage
 from tests.services.runs.fakes import FakeClock
@@ -66,11 +68,11 @@ async def test_text_waits_for_the_window_and_nothing_else_does() -> None:
         assert clock.slept == []
         buffer.text("second")
         await anext(batches)
-        assert clock.slept == [0.05]
+        assert clock.slept == [pytest.approx(0.05)]
         buffer.text("third")
         buffer.emit(END)
         assert len((await anext(batches)).events) == 2
-        assert clock.slept == [0.05]
+        assert clock.slept == [pytest.approx(0.05)]
 
 
 async def test_quiet_text_leaves_at_once() -> None:

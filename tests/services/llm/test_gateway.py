@@ -1,0 +1,119 @@
+"""The gateway: fail-over before the first token only, one bill per run."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
+
+from services.errors import ModelError, ModelRejectedRequest, ModelServerError, ModelUnreachable
+from services.llm.gateway import Gateway, RunModel
+from services.llm.types import ModelCall, TextSink
+from services.runs.deadline import Deadline
+from tests.services.runs.fakes import FakeProvider
+
+CALL = ModelCall(messages=[HumanMessage("hello you")])
+Script = Callable[[ModelCall, TextSink], Awaitable[AIMessage]]
+
+
+class Shown:
+    """A sink that keeps what was shown."""
+
+    def __init__(self) -> None:
+        self.pieces: list[tuple[str, str | None]] = []
+
+    def text(self, delta: str, source: str | None = None) -> None:
+        self.pieces.append((delta, source))
+
+    def reasoning(self, delta: str, source: str | None = None) -> None:
+        self.pieces.append((delta, source))
+
+    async def drain(self) -> None: ...
+
+
+async def good(call: ModelCall, sink: TextSink) -> AIMessage:
+    sink.text("fine")
+    usage = UsageMetadata(input_tokens=7, output_tokens=2, total_tokens=9)
+    return AIMessage(content="fine", usage_metadata=usage)
+
+
+def failing(error: ModelError, *, after: str = "") -> Script:
+    async def fail(call: ModelCall, sink: TextSink) -> AIMessage:
+        if after:
+            sink.text(after)
+        raise error
+
+    return fail
+
+
+def model(*providers: FakeProvider) -> tuple[RunModel, Shown]:
+    shown = Shown()
+    return Gateway(providers).bind(shown, Deadline.after(60.0)), shown
+
+
+async def test_the_first_provider_answers() -> None:
+    """While it can, the first provider is the only one asked, and its usage is the bill."""
+    first, second = FakeProvider(good, name="a"), FakeProvider(good, name="b")
+    run_model, shown = model(first, second)
+    answer = await run_model.generate(CALL, source="writer")
+    assert answer.content == "fine"
+    assert (first.asked, second.asked) == (1, 0)
+    assert shown.pieces == [("fine", "writer")]
+    assert (run_model.usage.input_tokens, run_model.usage.output_tokens, run_model.usage.estimated) == (7, 2, False)
+
+
+async def test_a_provider_that_fails_before_its_first_token_is_replaced() -> None:
+    """The client sees only the second provider's answer, and the run knows whose it is."""
+    first, second = FakeProvider(failing(ModelServerError("503")), name="a"), FakeProvider(good, name="b")
+    run_model, shown = model(first, second)
+    await run_model.generate(CALL)
+    assert (first.asked, second.asked, run_model.provider) == (1, 1, "b")
+    assert shown.pieces == [("fine", None)]
+
+
+async def test_a_failed_connection_is_tried_once_more() -> None:
+    """A server that closed an idle connection has not seen the request; it is sent again, once."""
+    first = FakeProvider(failing(ModelUnreachable("reset")), name="a")
+    run_model, _ = model(first)
+    with pytest.raises(ModelUnreachable):
+        await run_model.generate(CALL)
+    assert first.asked == 2
+
+
+async def test_after_the_first_token_nothing_is_restarted() -> None:
+    """A provider that breaks in the middle fails the call; no other one continues as if nothing had happened."""
+    first, second = FakeProvider(failing(ModelServerError("x"), after="half an ans")), FakeProvider(good)
+    run_model, _ = model(first, second)
+    with pytest.raises(ModelServerError):
+        await run_model.generate(CALL)
+    assert second.asked == 0
+    assert run_model.shown_text == "half an ans"
+    assert run_model.usage.estimated
+    assert run_model.usage.output_tokens == 3
+
+
+async def test_a_wrong_request_is_not_sent_elsewhere() -> None:
+    """What one provider rejects as malformed is our mistake, whoever is asked."""
+    first, second = FakeProvider(failing(ModelRejectedRequest("400"))), FakeProvider(good)
+    run_model, _ = model(first, second)
+    with pytest.raises(ModelRejectedRequest):
+        await run_model.generate(CALL)
+    assert second.asked == 0
+
+
+async def test_a_silent_call_is_billed_and_not_shown() -> None:
+    """A router's or planner's call costs tokens and shows nothing; it may fail over even after text."""
+    first, second = FakeProvider(failing(ModelServerError("x"), after="hidden")), FakeProvider(good)
+    run_model, shown = model(first, second)
+    await run_model.generate(CALL, silent=True)
+    assert shown.pieces == []
+    assert run_model.shown_text == ""
+    assert run_model.usage.model_calls == 2
+
+
+async def test_usage_adds_up_over_the_calls_of_a_run() -> None:
+    """A run with tools makes several calls; the bill is their sum."""
+    run_model, _ = model(FakeProvider(good))
+    await run_model.generate(CALL)
+    await run_model.generate(CALL)
+    assert (run_model.usage.input_tokens, run_model.usage.model_calls) == (14, 2)
