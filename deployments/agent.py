@@ -1,9 +1,10 @@
 """The `agent` deployment: runs graphs. A thin shell round `services.runs.RunEngine`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from ray import serve
@@ -26,6 +27,7 @@ class AgentParts:
     database: Database
     prompts: LivePrompts
     reporter: RunReporter
+    sweeper: "asyncio.Task[NoReturn]"
     drain_s: float
 
 
@@ -68,6 +70,7 @@ class AgentDeployment:
 
     async def __del__(self) -> None:
         """Called and awaited by Serve on a graceful stop, once no request is being served: let detached runs end."""
+        self._parts.sweeper.cancel()
         await self._parts.engine.drain(self._parts.drain_s)
         await self._parts.gateway.aclose()
         await self._parts.database.close()

@@ -5,8 +5,11 @@ on the loop that will use what they open. Settings travel; secrets do not: each 
 environment variables that the settings hold.
 """
 
+import asyncio
 import os
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -29,20 +32,28 @@ from evaluation.judge import ModelJudge
 from graphs.build import build, build_tools, check_prompts
 from graphs.spec import GraphOptions
 from graphs.tools.resources import ToolResources
-from services.errors import ConfigurationError
+from services.errors import ConfigurationError, StoreUnavailable
 from services.guardrails.chain import build_chain
 from services.llm import PROVIDERS
 from services.llm.gateway import Gateway
 from services.llm.types import ChatProvider, ProviderSpec
 from services.runs.engine import EngineLimits, RunEngine
 from services.runs.service import RunService
+from services.runs.sweep import sweep_forever
 from services.runs.types import Graph
+from services.security.authenticator import Authenticator
+from services.storage.api_keys import ApiKeyRepository
 from services.storage.checkpointer import AsyncpgSaver
 from services.storage.database import Database
 from services.storage.documents import DocumentRepository
 from services.storage.migrate import require_head
 from services.storage.runs import RunRepository
 from services.storage.scores import ScoreRepository
+
+
+SWEEP_EVERY_S = 60.0
+SWEEP_MARGIN_S = 60.0
+"""A run is taken for lost when it is still live this long after it must have ended."""
 
 
 class AppArgs(BaseModel):
@@ -92,8 +103,30 @@ async def _open_ingress(settings: Settings, agent: DeploymentHandle, guardrail: 
         max_run_s=settings.runs.max_run_s,
         new_id=uuid7,
     )
-    services = HttpServices()
+    services = HttpServices(
+        runs=runs,
+        run_store=run_store,
+        threads=ThreadRepository(database),
+        authenticator=Authenticator(
+            ApiKeyRepository(database),
+            settings.security.key_pepper.resolve(os.environ),
+            cache_s=settings.security.key_cache_s,
+            clock=time.monotonic,
+        ),
+        graphs={name: graph.description for name, graph in settings.graphs.items()},
+        default_graph=settings.default_graph,
+        readiness=partial(_readiness, database),
+        new_id=uuid7,
+    )
     return IngressParts(app=create_app(services, settings.http), runs=runs, database=database)
+
+
+async def _readiness(database: Database) -> Mapping[str, bool]:
+    try:
+        await database.ping()
+    except StoreUnavailable:
+        return {"database": False}
+    return {"database": True}
 
 
 async def _open_agent(settings: Settings, guardrail: DeploymentHandle, evaluator: DeploymentHandle) -> AgentParts:
@@ -101,8 +134,9 @@ async def _open_agent(settings: Settings, guardrail: DeploymentHandle, evaluator
     gateway = Gateway([_open_provider(provider) for provider in settings.providers])
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()})
     reporter = RunReporter(RemoteSamples(evaluator))
+    runs = RunRepository(database)
     engine = RunEngine(
-        runs=RunRepository(database),
+        runs=runs,
         graphs=_build_graphs(settings, database),
         gateway=gateway,
         guard=RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s),
@@ -115,8 +149,10 @@ async def _open_agent(settings: Settings, guardrail: DeploymentHandle, evaluator
             flushes_per_s=settings.runs.flushes_per_s,
         ),
     )
+    sweeping = sweep_forever(runs, older_than_s=settings.runs.max_run_s + SWEEP_MARGIN_S, every_s=SWEEP_EVERY_S)
     return AgentParts(
         engine=engine,
+        sweeper=asyncio.create_task(sweeping),
         gateway=gateway,
         database=database,
         prompts=prompts,
@@ -140,7 +176,7 @@ async def _open_evaluator(settings: Settings) -> EvaluatorParts:
 
 
 def _build_graphs(settings: Settings, database: Database) -> Mapping[str, Graph]:
-    resources = ToolResources(documents=DocumentRepository(database))
+    resources = ToolResources(documents=DocumentRepository(database), now=lambda: datetime.now(UTC))
     checkpointer = AsyncpgSaver(database)
     return {
         name: build(
