@@ -49,7 +49,7 @@ from services.storage.documents import DocumentRepository
 from services.storage.migrate import require_head
 from services.storage.runs import RunRepository
 from services.storage.scores import ScoreRepository
-
+from services.storage.threads import ThreadRepository
 
 SWEEP_EVERY_S = 60.0
 SWEEP_MARGIN_S = 60.0
