@@ -1,6 +1,9 @@
 """What `make serve` prints: plain lines, and a progress line that rewrites itself where the output is a terminal."""
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -19,6 +22,14 @@ class Console:
         """Print one line of its own."""
         self.finished()
         print(text, file=self.stream, flush=True)
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """Announce what takes a while, and say how long it took when it succeeds."""
+        started = time.monotonic()
+        self.say(f"{text} ...")
+        yield
+        self.say(f"{text}: {time.monotonic() - started:.1f} s")
 
     def started(self, model: Model) -> None:
         """Announce a download and its size."""

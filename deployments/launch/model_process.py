@@ -1,50 +1,28 @@
-"""The launcher's side of the embedded model: start its process, wait until it answers, warm it, stop it."""
+"""The launcher's side of the embedded model: start its process, wait until it answers, stop it."""
 
-import json
 import os
 import secrets
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deployments.launch import machine, processes
 from deployments.launch.errors import LaunchFailed
-from deployments.launch.model_server import MODEL_ALIAS, ServerSettings
+from deployments.launch.model_server import ServerSettings
 from deployments.launch.weights import Weights
 
 _WORKING_BYTES = 400 * 1024 * 1024  # context of two slots, buffers, the interpreter
-_WARM_UP = {
-    "model": MODEL_ALIAS,
-    "max_tokens": 8,
-    "temperature": 0,
-    "messages": [
-        {"role": "system", "content": "You are a helpful assistant. Call a function when it helps."},
-        {"role": "user", "content": "What is 12 * 34?"},
-    ],
-    "tools": [
-        {
-            "type": "function",
-            "function": {
-                "name": "calculator",
-                "description": "Evaluate an arithmetic expression.",
-                "parameters": {
-                    "type": "object",
-                    "properties": {"expression": {"type": "string"}},
-                    "required": ["expression"],
-                },
-            },
-        }
-    ],
-}
 
 
 @dataclass(kw_only=True)
 class ModelProcess:
-    """One server over `weights`. `start` returns at once; `wait` returns the base URL for clients, ending in /v1."""
+    """One server over `weights`. Its address is known when `start` returns, `wait` returns when it answers.
+
+    Started again after its end it has the same address and key, so that its clients need not know.
+    """
 
     weights: Weights
     folder: Path
@@ -53,6 +31,7 @@ class ModelProcess:
     start_timeout_s: float = 120.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    port: int = field(default_factory=machine.free_port)
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -61,8 +40,21 @@ class ModelProcess:
         return None if self._child is None else self._child.pid
 
     @property
+    def base_url(self) -> str:
+        """Where clients find it, in the form of the OpenAI SDK."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def address(self) -> dict[str, str]:
+        """Return the environment variables by which the replicas find the model."""
+        return {"MAINSTAY_MODEL_URL": self.base_url, "MAINSTAY_MODEL_KEY": self.api_key}
+
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
     def _ready_path(self) -> Path:
-        return self.folder / "model.url"
+        return self.folder / "model.ready"
 
     @property
     def log_path(self) -> Path:
@@ -82,6 +74,7 @@ class ModelProcess:
         settings = ServerSettings(
             model_path=self.weights.path,
             api_key=self.api_key,
+            port=self.port,
             ready_path=self._ready_path,
             # One processor stays for the replicas: llama.cpp's threads wait for each other, and collapse when one waits.
             threads=max(1, machine.cpu_count() - 1),
@@ -94,7 +87,7 @@ class ModelProcess:
             )
 
     def wait(self) -> str:
-        """Wait until the model is loaded, have it answer once, and return its base URL."""
+        """Wait until the model has been loaded and has answered once; return its base URL."""
         deadline = self.clock() + self.start_timeout_s
         while not self._ready_path.exists():
             if self._child is None or self._child.poll() is not None:
@@ -105,9 +98,7 @@ class ModelProcess:
                     f"the model was not loaded within {self.start_timeout_s:.0f} s", f"see {self.log_path}, free memory"
                 )
             self.sleep(0.05)
-        base_url = f"{self._ready_path.read_text().strip()}/v1"
-        self._warm(base_url)
-        return base_url
+        return self.base_url
 
     def stop(self) -> None:
         """End the server; does nothing when it is not running."""
@@ -116,22 +107,6 @@ class ModelProcess:
             self._child.wait()
             self._child = None
         self._ready_path.unlink(missing_ok=True)
-
-    def _warm(self, base_url: str) -> None:
-        """Read the weights into memory and prove that it answers, before the first user waits for it."""
-        request = urllib.request.Request(  # noqa: S310 - the URL is our own child's, on loopback
-            f"{base_url}/chat/completions",
-            data=json.dumps(_WARM_UP).encode(),
-            headers={"Authorization": f"Bearer {self.api_key}", "Content-Type": "application/json"},
-        )
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with direct.open(request, timeout=self.start_timeout_s) as answer:
-                answer.read()
-        except OSError as error:
-            raise LaunchFailed(
-                f"the model {self.weights.name} does not answer ({error})", f"see {self.log_path}"
-            ) from error
 
 
 def _kept(environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,13 +1,14 @@
 """The embedded model as a process of its own: `python -m deployments.launch.model_server`, an OpenAI-compatible server.
 
-It listens on a free port of 127.0.0.1, asks for the key that the environment holds, and writes its URL into a file when
-it can answer. It shares no interpreter with the replicas, because a native crash would take one along, and it ends with
-its parent. Everything comes by environment (`ServerSettings`), so that the key is on no command line.
+It listens on 127.0.0.1, asks for the key that the environment holds, and makes a file when it has answered once. It
+shares no interpreter with the replicas, because a native crash would take one along, and it ends with its parent. Everything comes by environment (`ServerSettings`), so that the key is on no command line.
 """
 
+import json
 import os
 import signal
 import threading
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,30 @@ from typing import Any
 MODEL_ALIAS = "embedded"
 _TEMPLATE = Path(__file__).with_name("templates") / "qwen_tools.jinja"
 _PROMPT_CACHE_MIB = 256  # llama.cpp's own default is 8 GiB
+_WARM_UP_TIMEOUT_S = 120.0
+_WARM_UP = {
+    "model": MODEL_ALIAS,
+    "max_tokens": 8,
+    "temperature": 0,
+    "messages": [
+        {"role": "system", "content": "You are a helpful assistant. Call a function when it helps."},
+        {"role": "user", "content": "What is 12 * 34?"},
+    ],
+    "tools": [
+        {
+            "type": "function",
+            "function": {
+                "name": "calculator",
+                "description": "Evaluate an arithmetic expression.",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"expression": {"type": "string"}},
+                    "required": ["expression"],
+                },
+            },
+        }
+    ],
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +51,7 @@ class ServerSettings:
     model_path: Path
     api_key: str
     ready_path: Path
+    port: int
     threads: int
     slots: int = 2
     context_tokens: int = 4096
@@ -36,6 +62,7 @@ class ServerSettings:
             "MAINSTAY_MODEL_FILE": str(self.model_path),
             "MAINSTAY_MODEL_KEY": self.api_key,
             "MAINSTAY_MODEL_READY": str(self.ready_path),
+            "MAINSTAY_MODEL_PORT": str(self.port),
             "MAINSTAY_MODEL_THREADS": str(self.threads),
             "MAINSTAY_MODEL_SLOTS": str(self.slots),
             "MAINSTAY_MODEL_CONTEXT": str(self.context_tokens),
@@ -48,6 +75,7 @@ class ServerSettings:
             model_path=Path(environ["MAINSTAY_MODEL_FILE"]),
             api_key=environ["MAINSTAY_MODEL_KEY"],
             ready_path=Path(environ["MAINSTAY_MODEL_READY"]),
+            port=int(environ["MAINSTAY_MODEL_PORT"]),
             threads=int(environ["MAINSTAY_MODEL_THREADS"]),
             slots=int(environ["MAINSTAY_MODEL_SLOTS"]),
             context_tokens=int(environ["MAINSTAY_MODEL_CONTEXT"]),
@@ -66,12 +94,23 @@ def main() -> None:
     signal.signal(signal.SIGINT, stop)
     settings = ServerSettings.from_environ(os.environ)
     server = _serve(settings)
-    draft = settings.ready_path.with_name(settings.ready_path.name + ".new")
-    draft.write_text(str(server.listening_address))
-    draft.rename(settings.ready_path)
+    _warm(server.listening_address, settings.api_key)
+    settings.ready_path.touch()
     while not stopping.wait(1.0) and os.getppid() == parent:
         pass
     os._exit(0)  # nothing to save, and the native threads would finish their answers first
+
+
+def _warm(address: str, api_key: str) -> None:
+    """Have it answer once, which reads the weights into memory and proves that it answers, before a user waits for it."""
+    request = urllib.request.Request(  # noqa: S310 - our own address, on loopback
+        f"{address}/v1/chat/completions",
+        data=json.dumps(_WARM_UP).encode(),
+        headers={"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"},
+    )
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(request, timeout=_WARM_UP_TIMEOUT_S) as answer:
+        answer.read()
 
 
 def _serve(settings: ServerSettings) -> Any:
@@ -82,7 +121,7 @@ def _serve(settings: ServerSettings) -> Any:
     params.model.path = str(settings.model_path)
     params.model_alias = {MODEL_ALIAS}
     params.hostnames = ["127.0.0.1"]
-    params.port = 0
+    params.port = settings.port
     params.api_keys = [settings.api_key]
     params.n_parallel = settings.slots
     params.n_ctx = settings.context_tokens * settings.slots

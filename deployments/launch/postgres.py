@@ -80,6 +80,10 @@ class EmbeddedPostgres:
             self._child.wait()
             self._child = None
 
+    def is_alive(self) -> bool:
+        """Whether the server that we started or took over still runs."""
+        return self._pid is not None and processes.is_alive(self._pid)
+
     def _launch(self, programs: Path, socket_dir: Path, user: str | None) -> None:
         command = [str(programs / "postgres"), "-D", str(self.data_dir), "-k", str(socket_dir)]
         for name, value in {**_SETTINGS, **self.settings}.items():

@@ -11,11 +11,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil  # type: ignore[import-untyped]
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def death_signal(number: signal.Signals) -> Callable[[], None] | None:
@@ -100,6 +101,14 @@ def stop(pid: int, *, first: signal.Signals = signal.SIGTERM, grace_s: float = 1
         return
 
 
+def send(pid: int, number: signal.Signals) -> None:
+    """Signal one process; one that is already gone is fine."""
+    try:
+        psutil.Process(pid).send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
 def name_of(pid: int) -> str:
     """Return the name of a process's program, an empty string when there is no such process."""
     try:
@@ -108,9 +117,52 @@ def name_of(pid: int) -> str:
         return ""
 
 
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and has not ended; one that ended and was not waited for does not count."""
+    try:
+        return _is_live(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
+
+
 def tail(path: Path, max_bytes: int = 2000) -> str:
     """Return the last lines of a log for an error message, or an empty string where there is none."""
     try:
         return path.read_bytes()[-max_bytes:].decode(errors="replace")
     except OSError:
         return ""
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent dies, so that none escapes `end_descendants`. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendant_names() -> set[str]:
+    """Return the program names of all our descendants."""
+    return {name_of(process.pid) for process in psutil.Process().children(recursive=True)}
+
+
+def end_descendants(grace_s: float = 3.0) -> int:
+    """Terminate whatever we still have below us, kill what does not listen, and return how many there were."""
+    left = [p for p in psutil.Process().children(recursive=True) if _is_live(p)]
+    for process in left:
+        send(process.pid, signal.SIGTERM)
+    _, deaf = psutil.wait_procs(left, timeout=grace_s)
+    for process in deaf:
+        send(process.pid, signal.SIGKILL)
+    psutil.wait_procs(deaf, timeout=grace_s)
+    return len(left)
+
+
+def pids_named(name: str) -> list[int]:
+    """Return the processes of this machine that run a program of this name, other users' included."""
+    return [process.pid for process in psutil.process_iter(["name"]) if process.info["name"] == name]
+
+
+def _is_live(process: Any) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

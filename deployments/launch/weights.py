@@ -20,7 +20,7 @@ _BLOCK_BYTES = 1 << 20
 _SPARE_BYTES = 200 * 1024 * 1024
 
 
-class NotOffered(Exception):  # noqa: N818 - an outcome that the next model in the list answers
+class NotOffered(Exception):
     """The package index knows no such package any more."""
 
 

@@ -146,6 +146,12 @@ def test_short_memory_is_found_before_loading(tmp_path: Path, monkeypatch: pytes
 def test_settings_survive_the_environment(tmp_path: Path) -> None:
     """What the launcher writes into the environment is what the server reads."""
     settings = ServerSettings(
-        model_path=tmp_path / "m", api_key="k", ready_path=tmp_path / "r", threads=3, slots=4, context_tokens=512
+        model_path=tmp_path / "m",
+        api_key="k",
+        ready_path=tmp_path / "r",
+        port=9,
+        threads=3,
+        slots=4,
+        context_tokens=512,
     )
     assert ServerSettings.from_environ(settings.to_environ()) == settings

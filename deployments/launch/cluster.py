@@ -1,0 +1,170 @@
+"""Ray and Serve inside the launcher's process tree. Importing this module imports ray: the environment must be set.
+
+The launcher is Ray's driver, so Ray's processes end with it, also when it is killed. Private interfaces of Serve are used
+through `_client` alone: the public `serve.run` takes an application object, not the file that `serve deploy` takes.
+"""
+
+import contextlib
+import logging
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.exceptions
+import yaml
+from pydantic import ValidationError
+from ray import serve
+from ray.serve.exceptions import RayServeException
+from ray.serve.schema import ServeDeploySchema
+
+from deployments.launch import machine, processes
+from deployments.launch.errors import LaunchFailed, one_line
+from deployments.launch.options import REPOSITORY, Options
+from deployments.launch.verdict import Status, is_running
+
+_OBJECT_STORE_BYTES = 200 * 1024 * 1024  # requests and events are small and travel inline
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """One Ray node with Serve on it. `start`, `deploy`, `wait`, in this order; `stop` after any of them."""
+
+    options: Options
+    deploy_timeout_s: float = 300.0
+    drain_s: float = 10.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def temp_dir(self) -> Path:
+        """Ray's files, logs included: kept after the end, dropped at the next start."""
+        return self.options.scratch / "ray"
+
+    @property
+    def logs(self) -> Path:
+        """Where Serve's controller, proxies and replicas write."""
+        return self.temp_dir / "session_latest" / "logs" / "serve"
+
+    @property
+    def url(self) -> str:
+        """The application's address on this machine."""
+        return f"http://127.0.0.1:{self.options.port}"
+
+    def start(self) -> str:
+        """Start Ray and return the dashboard's address."""
+        shutil.rmtree(self.temp_dir, ignore_errors=True)
+        if self.options.profile == "production":
+            (self.options.scratch / "haproxy").mkdir(exist_ok=True)
+        try:
+            context = ray.init(
+                address="local",
+                num_cpus=self.options.cpus or max(2, machine.cpu_count()),
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                dashboard_port=self.options.dashboard_port,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(self.temp_dir),
+            )
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            raise LaunchFailed(
+                f"Ray did not start ({one_line(str(error), 300)})", f"see {self.logs.parent}, then start again"
+            ) from error
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        return f"http://{context.dashboard_url}"
+
+    def deploy(self, overlay: str) -> None:
+        """Start Serve and hand it serve_config.yaml with our port and overlay."""
+        config = read_config(self.options, overlay)
+        try:
+            _deploy(config)
+        except (OSError, RuntimeError, ray.exceptions.RayError, RayServeException) as error:
+            raise LaunchFailed(f"Serve did not start ({one_line(str(error), 300)})", f"see {self.logs}") from error
+
+    def wait(self) -> None:
+        """Wait until every application runs and answers. Raises LaunchFailed as soon as that will not happen."""
+        deadline = self.clock() + self.deploy_timeout_s
+        last = "nothing was said yet"
+        while True:
+            statuses = [_status(overview) for overview in serve.status().applications.values()]
+            running = [is_running(status, logs=str(self.logs)) for status in statuses]
+            if running and all(running):
+                answer = self._readiness()
+                if answer is None:
+                    return
+                last = answer
+            elif running:
+                last = one_line("; ".join(filter(None, (s.message for s in statuses))) or statuses[0].state)
+            if self.clock() > deadline:
+                raise LaunchFailed(f"not ready within {self.deploy_timeout_s:.0f} s ({last})", f"see {self.logs}")
+            self.sleep(0.2)
+
+    def is_alive(self) -> bool:
+        """Whether Ray's own processes still run."""
+        names = processes.descendant_names()
+        return "gcs_server" in names and "raylet" in names
+
+    def stop(self) -> None:
+        """Let open streams end, for `drain_s` at most, then stop Serve and Ray. Ctrl-C skips the waiting."""
+        unneeded = (ray.exceptions.RayError, RayServeException, RuntimeError, TimeoutError, KeyboardInterrupt)
+        with contextlib.suppress(*unneeded):
+            if ray.is_initialized() and (client := _client()) is not None:
+                client.shutdown(timeout_s=self.drain_s)
+        ray.shutdown()
+
+    def _readiness(self) -> str | None:
+        """Return None when the application says that it is ready, else what it says."""
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with direct.open(f"{self.url}/readyz", timeout=5):
+                return None
+        except urllib.error.HTTPError as error:
+            with error:
+                return f"/readyz answers {error.code}: {one_line(error.read(1000).decode(errors='replace'))}"
+        except OSError as error:
+            return f"/readyz does not answer: {error}"
+
+
+def read_config(options: Options, overlay: str, path: Path = REPOSITORY / "serve_config.yaml") -> ServeDeploySchema:
+    """Return the checked configuration; only the address, the port and the overlays are the launcher's."""
+    try:
+        values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # In the production profile HAProxy and the replicas listen on all interfaces whatever is written here.
+        host = "127.0.0.1" if options.profile == "plain" else "0.0.0.0"  # noqa: S104
+        values["http_options"] = {**values.get("http_options", {}), "host": host, "port": options.port}
+        for application in values["applications"]:
+            application["args"] = {**application.get("args", {}), "overlays": [overlay]}
+        config: ServeDeploySchema = ServeDeploySchema.model_validate(values)
+    except (OSError, yaml.YAMLError, ValidationError, KeyError, TypeError, AttributeError) as error:
+        raise LaunchFailed(
+            f"{path.name} cannot be used ({error})", "correct it; `git diff` shows what changed"
+        ) from error
+    return config
+
+
+def _deploy(config: ServeDeploySchema) -> None:
+    serve.start(proxy_location=config.proxy_location, http_options=config.http_options.model_dump())
+    _client().deploy_apps(config)
+
+
+def _client() -> Any:
+    """Return the object behind the public functions, as `serve run FILE` uses it in the release that we pin."""
+    from ray.serve.context import _get_global_client
+
+    return _get_global_client(raise_if_no_controller_running=False)
+
+
+def _status(overview: Any) -> Status:
+    """Translate Serve's ApplicationStatusOverview."""
+    return Status(
+        state=overview.status.value,
+        message=overview.message,
+        messages={name: deployment.message for name, deployment in overview.deployments.items()},
+    )

@@ -1,0 +1,68 @@
+"""The environment that Ray reads when it is imported, by profile. Must be applied before anything imports ray."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from deployments.launch.errors import LaunchFailed
+from deployments.launch.options import REPOSITORY, Options
+
+RAY_ENV = REPOSITORY / "configs" / "ray.env"
+_PLAIN = frozenset(
+    {
+        "RAY_AUTH_MODE",
+        "RAY_USAGE_STATS_ENABLED",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH",
+        "SERVE_SLOW_STARTUP_WARNING_S",
+    }
+)
+
+
+def read_ray_env(path: Path = RAY_ENV) -> dict[str, str]:
+    """Return the assignments of a file that a shell can read as well: NAME=value lines and comments."""
+    values = {}
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier() or any(c in value for c in " '\"$`"):
+            raise LaunchFailed(f"{path.name}:{number} is not NAME=value", "write it without spaces and quotes")
+        values[name] = value
+    return values
+
+
+def ray_environ(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what to set for `options`; a variable that the user has set already keeps its value."""
+    values = read_ray_env()
+    if options.profile == "plain":
+        values = {name: value for name, value in values.items() if name in _PLAIN}
+        values["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # every listener of Ray itself on 127.0.0.1
+    else:
+        values |= _haproxy_paths(options.scratch / "haproxy")
+    options.secret("ray-token")
+    values["RAY_AUTH_TOKEN_PATH"] = str(options.home / "ray-token")
+    values["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), environ.get("PYTHONPATH", "")]))
+    forced = {"PYTHONPATH", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"}
+    return {name: value for name, value in values.items() if name in forced or name not in environ}
+
+
+def require_open_files(limit: int, environ: Mapping[str, str]) -> None:
+    """Raise LaunchFailed when HAProxy's connections do not fit into the open-file limit: two files each, and a few."""
+    connections = int(environ.get("RAY_SERVE_HAPROXY_MAXCONN", "4096"))
+    if limit < (needed := 2 * connections + 500):
+        raise LaunchFailed(
+            f"{connections} connections need {needed} open files, the limit is {limit}",
+            f"run `ulimit -n {needed}` first (systemd: LimitNOFILE), or set RAY_SERVE_HAPROXY_MAXCONN lower",
+        )
+
+
+def _haproxy_paths(folder: Path) -> dict[str, str]:
+    """Return HAProxy's files in a folder of our own; by default two clusters on one machine would share them."""
+    return {
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+    }
