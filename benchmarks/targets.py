@@ -84,7 +84,7 @@ class Baseline:
 
     async def stop(self) -> None:
         if self._process is not None:
-            await end(self._process, within_s=5.0)
+            await end(self._process, by=signal.SIGTERM, within_s=5.0)
 
 
 class Mainstay:
@@ -149,8 +149,42 @@ class Mainstay:
 
     async def stop(self) -> None:
         if self._process is not None:
-            await end(self._process, within_s=_MAINSTAY_STOP_S)
+            await end(self._process, by=signal.SIGINT, within_s=_MAINSTAY_STOP_S)
         self._home.cleanup()
+
+
+class Simulation:
+    """The upstream, as a process. Also a target: what is measured on it is what client and upstream alone can do."""
+
+    name = "direct"
+    title = "no server: client and upstream alone"
+    headers: Mapping[str, str] = {}
+
+    def __init__(self) -> None:
+        self._process: Process | None = None
+        self.base_url = ""
+
+    @property
+    def url(self) -> str:
+        return f"{self.base_url}/chat/completions"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    def body(self, content: str) -> str:
+        return orjson.dumps(chat_body(content)).decode()
+
+    def pids(self) -> frozenset[int]:
+        return frozenset({self.pid})
+
+    async def start(self) -> None:
+        self._process = await spawn("benchmarks.upstream", "--remember", "16", environment=dict(os.environ))
+        self.base_url = (await first_line(self._process, self.name)).split()[-1]
+
+    async def stop(self) -> None:
+        if self._process is not None:
+            await end(self._process, by=signal.SIGTERM, within_s=5.0)
 
 
 def chat_body(content: str) -> dict[str, object]:
@@ -194,11 +228,11 @@ async def first_line(process: Process, name: str) -> str:
     return line.decode().strip()
 
 
-async def end(process: Process, *, within_s: float) -> None:
-    """SIGINT, and SIGKILL to its group when that is not enough."""
+async def end(process: Process, *, by: signal.Signals, within_s: float) -> None:
+    """Asks by a signal; SIGKILL to its group when that is not enough."""
     if process.returncode is not None:
         return
-    process.send_signal(signal.SIGINT)
+    process.send_signal(by)
     try:
         async with asyncio.timeout(within_s):
             await process.wait()
