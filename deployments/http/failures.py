@@ -35,7 +35,7 @@ def failure_response(failure: Failure, headers: Mapping[str, str] | None = None)
     """Return the answer that tells a client of `failure`.
 
     `x-should-retry` is what the openai SDKs obey before their own rule, which would send a busy thread's turn three
-    times. `retry-after` is in whole seconds, rounded up.
+    times. `retry-after` is in whole seconds, rounded up; `retry-after-ms` is the SDKs' own, and exact.
     """
     response = Response(
         orjson.dumps(error_body(failure, current_request_id())),
@@ -46,6 +46,7 @@ def failure_response(failure: Failure, headers: Mapping[str, str] | None = None)
     response.headers["x-should-retry"] = "true" if failure.retryable else "false"
     if failure.retry_after_s is not None:
         response.headers["retry-after"] = str(max(1, math.ceil(failure.retry_after_s)))
+        response.headers["retry-after-ms"] = str(math.ceil(failure.retry_after_s * 1000))
     if failure.status == Unauthenticated.status:
         response.headers["www-authenticate"] = "Bearer"
     return response

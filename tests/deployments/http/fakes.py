@@ -168,6 +168,7 @@ class ScriptedAgent:
                         self._store.runs[run.id] = replace(run, status=RunStatus.COMPLETED)
                     yield EventBatch(attempt=1, first_seq=seq, events=(step,))
                     self.sent += 1
+                    await asyncio.sleep(0)  # as a stream from another process would
         finally:
             self.closed.set()
 
