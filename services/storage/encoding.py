@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from services.errors import Failure, InvalidRequest
-from services.types import Message, ModelOptions, ToolCall
+from services.types import Message, ModelOptions, Run, ToolCall
 
 TextT = TypeVar("TextT", str, str | None)
 
@@ -75,6 +75,15 @@ def message_columns(messages: Sequence[Message]) -> tuple[list[str | None], ...]
     )
 
 
+def input_columns(run: Run) -> tuple[str, str, tuple[list[str | None], ...]]:
+    """Return a run's options and metadata as JSON, and its messages as columns. Raises InvalidRequest."""
+    columns = message_columns(run.messages)
+    for column in columns:
+        refuse_unstorable(column, param="messages")
+    refuse_unstorable((run.tenant_id, run.user_id, run.graph))
+    return options_to_json(run.options), to_json(dict(run.metadata)), columns
+
+
 def message_from(row: Mapping[Any, Any]) -> Message:
     return Message(
         role=row["role"],
@@ -94,10 +103,15 @@ def options_from(row: Mapping[str, Any]) -> ModelOptions:
     return ModelOptions(**{**row, "stop": tuple(row.get("stop", ()))})
 
 
-def failure_to_json(failure: Failure | None) -> str | None:
+def storable_failure(failure: Failure | None) -> Failure | None:
     if failure is None:
         return None
-    return to_json(asdict(replace(failure, message=storable(failure.message), param=storable(failure.param))))
+    return replace(failure, message=storable(failure.message), param=storable(failure.param))
+
+
+def failure_to_json(failure: Failure | None) -> str | None:
+    kept = storable_failure(failure)
+    return None if kept is None else to_json(asdict(kept))
 
 
 def failure_from(row: Mapping[str, Any] | None) -> Failure | None:

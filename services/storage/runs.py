@@ -12,22 +12,20 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from services.errors import AgentLost, ThreadBusy
+from services.errors import AgentLost
 from services.storage.database import Database
 from services.storage.encoding import (
     failure_from,
     failure_to_json,
+    input_columns,
     message_columns,
     message_from,
     options_from,
-    options_to_json,
     plain,
-    refuse_unstorable,
     storable_message,
-    to_json,
 )
 from services.storage.tables import messages, runs, usage
-from services.storage.tenancy import missing, owned
+from services.storage.tenancy import busy, missing, owned
 from services.types import OnDisconnect, Principal, Run, RunOutcome, RunStatus, Usage
 
 # Messages travel as one array per column, which is cheaper to encode than JSON for asyncpg and to read for Postgres.
@@ -94,10 +92,7 @@ class RunRepository:
 
         Raises NotFound, ThreadBusy, StoreUnavailable, and InvalidRequest for text that Postgres cannot hold.
         """
-        columns = message_columns(run.messages)
-        for column in columns:
-            refuse_unstorable(column, param="messages")
-        refuse_unstorable((run.tenant_id, run.user_id, run.graph))
+        options, metadata, columns = input_columns(run)
         async with self._database.raw() as connection:
             row = await connection.fetchrow(
                 _CREATE_WITH_THREAD if run.new_thread else _CREATE_IN_THREAD,
@@ -107,15 +102,15 @@ class RunRepository:
                 run.id,
                 run.ephemeral,
                 run.graph,
-                options_to_json(run.options),
+                options,
                 run.on_disconnect,
-                to_json(dict(run.metadata)),
+                metadata,
                 *columns,
             )
         if row is None or row["threads"] == 0:
             raise missing("thread", run.thread_id)
         if row["runs"] == 0:
-            raise ThreadBusy("The thread has a run that has not ended. Wait for it, or cancel it.")
+            raise busy()
 
     async def start(self, run_id: UUID) -> Run:
         """Mark a pending run as running and return it. Raises NotFound and StoreUnavailable.

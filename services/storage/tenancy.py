@@ -1,5 +1,6 @@
-"""Whose rows a principal may see, said once. (`runs.create` repeats it in the one statement that is written as text.)
+"""Whose rows a principal may see, said once, with the refusals that go with it.
 
+(`runs.create` repeats the condition in its one statement, which is written as text.)
 What is absent and what belongs to someone else are the same NotFound, word for word, so ids cannot be probed.
 """
 
@@ -7,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Table, and_
 
-from services.errors import NotFound
+from services.errors import NotFound, ThreadBusy
 from services.types import Principal
 
 
@@ -19,3 +20,8 @@ def owned(table: Table, principal: Principal) -> ColumnElement[bool]:
 def missing(kind: str, id_: UUID) -> NotFound:
     """Return the error for a `thread` or `run` that is absent or another's."""
     return NotFound(f"There is no {kind} {id_}.")
+
+
+def busy() -> ThreadBusy:
+    """Return the error for a thread that has a live run."""
+    return ThreadBusy("The thread has a run that has not ended. Wait for it, or cancel it.")

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from sqlalchemy import Select, delete, exists, select, tuple_
 
-from services.errors import ThreadBusy
 from services.storage.database import Database
 from services.storage.encoding import message_from, plain
 from services.storage.tables import (
@@ -18,7 +17,7 @@ from services.storage.tables import (
     runs,
     threads,
 )
-from services.storage.tenancy import missing, owned
+from services.storage.tenancy import busy, missing, owned
 from services.types import Message, Principal, Thread
 
 
@@ -78,7 +77,7 @@ class ThreadRepository:
             if locked.one_or_none() is None:
                 raise missing("thread", thread_id)
             if await connection.scalar(live):
-                raise ThreadBusy("The thread has a run that has not ended. Wait for it, or cancel it.")
+                raise busy()
             for table in (checkpoint_writes, checkpoint_blobs, checkpoints):
                 await connection.execute(delete(table).where(table.c.thread_id == str(thread_id)))
             await connection.execute(delete(threads).where(threads.c.id == thread_id))

@@ -1,0 +1,327 @@
+"""What every store promises, in memory and in Postgres alike."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from services.errors import Failure, InvalidRequest, NotFound, ThreadBusy
+from services.security.keys import ApiKey
+from services.types import (
+    Message,
+    ModelOptions,
+    OnDisconnect,
+    Principal,
+    Run,
+    RunOutcome,
+    RunStatus,
+    ToolCall,
+    Usage,
+)
+from tests.services.storage.conftest import ALICE, ANSWERED, BOB, MALLORY, Stores, a_run
+
+NUL, LONE = "a\x00b", "a\ud800b"
+
+
+async def answered(stores: Stores, run: Run, outcome: RunOutcome = ANSWERED) -> Run:
+    await stores.runs.create(run)
+    started = await stores.runs.start(run.id)
+    await stores.runs.finish(started, outcome)
+    return run
+
+
+async def test_a_run_comes_back_as_it_was_stored(stores: Stores) -> None:
+    """Every field of a run and of its messages survives, in order."""
+    call = ToolCall(id="c1", name="lookup", arguments='{"q": "\\u0000 is only shown"}')
+    run = replace(
+        a_run(),
+        messages=(
+            Message(role="system", content="Be brief. 😀 \\u0000"),
+            Message(role="user", content="Hi", name="alice"),
+            Message(role="assistant", content="", tool_calls=(call, replace(call, id="c2"))),
+            Message(role="tool", content="42", tool_call_id="c1"),
+        ),
+        options=ModelOptions(temperature=0.5, stop=("a", "b"), seed=7, max_output_tokens=9, top_p=0.0),
+        on_disconnect=OnDisconnect.CONTINUE,
+        metadata={"customer": "7"},
+        ephemeral=True,
+    )
+    await stores.runs.create(run)
+    stored = await stores.runs.get(ALICE, run.id)
+    assert stored.created_at is not None
+    assert abs(datetime.now(UTC) - stored.created_at) < timedelta(minutes=1)
+    assert stored == replace(run, new_thread=False, created_at=stored.created_at)
+
+
+async def test_a_run_starts_once(stores: Stores) -> None:
+    """Starting returns the run as running; a second start, or one of an unknown run, finds nothing."""
+    run = a_run()
+    await stores.runs.create(run)
+    started = await stores.runs.start(run.id)
+    assert started == replace(run, status=RunStatus.RUNNING, new_thread=False, created_at=started.created_at)
+    for run_id in (run.id, uuid7()):
+        with pytest.raises(NotFound):
+            await stores.runs.start(run_id)
+
+
+async def test_how_a_run_ended_is_recorded(stores: Stores) -> None:
+    """Status, reason and usage are there after finish, and so is the time."""
+    run = await answered(stores, a_run())
+    stored = await stores.runs.get(ALICE, run.id)
+    assert (stored.status, stored.finish_reason, stored.usage) == (RunStatus.COMPLETED, "stop", ANSWERED.usage)
+    assert stored.failure is None
+    assert stored.created_at is not None
+    assert stored.finished_at is not None
+    assert stored.finished_at >= stored.created_at
+
+
+async def test_a_failure_is_recorded_as_data(stores: Stores) -> None:
+    """The failure of a run that never started comes back with all its fields."""
+    failure = Failure(code="overloaded", message="Later.", status=503, retryable=True, retry_after_s=1.5, param="model")
+    run = a_run()
+    await stores.runs.create(run)
+    await stores.runs.finish(
+        run, RunOutcome(status=RunStatus.FAILED, messages=(), usage=Usage(estimated=True), failure=failure)
+    )
+    stored = await stores.runs.get(ALICE, run.id)
+    assert (stored.status, stored.failure, stored.usage) == (RunStatus.FAILED, failure, Usage(estimated=True))
+
+
+async def test_the_first_end_of_a_run_counts(stores: Stores) -> None:
+    """A second finish changes neither status nor messages nor usage."""
+    run = await answered(stores, a_run())
+    await stores.runs.finish(
+        run,
+        RunOutcome(
+            status=RunStatus.CANCELLED,
+            messages=(Message(role="assistant", content="?"),),
+            usage=Usage(output_tokens=99),
+        ),
+    )
+    stored = await stores.runs.get(ALICE, run.id)
+    assert (stored.status, stored.usage) == (RunStatus.COMPLETED, ANSWERED.usage)
+    assert len(await stores.threads.messages(ALICE, run.thread_id, limit=10)) == 2
+
+
+async def test_finishing_an_unknown_run_does_nothing(stores: Stores) -> None:
+    """A run that was erased meanwhile has no end to record."""
+    run = a_run()
+    await stores.runs.finish(run, ANSWERED)
+    with pytest.raises(NotFound):
+        await stores.runs.get(ALICE, run.id)
+
+
+@pytest.mark.parametrize("status", [RunStatus.PENDING, RunStatus.RUNNING])
+async def test_a_run_cannot_end_alive(stores: Stores, status: RunStatus) -> None:
+    """An outcome with a live status is a bug and says so."""
+    run = a_run()
+    await stores.runs.create(run)
+    with pytest.raises(ValueError, match="is not how a run ends"):
+        await stores.runs.finish(run, replace(ANSWERED, status=status))
+
+
+async def test_a_thread_runs_one_turn_at_a_time(stores: Stores) -> None:
+    """While a run is pending or running its thread is busy; afterwards it takes the next."""
+    first = a_run()
+    await stores.runs.create(first)
+    second = a_run(thread_id=first.thread_id)
+    with pytest.raises(ThreadBusy):
+        await stores.runs.create(second)
+    await stores.runs.start(first.id)
+    with pytest.raises(ThreadBusy):
+        await stores.runs.create(second)
+    await stores.runs.finish(first, ANSWERED)
+    await stores.runs.create(second)
+
+
+async def test_of_many_turns_at_once_one_is_taken(stores: Stores) -> None:
+    """Sixteen runs created at the same moment in one thread: one is stored, fifteen are told that it is busy."""
+    thread_id = (await answered(stores, a_run())).thread_id
+    results = await asyncio.gather(
+        *(stores.runs.create(a_run(thread_id=thread_id)) for _ in range(16)), return_exceptions=True
+    )
+    assert results.count(None) == 1
+    assert sum(isinstance(result, ThreadBusy) for result in results) == 15
+
+
+async def test_a_turn_needs_a_thread_of_its_own_principal(stores: Stores) -> None:
+    """An unknown thread, another user's and another tenant's are refused in the same words."""
+    run = await answered(stores, a_run())
+    messages = set()
+    for principal, thread_id in ((ALICE, uuid7()), (BOB, run.thread_id), (MALLORY, run.thread_id)):
+        with pytest.raises(NotFound) as caught:
+            await stores.runs.create(a_run(principal=principal, thread_id=thread_id))
+        messages.add(str(caught.value).replace(str(thread_id), "ID"))
+    assert len(messages) == 1
+
+
+async def test_ids_of_others_look_like_ids_of_nothing(stores: Stores) -> None:
+    """For run, thread, messages and deletion: another's id and an invented one raise the same NotFound."""
+    run = await answered(stores, a_run())
+    calls: list[Callable[[Principal, bool], Awaitable[object]]] = [
+        lambda who, real: stores.runs.get(who, run.id if real else uuid7()),
+        lambda who, real: stores.threads.get(who, run.thread_id if real else uuid7()),
+        lambda who, real: stores.threads.messages(who, run.thread_id if real else uuid7(), limit=1),
+        lambda who, real: stores.threads.delete(who, run.thread_id if real else uuid7()),
+    ]
+    for call in calls:
+        shapes = set()
+        for who, real in ((ALICE, False), (BOB, True), (MALLORY, True)):
+            with pytest.raises(NotFound) as caught:
+                await call(who, real)
+            words = str(caught.value).split()
+            shapes.add((" ".join(words[:-1]), len(words[-1]), tuple(sorted(vars(caught.value)))))
+        assert len(shapes) == 1
+    assert (await stores.threads.get(ALICE, run.thread_id)).id == run.thread_id
+
+
+async def test_the_last_messages_come_oldest_first(stores: Stores) -> None:
+    """A limit cuts the oldest away, across turns."""
+    first = await answered(stores, a_run("one"))
+    second = a_run("two", thread_id=first.thread_id)
+    await answered(stores, second, replace(ANSWERED, messages=(Message(role="assistant", content="2"),)))
+    said = await stores.threads.messages(ALICE, first.thread_id, limit=10)
+    assert [message.content for message in said] == ["one", "Two years.", "two", "2"]
+    assert list(await stores.threads.messages(ALICE, first.thread_id, limit=3)) == list(said[1:])
+
+
+async def test_threads_are_listed_newest_first_in_pages(stores: Stores) -> None:
+    """Pages join without gap or overlap; ephemeral threads and other people's are not listed."""
+    mine = [(await answered(stores, a_run(str(n)))).thread_id for n in range(5)]
+    await answered(stores, a_run(ephemeral=True))
+    await answered(stores, a_run(principal=BOB))
+    await answered(stores, a_run(principal=MALLORY))
+    page = await stores.threads.list(ALICE, limit=2)
+    seen = [thread.id for thread in page]
+    while page:
+        page = await stores.threads.list(ALICE, limit=2, before=page[-1].id)
+        seen += [thread.id for thread in page]
+    assert seen == mine[::-1]
+
+
+async def test_nothing_is_listed_behind_a_thread_of_someone_else(stores: Stores) -> None:
+    """A page behind another's thread is empty, as behind an unknown one, so neither can be probed."""
+    await answered(stores, a_run())
+    other = await answered(stores, a_run(principal=BOB))
+    assert list(await stores.threads.list(ALICE, limit=5, before=other.thread_id)) == []
+    assert list(await stores.threads.list(ALICE, limit=5, before=uuid7())) == []
+
+
+async def test_a_thread_is_touched_by_each_turn(stores: Stores) -> None:
+    """`updated_at` moves with a new turn, `created_at` does not."""
+    run = await answered(stores, a_run())
+    before = await stores.threads.get(ALICE, run.thread_id)
+    await answered(stores, a_run(thread_id=run.thread_id))
+    after = await stores.threads.get(ALICE, run.thread_id)
+    assert after.created_at == before.created_at
+    assert after.updated_at > before.updated_at
+
+
+async def test_erasing_a_thread_takes_its_runs_along(stores: Stores) -> None:
+    """Neither thread nor run is found afterwards; a busy thread is not erased."""
+    run = await answered(stores, a_run())
+    live = a_run(thread_id=run.thread_id)
+    await stores.runs.create(live)
+    with pytest.raises(ThreadBusy):
+        await stores.threads.delete(ALICE, run.thread_id)
+    await stores.runs.finish(live, ANSWERED)
+    await stores.threads.delete(ALICE, run.thread_id)
+    with pytest.raises(NotFound):
+        await stores.threads.get(ALICE, run.thread_id)
+    with pytest.raises(NotFound):
+        await stores.runs.get(ALICE, run.id)
+
+
+async def test_the_sweep_frees_threads_of_lost_runs(stores: Stores) -> None:
+    """A live run older than the limit fails as lost; younger and finished ones stay as they are."""
+    done = await answered(stores, a_run())
+    stuck = a_run()
+    await stores.runs.create(stuck)
+    assert await stores.runs.sweep(older_than_s=60.0) == 0
+    assert await stores.runs.sweep(older_than_s=-60.0) == 1
+    lost = await stores.runs.get(ALICE, stuck.id)
+    assert lost.status is RunStatus.FAILED
+    assert lost.failure is not None
+    assert lost.failure.code == "agent_lost"
+    assert (await stores.runs.get(ALICE, done.id)).status is RunStatus.COMPLETED
+    await stores.runs.create(a_run(thread_id=stuck.thread_id))
+
+
+@pytest.mark.parametrize("text", [NUL, LONE], ids=["nul", "surrogate"])
+async def test_what_postgres_cannot_hold_is_refused_from_a_client(stores: Stores, text: str) -> None:
+    """In a message, a tool call, a stop word or metadata: InvalidRequest, and nothing is stored."""
+    run = a_run()
+    call = ToolCall(id="c", name="f", arguments=text)
+    for bad in (
+        replace(run, messages=(Message(role="user", content=text),)),
+        replace(run, messages=(Message(role="assistant", content="", tool_calls=(call,)),)),
+        replace(run, messages=(Message(role="tool", content="", tool_call_id=text),)),
+        replace(run, messages=(Message(role="user", content="", name=text),)),
+        replace(run, metadata={"k": text}),
+        replace(run, metadata={text: "v"}),
+        replace(run, options=ModelOptions(stop=(text,))),
+        replace(run, user_id=text),
+    ):
+        with pytest.raises(InvalidRequest):
+            await stores.runs.create(bad)
+    with pytest.raises(NotFound):
+        await stores.runs.get(ALICE, run.id)
+
+
+@pytest.mark.parametrize("text", [NUL, LONE], ids=["nul", "surrogate"])
+async def test_what_a_model_says_is_recorded_whatever_it_holds(stores: Stores, text: str) -> None:
+    """The end of a run is stored with U+FFFD in the place of what Postgres cannot hold."""
+    run = a_run()
+    await stores.runs.create(run)
+    outcome = RunOutcome(
+        status=RunStatus.FAILED,
+        messages=(Message(role="assistant", content=text, tool_calls=(ToolCall(id=text, name=text, arguments=text),)),),
+        usage=Usage(),
+        failure=Failure(code="x", message=text, status=500),
+    )
+    await stores.runs.finish(run, outcome)
+    said = (await stores.threads.messages(ALICE, run.thread_id, limit=1))[0]
+    assert said.content == said.tool_calls[0].arguments == "a\ufffdb"
+    stored = await stores.runs.get(ALICE, run.id)
+    assert stored.failure is not None
+    assert stored.failure.message == "a\ufffdb"
+
+
+def a_key(lookup: str, *, tenant_id: str = "acme", at: datetime) -> ApiKey:
+    return ApiKey(
+        id=uuid7(),
+        tenant_id=tenant_id,
+        user_id="alice",
+        lookup=lookup,
+        digest=bytes(32),
+        scopes=frozenset({"runs:write", "threads:read"}),
+        created_at=at,
+        expires_at=at + timedelta(days=1),
+    )
+
+
+async def test_a_key_comes_back_as_it_was_stored(stores: Stores) -> None:
+    """Every field survives; an unknown lookup finds None."""
+    key = a_key("abc", at=datetime.now(UTC))
+    await stores.api_keys.add(key)
+    assert await stores.api_keys.find("abc") == key
+    assert await stores.api_keys.find("abd") is None
+
+
+async def test_keys_are_listed_and_revoked_within_their_tenant(stores: Stores) -> None:
+    """Newest first; another tenant neither sees nor revokes them; the first revocation counts."""
+    now = datetime.now(UTC)
+    older, newer = a_key("old", at=now - timedelta(hours=1)), a_key("new", at=now)
+    for key in (older, newer, a_key("other", tenant_id="evil", at=now)):
+        await stores.api_keys.add(key)
+    assert list(await stores.api_keys.list("acme")) == [newer, older]
+    await stores.api_keys.revoke("acme", older.id, at=now)
+    await stores.api_keys.revoke("acme", older.id, at=now + timedelta(hours=1))
+    assert await stores.api_keys.find("old") == replace(older, revoked_at=now)
+    for tenant_id, key_id in (("evil", newer.id), ("acme", uuid7())):
+        with pytest.raises(NotFound):
+            await stores.api_keys.revoke(tenant_id, key_id, at=now)
+    assert await stores.api_keys.find("new") == newer
