@@ -5,9 +5,11 @@ To add one: write a function that lays out a LangGraph `StateGraph` in a file of
 
 from collections.abc import Mapping
 
-from graphs import react
+from graphs import plan_execute, react, supervisor
 from graphs.spec import GraphSpec
 
 GRAPHS: Mapping[str, GraphSpec] = {
     "react": GraphSpec(compose=react.compose, prompts=("system",)),
+    "plan_execute": GraphSpec(compose=plan_execute.compose, prompts=("planner", "executor", "writer")),
+    "supervisor": GraphSpec(compose=supervisor.compose, prompts=("supervisor", "math", "research")),
 }

@@ -1,6 +1,7 @@
-"""Prompts are live configuration: they are read from the run's context at the moment of the call."""
+"""What a model call is made of beside the conversation. Prompts are live configuration: read at the moment of the call."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
@@ -8,6 +9,7 @@ from graphs.messages import instructed, spoken, text_of
 from graphs.state import this_turn
 from services.errors import ConfigurationError
 from services.runs.types import RunContext
+from services.types import ModelOptions
 
 
 def prompt(context: RunContext, role: str) -> str:
@@ -18,6 +20,11 @@ def prompt(context: RunContext, role: str) -> str:
             f"The graph {context.run.graph!r} has no prompt {role!r}. Write it under graphs.{context.run.graph}.prompts."
         )
     return text
+
+
+def working_options(context: RunContext) -> ModelOptions:
+    """The client's model options for a call whose text is not the answer: length limits and stop words do not apply."""
+    return replace(context.run.options, stop=(), max_output_tokens=None)
 
 
 def closing(context: RunContext, role: str, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
@@ -31,9 +38,19 @@ def closing(context: RunContext, role: str, messages: Sequence[BaseMessage]) -> 
     results = [text_of(message) for message in this_turn(messages) if isinstance(message, ToolMessage)]
     if final is None or not results:
         return instructed(prompt(context, role), messages)
+    return [SystemMessage(content=final), *grounded(messages, "Facts", [f"- {text}" for text in results])]
+
+
+def grounded(messages: Sequence[BaseMessage], heading: str, facts: Sequence[str]) -> list[BaseMessage]:
+    """What was said so far, with the facts found for the last question beside it. Facts never become instructions:
+    they are part of the user's message, not of the system's."""
     said = spoken(messages)
     while said and isinstance(said[-1], AIMessage):
         said.pop()
-    question = text_of(said.pop()) if said else ""
-    facts = "\n".join(f"- {text}" for text in results)
-    return [SystemMessage(content=final), *said, HumanMessage(content=f"Facts:\n{facts}\n\nQuestion: {question}")]
+    listed = "\n".join(facts)
+    return [*said[:-1], HumanMessage(content=f"{heading}:\n{listed}\n\nQuestion: {question_of(messages)}")]
+
+
+def question_of(messages: Sequence[BaseMessage]) -> str:
+    """The last thing the user said."""
+    return next((text_of(message) for message in reversed(messages) if isinstance(message, HumanMessage)), "")

@@ -15,7 +15,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
 
 from graphs.messages import instructed, settled, text_of, without_calls
-from graphs.prompts import closing, prompt
+from graphs.prompts import closing, prompt, working_options
 from graphs.spec import GraphOptions
 from graphs.state import State, tool_rounds
 from graphs.tools.execution import ToolExecution
@@ -31,7 +31,9 @@ def compose(options: GraphOptions, tools: Sequence[BaseTool]) -> StateGraph[Stat
 def compose_agent(
     options: GraphOptions, tools: Sequence[BaseTool], *, role: str, source: str | None = None
 ) -> StateGraph[State, RunContext, State, State]:
-    """Lay out one agent. `role` is the key of its prompt; `source`, where set, names it in the events."""
+    """Lay out one agent. `role` is the key of its prompt; `source`, where set, names it in the events: its text is then not the
+    answer, but work for another agent.
+    """
     agent = _Agent(ToolExecution(tools, options.tool_limits), options.max_tool_rounds, role, source)
     graph = StateGraph(State, context_schema=RunContext)
     graph.add_node("model", agent.call_model)
@@ -62,7 +64,8 @@ class _Agent:
             conversation = instructed(prompt(context, self._role), messages)
         else:
             conversation = closing(context, self._role, messages)
-        call = ModelCall(messages=conversation, tools=open_tools, options=context.run.options)
+        options = context.run.options if self._source is None else working_options(context)
+        call = ModelCall(messages=conversation, tools=open_tools, options=options)
         answer = settled(await context.model.generate(call, source=self._source))
         return {"messages": [answer if open_tools else text_only(answer)]}
 

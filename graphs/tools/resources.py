@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from langchain_core.tools import BaseTool
@@ -32,12 +32,17 @@ class DocumentSearch(Protocol):
         ...
 
 
+def utc_now() -> datetime:
+    """Return the current time."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResources:
     """`now` returns the current time with a time zone."""
 
     documents: DocumentSearch
-    now: Callable[[], datetime]
+    now: Callable[[], datetime] = utc_now
 
 
 ToolFactory = Callable[[ToolResources], BaseTool]

@@ -1,0 +1,93 @@
+"""plan_execute: a planner writes a few steps, an executor carries them out one by one with tools, a writer answers.
+
+    START ──▶ planner ──▶ execute ──steps left──▶ execute …
+                             └──▶ writer ──▶ END
+
+Only the writer's text is the answer; the planner's and the executor's stream under their names. Of a turn the thread keeps
+the question and the answer.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from langchain_core.tools import BaseTool
+from langgraph.graph import START, StateGraph
+from langgraph.runtime import Runtime
+
+from graphs.messages import instructed, settled, spoken, text_of
+from graphs.prompts import grounded, prompt, question_of, working_options
+from graphs.react import text_only
+from graphs.spec import GraphOptions
+from graphs.specialist import Specialist
+from graphs.state import State
+from services.llm.types import ModelCall
+from services.runs.types import RunContext
+
+_ITEM = re.compile(r"^[ \t]*(?:\d+[ \t]*[.):]|[-*•])[ \t]+(?P<step>\S.*)$", re.MULTILINE)
+
+
+class PlanState(State):
+    """`plan` and `results` belong to one turn: the planner writes both anew. The n-th result is that of the n-th step."""
+
+    plan: list[str]
+    results: list[str]
+
+
+def compose(
+    options: GraphOptions, tools: Sequence[BaseTool]
+) -> StateGraph[PlanState, RunContext, PlanState, PlanState]:
+    agent = _PlanAndExecute(options, Specialist("executor", options, tools))
+    graph = StateGraph(PlanState, context_schema=RunContext)
+    graph.add_node("planner", agent.plan)
+    graph.add_node("execute", agent.execute)
+    graph.add_node("writer", agent.write)
+    graph.add_edge(START, "planner")
+    graph.add_edge("planner", "execute")
+    graph.add_conditional_edges("execute", steps_left)
+    return graph
+
+
+async def steps_left(state: PlanState) -> Literal["execute", "writer"]:
+    """Go on with the plan until every step has a result."""
+    return "execute" if len(state["results"]) < len(state["plan"]) else "writer"
+
+
+def steps_of(text: str, *, at_most: int) -> list[str]:
+    """Read a plan: the numbered or bulleted lines, or every line where a model wrote no numbers."""
+    steps = [match["step"].strip() for match in _ITEM.finditer(text)]
+    return (steps or [line.strip() for line in text.splitlines() if line.strip()])[:at_most]
+
+
+class _PlanAndExecute:
+    def __init__(self, options: GraphOptions, executor: Specialist) -> None:
+        self._max_plan_steps = options.max_plan_steps
+        self._executor = executor
+
+    async def plan(self, state: PlanState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        context = runtime.context
+        conversation = instructed(prompt(context, "planner"), spoken(state["messages"]))
+        call = ModelCall(messages=conversation, options=working_options(context))
+        answer = await context.model.generate(call, source="planner")
+        steps = steps_of(text_of(answer), at_most=self._max_plan_steps)
+        return {"plan": steps or [question_of(state["messages"])], "results": []}
+
+    async def execute(self, state: PlanState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        step = state["plan"][len(state["results"])]
+        done = "\n".join(_numbered(state)) or "none yet"
+        task = (
+            f"The request: {question_of(state['messages'])}\n\nResults so far:\n{done}\n\nCarry out this step: {step}"
+        )
+        report = await self._executor.work(task, runtime.context)
+        return {"results": [*state["results"], report.text]}
+
+    async def write(self, state: PlanState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        context = runtime.context
+        conversation = grounded(state["messages"], "Results of the steps", _numbered(state))
+        call = ModelCall(messages=instructed(prompt(context, "writer"), conversation), options=context.run.options)
+        return {"messages": [text_only(settled(await context.model.generate(call)))]}
+
+
+def _numbered(state: PlanState) -> list[str]:
+    pairs = zip(state["plan"], state["results"], strict=False)  # while the plan is carried out, results are fewer
+    return [f"{number}. {step}: {result}" for number, (step, result) in enumerate(pairs, 1)]

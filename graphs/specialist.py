@@ -1,0 +1,47 @@
+"""An agent within an agent: a react graph of its own, with its own prompt and tools, that is handed one task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from langgraph.errors import GraphRecursionError
+
+from graphs.messages import text_of
+from graphs.react import compose_agent
+from graphs.spec import GraphOptions
+from services.errors import ContextTooLong, ModelOutputTooLarge, StepLimitExceeded
+from services.runs.types import RunContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a specialist gives back: its answer, or, where `ok` is False, why there is none."""
+
+    text: str
+    ok: bool = True
+
+
+class Specialist:
+    """Compiled once, shared by all runs. Its text and its tools are events with its name as their `source`.
+
+    Nothing of it is checkpointed: what a thread keeps of a specialist's work is its report.
+    """
+
+    def __init__(self, name: str, options: GraphOptions, tools: Sequence[BaseTool]) -> None:
+        self.name = name
+        self._max_steps = options.max_steps
+        graph = compose_agent(options, tools, role=name, source=name)
+        self._graph = graph.compile(checkpointer=False, name=name)
+
+    async def work(self, task: str, context: RunContext) -> Report:
+        """Carry out `task`. What went wrong with this task alone is a report; a provider that is down fails the run."""
+        config = RunnableConfig(recursion_limit=self._max_steps)
+        try:
+            state = await self._graph.ainvoke({"messages": [HumanMessage(content=task)]}, config, context=context)
+        except GraphRecursionError:
+            return Report(text=f"Failed: it took more than {self._max_steps} steps.", ok=False)
+        except (StepLimitExceeded, ContextTooLong, ModelOutputTooLarge) as error:
+            return Report(text=f"Failed: {error.message}", ok=False)
+        return Report(text=text_of(state["messages"][-1]))

@@ -1,0 +1,125 @@
+"""supervisor: a router that hands tasks to specialists and answers from what they report.
+
+    START ──▶ supervisor ──transfer_to_<agent>──▶ specialists ──▶ supervisor …
+                  └──text──▶ END
+
+A hand-over is a tool call, so any model that can call tools can route. Several in one answer are carried out at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages.tool import ToolCall
+from langchain_core.tools import BaseTool
+from langgraph.graph import START, StateGraph
+from langgraph.runtime import Runtime
+
+from graphs.messages import instructed, settled
+from graphs.parallel import in_parallel
+from graphs.prompts import closing, prompt, question_of
+from graphs.react import text_only
+from graphs.spec import GraphOptions
+from graphs.specialist import Specialist
+from graphs.state import State, this_turn
+from services.errors import ConfigurationError
+from services.llm.types import ModelCall
+from services.runs.types import RunContext
+from services.types import HandedOver
+
+TRANSFER = "transfer_to_"
+MATH_TOOLS = frozenset({"calculator", "clock"})
+"""The tools of the specialist `math`; every other tool is one of `research`."""
+
+
+def compose(options: GraphOptions, tools: Sequence[BaseTool]) -> StateGraph[State, RunContext, State, State]:
+    """Lay out the graph. A specialist without tools is left out. Raises ConfigurationError when that leaves none."""
+    shares = {
+        "math": [tool for tool in tools if tool.name in MATH_TOOLS],
+        "research": [tool for tool in tools if tool.name not in MATH_TOOLS],
+    }
+    specialists = {name: Specialist(name, options, share) for name, share in shares.items() if share}
+    if not specialists:
+        raise ConfigurationError(
+            "A graph of kind 'supervisor' needs at least one tool for its specialists.", param="tools"
+        )
+    schemas = [_transfer_schema(name, shares[name]) for name in specialists]
+    agent = _Supervisor(specialists, schemas, options.max_handovers)
+    graph = StateGraph(State, context_schema=RunContext)
+    graph.add_node("supervisor", agent.direct)
+    graph.add_node("specialists", agent.hand_over)
+    graph.add_edge(START, "supervisor")
+    graph.add_conditional_edges("supervisor", route)
+    graph.add_edge("specialists", "supervisor")
+    return graph
+
+
+async def route(state: State) -> Literal["specialists", "__end__"]:
+    """Go to the specialists if the supervisor called any, else end."""
+    last = state["messages"][-1]
+    return "specialists" if isinstance(last, AIMessage) and last.tool_calls else "__end__"
+
+
+class _Supervisor:
+    def __init__(
+        self, specialists: Mapping[str, Specialist], schemas: Sequence[Mapping[str, Any]], max_handovers: int
+    ) -> None:
+        self._specialists = specialists
+        self._schemas = schemas
+        self._max_handovers = max_handovers
+
+    async def direct(self, state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        context, messages = runtime.context, state["messages"]
+        if _handovers(messages) < self._max_handovers:
+            conversation = instructed(prompt(context, "supervisor"), messages)
+            call = ModelCall(messages=conversation, tools=self._schemas, options=context.run.options)
+            return {"messages": [settled(await context.model.generate(call))]}
+        call = ModelCall(messages=closing(context, "supervisor", messages), options=context.run.options)
+        return {"messages": [text_only(settled(await context.model.generate(call)))]}
+
+    async def hand_over(self, state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        messages = state["messages"]
+        answer = messages[-1]
+        assert isinstance(answer, AIMessage)  # noqa: S101  # route() sends nothing else here
+        room = self._max_handovers - _handovers(messages[:-1])
+        request = question_of(messages)
+        work = [
+            self._transfer(call, request, runtime.context, allowed=index < room)
+            for index, call in enumerate(answer.tool_calls)
+        ]
+        return {"messages": await in_parallel(work)}
+
+    async def _transfer(self, call: ToolCall, request: str, context: RunContext, *, allowed: bool) -> ToolMessage:
+        specialist = self._specialists.get(call["name"].removeprefix(TRANSFER))
+        if specialist is None:
+            known = ", ".join(TRANSFER + name for name in self._specialists)
+            return _reply(call, f"There is no tool called {call['name'][:100]!r}. The tools are: {known}.", ok=False)
+        if not allowed:
+            return _reply(call, f"Not done: at most {self._max_handovers} hand-overs are made per turn.", ok=False)
+        task = str(call["args"].get("task") or request)
+        context.events.emit(HandedOver(from_agent="supervisor", to_agent=specialist.name, reason=task))
+        await context.events.drain()
+        report = await specialist.work(f"{task}\n\nIt is part of this request of the user: {request}", context)
+        return _reply(call, report.text, ok=report.ok)
+
+
+def _handovers(messages: Sequence[Any]) -> int:
+    return sum(len(message.tool_calls) for message in this_turn(messages) if isinstance(message, AIMessage))
+
+
+def _reply(call: ToolCall, text: str, *, ok: bool) -> ToolMessage:
+    return ToolMessage(
+        content=text, tool_call_id=call["id"] or "", name=call["name"], status="success" if ok else "error"
+    )
+
+
+def _transfer_schema(name: str, tools: Sequence[BaseTool]) -> Mapping[str, Any]:
+    task = {"type": "string", "description": "What the specialist shall do, with all it needs to know."}
+    return {
+        "type": "function",
+        "function": {
+            "name": TRANSFER + name,
+            "description": f"Hand a task to the specialist {name!r}, who can use: {', '.join(tool.name for tool in tools)}.",
+            "parameters": {"type": "object", "properties": {"task": task}, "required": ["task"]},
+        },
+    }
