@@ -63,13 +63,13 @@ def _run(arguments: argparse.Namespace, options: Options, console: Console) -> N
             url, pepper = database.existing_url(options, os.environ), database.known_pepper(options, os.environ)
             key = asyncio.run(database.add_key(url, pepper, tenant_id=arguments.tenant, user_id=arguments.user))
             console.say(f"A key for {arguments.user} of tenant {arguments.tenant}, shown this once:")
-            print(key)
+            console.show(key)
         case "bundle":
             from deployments.launch.bundle import bundle
 
             path = bundle(arguments.to)
             console.say(f"{path.stat().st_size / 1e6:.2f} MB, for runtime_env.working_dir in serve_config.yaml:")
-            print(path)
+            console.show(str(path))
 
 
 if __name__ == "__main__":

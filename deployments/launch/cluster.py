@@ -112,12 +112,20 @@ class Cluster:
         return "gcs_server" in names and "raylet" in names
 
     def stop(self) -> None:
-        """Let open streams end, for `drain_s` at most, then stop Serve and Ray. Ctrl-C skips the waiting."""
+        """Let open streams end, for `drain_s` at most, then stop Ray. Ctrl-C skips the waiting."""
         unneeded = (ray.exceptions.RayError, RayServeException, RuntimeError, TimeoutError, KeyboardInterrupt)
         with contextlib.suppress(*unneeded):
-            if ray.is_initialized() and (client := _client()) is not None:
-                client.shutdown(timeout_s=self.drain_s)
+            if ray.is_initialized() and _client() is not None:
+                self._delete_applications()
         ray.shutdown()
+
+    def _delete_applications(self) -> None:
+        deadline = self.clock() + self.drain_s
+        for name in (applications := serve.status().applications):
+            serve.delete(name, _blocking=False)
+        while applications and self.clock() < deadline:
+            self.sleep(0.1)
+            applications = serve.status().applications
 
     def _readiness(self) -> str | None:
         """Return None when the application says that it is ready, else what it says."""

@@ -12,9 +12,13 @@ from deployments.launch.models import Model
 
 @dataclass(slots=True, kw_only=True)
 class Console:
-    """Writes to one text stream. `advanced` is cheap to call often: without a terminal it prints once per part."""
+    """Progress and errors go to `stream`, results to `output`. Without a terminal `advanced` prints once per part.
+
+    Both are taken when the console is made: later Ray's own messages to `sys.stdout` are sent elsewhere.
+    """
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
+    output: TextIO = field(default_factory=lambda: sys.stdout)
     _open_line: bool = field(default=False, init=False)
     _last_part: int = field(default=0, init=False)
 
@@ -22,6 +26,11 @@ class Console:
         """Print one line of its own."""
         self.finished()
         print(text, file=self.stream, flush=True)
+
+    def show(self, text: str) -> None:
+        """Print a result, for a person or for the next program of a pipe."""
+        self.finished()
+        print(text, file=self.output, flush=True)
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:

@@ -1,7 +1,8 @@
 """The embedded model as a process of its own: `python -m deployments.launch.model_server`, an OpenAI-compatible server.
 
 It listens on 127.0.0.1, asks for the key that the environment holds, and makes a file when it has answered once. It
-shares no interpreter with the replicas, because a native crash would take one along, and it ends with its parent. Everything comes by environment (`ServerSettings`), so that the key is on no command line.
+shares no interpreter with the replicas, because a native crash would take one along, and it ends with its parent. Its
+settings come by environment, so that the key is on no command line.
 """
 
 import json

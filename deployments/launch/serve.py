@@ -63,7 +63,7 @@ class Launch:
         )
         ready.write(state, self.options.ready_path)
         self.stack.callback(self.options.ready_path.unlink, missing_ok=True)
-        self.console.say(ready.screen(state, key_is_new=api_key is not None))
+        self.console.show(ready.screen(state, key_is_new=api_key is not None))
         with contextlib.suppress(KeyboardInterrupt):
             self._watch(cluster)
 
@@ -134,6 +134,8 @@ def serve(options: Options, environ: MutableMapping[str, str], console: Console)
     options.make_folders()
     with ExitStack() as stack:
         stack.callback(processes.end_descendants)
+        messages = stack.enter_context((options.scratch / "ray-messages.log").open("w"))
+        stack.enter_context(contextlib.redirect_stdout(messages))  # Ray reports each replica's end to the terminal
         Launch(options=options, environ=environ, console=console, stack=stack).run()
 
 

@@ -1,5 +1,6 @@
 """What Serve's status means for somebody who waits: running, not yet, or never, and then why in one line."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ def is_running(status: Status, *, logs: str) -> bool:
     if status.state == "RUNNING":
         return True
     for text in status.messages.values():
-        if pending := _UNSCHEDULED.search(text):
+        if (pending := _UNSCHEDULED.search(text)) and _lacks(pending["required"], pending["free"]):
             raise LaunchFailed(
                 f"{pending['count']} replicas of {pending['name']} wait for processors: each needs "
                 f"{pending['required']}, free are {pending['free']}",
@@ -41,6 +42,15 @@ def is_running(status: Status, *, logs: str) -> bool:
         causes = [raised(text) for text in (*status.messages.values(), status.message) if text]
         raise LaunchFailed(f"the application did not start ({next(filter(None, causes), status.state)})", f"see {logs}")
     return False
+
+
+def _lacks(required: str, free: str) -> bool:
+    """Whether a resource is short; where none is, the replica's process only takes its time to start."""
+    try:
+        there = json.loads(free)
+        return any(there.get(name, 0) < amount for name, amount in json.loads(required).items())
+    except ValueError:
+        return True
 
 
 def raised(text: str) -> str:
