@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.settings import SettingsError
 from deployments.launch.console import Console
 from deployments.launch.errors import one_line
 from deployments.launch.options import REPOSITORY, Options
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str], console: Console) -> int:
     options = _parser().parse_args(arguments)
     try:
         _run(options, Options.from_environ(os.environ), console)
-    except MainstayError as error:
+    except (MainstayError, SettingsError) as error:
         console.say(f"mainstay: {one_line(str(error), 1000)}")
         return 1
     except KeyboardInterrupt:

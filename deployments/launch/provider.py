@@ -22,7 +22,7 @@ class Provider:
 
 
 def resolve(settings: ProviderSettings, environ: Mapping[str, str]) -> Provider:
-    """Return the endpoint that the settings name. Raises ConfigurationError where a variable is missing."""
+    """Return the endpoint that the settings name. Raises SettingsError where a variable is missing."""
     return Provider(
         model=_value(settings.model, environ),
         base_url=_value(settings.base_url, environ).rstrip("/"),

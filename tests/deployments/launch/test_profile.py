@@ -1,0 +1,75 @@
+import itertools
+from pathlib import Path
+
+import pytest
+
+from configs.settings import load
+from deployments.launch.errors import LaunchFailed
+from deployments.launch.options import Options
+from deployments.launch.profile import ray_environ, read_ray_env, require_open_files
+
+
+def _options(tmp_path: Path, profile: str) -> Options:
+    options = Options.from_environ({"MAINSTAY_HOME": str(tmp_path), "PROFILE": profile})
+    options.make_folders()
+    return options
+
+
+def test_production_has_haproxy_with_its_companions(tmp_path: Path) -> None:
+    """Both flags together, and the settings without which streams are cut."""
+    values = ray_environ(_options(tmp_path, "production"), {})
+    assert values["RAY_SERVE_ENABLE_HA_PROXY"] == values["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == "1"
+    assert float(values["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"]) > load(["production"]).runs.max_run_s
+    assert int(values["RAY_SERVE_HAPROXY_MAXCONN"]) >= 12_000
+    assert values["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == "deployments.edge:middlewares"
+    assert all(len(value) < 107 for name, value in values.items() if name.endswith("SOCKET_PATH"))
+
+
+def test_plain_has_neither_and_stays_on_loopback(tmp_path: Path) -> None:
+    """No HAProxy, but the same protection of our headers and of the dashboard."""
+    values = ray_environ(_options(tmp_path, "plain"), {})
+    assert "RAY_SERVE_ENABLE_HA_PROXY" not in values
+    assert "RAY_SERVE_THROUGHPUT_OPTIMIZED" not in values
+    assert values["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert values["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == "deployments.edge:middlewares"
+    assert values["RAY_AUTH_MODE"] == "token"
+    assert len(Path(values["RAY_AUTH_TOKEN_PATH"]).read_text()) == 64
+
+
+def test_the_users_own_values_win_but_not_over_the_token(tmp_path: Path) -> None:
+    """Tests shorten the drain by environment; nobody switches the token off by accident."""
+    environ = {
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_AUTH_MODE": "disabled",
+        "PYTHONPATH": "/mine",
+    }
+    merged = {**environ, **ray_environ(_options(tmp_path, "production"), environ)}
+    assert merged["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] == "1"
+    assert merged["RAY_AUTH_MODE"] == "token"
+    assert merged["PYTHONPATH"].endswith(":/mine")
+
+
+def test_the_file_says_why_for_every_line() -> None:
+    """Each variable of ray.env stands below a comment of its own group."""
+    from deployments.launch.profile import RAY_ENV
+
+    lines = RAY_ENV.read_text().splitlines()
+    for before, line in itertools.pairwise(lines):
+        if line and not line.startswith("#"):
+            assert before, f"{line} stands without a comment"
+    assert len(read_ray_env()) == sum(1 for line in lines if line and not line.startswith("#"))
+
+
+def test_a_line_that_a_shell_would_read_otherwise_is_refused(tmp_path: Path) -> None:
+    """The launcher and a shell must understand the same, so quotes and blanks are not allowed."""
+    path = tmp_path / "ray.env"
+    path.write_text("# fine\nA=1\nB='two words'\n")
+    with pytest.raises(LaunchFailed, match=r"ray\.env:3"):
+        read_ray_env(path)
+
+
+def test_too_few_open_files_are_refused() -> None:
+    """The remedy is a command with the number that is needed."""
+    require_open_files(32_500, {"RAY_SERVE_HAPROXY_MAXCONN": "16000"})
+    with pytest.raises(LaunchFailed, match="ulimit -n 32500"):
+        require_open_files(1024, {"RAY_SERVE_HAPROXY_MAXCONN": "16000"})
