@@ -121,12 +121,13 @@ class Client:
         connection: Connection | None = None
         while not self._stopping and (load.replies is None or self._asked < load.replies):
             self._asked += 1
+            request = self._request(self._asked)
             self._open += 1
             self._peak_open = max(self._peak_open, self._open)
             try:
                 if connection is None or not connection.usable:
                     connection = await self._connect()
-                heard = await connection.ask(self._request(), stall_s=load.stall_s)
+                heard = await connection.ask(request, stall_s=load.stall_s)
             except OSError as refused:
                 heard = Heard(sent_us=stamps.now_us(), broken=type(refused).__name__)
             finally:
@@ -142,9 +143,9 @@ class Client:
         _, connection = await asyncio.get_running_loop().create_connection(Connection, host, port)
         return connection
 
-    def _request(self) -> bytes:
+    def _request(self, number: int) -> bytes:
         load, address = self._load, self._address
-        body = load.body.replace(NONCE, str(self._asked)).encode()
+        body = load.body.replace(NONCE, str(number)).encode()
         own = {"host": address.netloc, "content-type": "application/json", "content-length": str(len(body))}
         headers = "".join(f"{name}: {value}\r\n" for name, value in {**own, **load.headers}.items())
         return f"POST {address.path} HTTP/1.1\r\n{headers}\r\n".encode() + body

@@ -8,10 +8,10 @@ import sys
 import tempfile
 import time
 import uuid
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import orjson
 
@@ -93,8 +93,18 @@ class Mainstay:
     name = "c"
     title = "Mainstay, production profile"
 
-    def __init__(self, *, upstream_url: str, port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        upstream_url: str,
+        port: int = 0,
+        module: str = "deployments.launch",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`environment` is added to our own; `module` is started with the argument `serve`."""
         self._upstream_url = upstream_url
+        self._module = module
+        self._environment = environment or {}
         self._port = port
         self._home = tempfile.TemporaryDirectory(prefix="mainstay-bench-", ignore_cleanup_errors=True)
         self._mark = f"MAINSTAY_BENCH={uuid.uuid4().hex}"
@@ -130,9 +140,10 @@ class Mainstay:
             "OPENAI_BASE_URL": self._upstream_url,
             "MAINSTAY_PORT": str(self._port or free_port()),
             "MAINSTAY_HOME": self._home.name,
+            **self._environment,
         }
         with self._log.open("wb") as log:
-            self._process = await spawn("deployments.launch", "serve", environment=environment, output=log.fileno())
+            self._process = await spawn(self._module, "serve", environment=environment, log=log)
         deadline_s = time.monotonic() + _MAINSTAY_START_S
         while (ready := self._ready()) is None:
             if self._process.returncode is not None or time.monotonic() > deadline_s:
@@ -211,10 +222,13 @@ TARGETS: dict[str, Callable[[str], Target]] = {
 }
 
 
-async def spawn(module: str, *arguments: str, environment: Mapping[str, str], output: int = PIPE) -> Process:
-    """A Python module as a process in a group of its own, so that a Ctrl-C reaches it only through us."""
+async def spawn(module: str, *arguments: str, environment: Mapping[str, str], log: IO[bytes] | None = None) -> Process:
+    """A Python module as a process in a group of its own, so that a Ctrl-C reaches it only through us. Its output comes through
+    a pipe, or goes to the log together with its errors."""
+    output, errors = (PIPE, None) if log is None else (log, STDOUT)
+    command = (sys.executable, "-m", module, *arguments)
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *arguments, stdout=output, env=environment, start_new_session=True
+        *command, stdout=output, stderr=errors, env=environment, start_new_session=True
     )
 
 

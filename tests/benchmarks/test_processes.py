@@ -1,0 +1,60 @@
+"""Whose CPU time is counted."""
+
+import asyncio
+import os
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from benchmarks.processes import CpuClocks, marked, tree
+
+CHILD = """
+import subprocess, sys, time
+while time.process_time() < float(sys.argv[1]): pass
+below = subprocess.Popen([sys.executable, "-c", "input()"], stdin=sys.stdin, env={})
+print(below.pid, flush=True)
+below.wait()
+"""
+
+
+@asynccontextmanager
+async def family(*, busy_s: float = 0.0, mark: str = "none") -> AsyncIterator[tuple[int, int]]:
+    """A process and the one below it, which has no environment; gone on exit."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHILD, str(busy_s), stdin=pipe, stdout=pipe, env={**os.environ, "BENCH_MARK": mark}
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    yield process.pid, int(await process.stdout.readline())
+    process.stdin.write(b"\n")
+    await process.communicate()
+
+
+async def test_a_tree_is_everything_below_its_roots() -> None:
+    """Children of children belong to it, our own process does not, and a root that has gone is nothing."""
+    async with family() as (parent, child):
+        assert tree([parent]) == {parent, child}
+        assert {parent, child} <= tree([os.getpid()])
+    assert tree([parent]) == frozenset()
+
+
+async def test_a_mark_finds_processes_by_environment_and_command_line() -> None:
+    """Either is enough, so that a daemon outside the tree is found."""
+    mark = uuid.uuid4().hex
+    async with family(mark=mark) as (parent, _):
+        assert marked(f"BENCH_MARK={mark}") == {parent}
+    assert marked(f"BENCH_MARK={mark}") == frozenset()
+
+
+async def test_the_clock_of_another_process_counts_its_work() -> None:
+    """What a child burnt is seen from here; a process that is born in between counts from zero."""
+    before = CpuClocks.read([os.getpid()])
+    async with family(busy_s=0.05) as (parent, child):
+        after = CpuClocks.read([os.getpid(), parent, child])
+    assert after.since(before) >= 0.05
+    began = time.process_time()
+    assert CpuClocks.read([os.getpid()]).seconds[os.getpid()] >= began
+    assert CpuClocks.read([parent]).seconds == {}
