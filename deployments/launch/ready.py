@@ -45,7 +45,7 @@ Mainstay is ready after {ready.seconds:.0f} s ({ready.profile} profile).
   URL        {ready.url}
   Model      {ready.model}
   API key    {key_line}
-  Try it     curl -N {ready.url}/chat/stream -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{body}'
+  Try it     curl -N {ready.url}/chat/stream -H "Authorization: Bearer {key}" -H 'Content-Type: application/json' -d '{body}'
   Dashboard  {ready.dashboard}   (asks for a token: cat {ready.token_path})
 
 Ctrl-C stops everything; so does `make down` in another terminal.

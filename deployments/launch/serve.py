@@ -23,7 +23,7 @@ from deployments.launch.postgres import EmbeddedPostgres
 if TYPE_CHECKING:
     from deployments.launch.cluster import Cluster
 
-_RAY_MEMORY_BYTES = 1_500 * 1024 * 1024  # controller, proxies, four replicas and Ray's own processes
+_RAY_MEMORY_BYTES = 2_000 * 1024 * 1024  # controller, proxies, four replicas and Ray's own processes
 _WATCH_S = 1.0
 
 
@@ -41,7 +41,6 @@ class Launch:
     def run(self) -> None:
         """Start everything, say so, and watch until a signal comes. Raises LaunchFailed and KeyboardInterrupt."""
         started = time.monotonic()
-        self.stack.enter_context(lock.hold(self.options.lock_path))
         preflight(self.options)
         model_name, overlay = self._begin_model()
         api_key = self._prepare_database()
@@ -133,6 +132,7 @@ def serve(options: Options, environ: MutableMapping[str, str], console: Console)
     processes.adopt_orphans()
     options.make_folders()
     with ExitStack() as stack:
+        stack.enter_context(lock.hold(options.lock_path))  # let go last: `down` waits for it
         stack.callback(processes.end_descendants)
         messages = stack.enter_context((options.scratch / "ray-messages.log").open("w"))
         stack.enter_context(contextlib.redirect_stdout(messages))  # Ray reports each replica's end to the terminal

@@ -22,7 +22,7 @@ def test_a_new_key_is_shown_with_a_command_that_uses_it() -> None:
     """The one screen is enough to try it: the command holds the key."""
     text = screen(_ready("ms_new"), key_is_new=True)
     assert "ms_new   (shown this once" in text
-    assert "Bearer ms_new'" in text
+    assert 'Bearer ms_new"' in text
     assert len(text.splitlines()) < 20
 
 
