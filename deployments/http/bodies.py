@@ -1,8 +1,8 @@
 """Reading a request's body: never more of it in memory than the limit, and nothing in it that could hurt further in.
 
 orjson refuses NaN, Infinity, numbers beyond a double, lone surrogates, invalid UTF-8, UTF-16, a byte order mark and
-nesting beyond 1024. What it lets pass and we do not: nesting beyond `MAX_DEPTH`, NUL (which Postgres cannot store) and a
-key twice in one object (of which readers disagree about the one that counts).
+nesting beyond 1024. What it lets pass and we do not: nesting beyond `MAX_DEPTH`, more than `MAX_VALUES` values, NUL
+(which Postgres cannot store) and a key twice in one object (of which readers disagree about the one that counts).
 """
 
 import asyncio
@@ -19,12 +19,13 @@ from services.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaTyp
 from services.types import JsonObject
 
 MAX_DEPTH = 64
+MAX_VALUES = 20_000
 READ_TIMEOUT_S = 30.0
 MAX_DISCARDED_BYTES = 64 * 1_048_576
 DISCARD_TIMEOUT_S = 5.0
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b"[]{}:")
+_NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b"[]{}:,")
 _ALL_SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
@@ -103,30 +104,36 @@ def parse_object(body: bytes) -> JsonObject:
     """Return the JSON object in `body`. Raises InvalidRequest, with the position where that is known."""
     if not body.strip():
         raise InvalidRequest("The body is empty. Send a JSON object.")
+    structure = _STRING.sub(b"", body).translate(None, _NOT_STRUCTURE)
+    _check_size(structure)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"The body is not valid JSON in UTF-8: {error}.") from None
     if not isinstance(value, dict):
         raise InvalidRequest(f"The body must be a JSON object, and is of the type {type(value).__name__}.")
-    _check_structure(body, value)
+    if structure.count(b":") != sum(len(node) for _, node in _containers(value) if isinstance(node, dict)):
+        name = _duplicate_key(body)
+        raise InvalidRequest(f"An object has the field {name!r} twice. Remove one of them.", param=name)
     if b"\\u0000" in body:
         _check_nul(value)
     return value
 
 
-def _check_structure(body: bytes, value: JsonObject) -> None:
-    """Check depth and keys on the body's punctuation alone, which costs no recursion and no object per value."""
-    structure = _STRING.sub(b"", body).translate(None, _NOT_STRUCTURE)
-    if structure.count(b"[") + structure.count(b"{") > MAX_DEPTH:
-        nested = structure.replace(b":", b"").translate(_ALL_SQUARE)
+def _check_size(structure: bytes) -> None:
+    """Count values and levels on the body's punctuation alone, before an object is made of each of them.
+
+    A megabyte of `[],[],` would otherwise hold up every other request of the replica for a second.
+    """
+    opened = structure.count(b"[") + structure.count(b"{")
+    if opened + structure.count(b",") > MAX_VALUES:
+        raise InvalidRequest(f"The body has more than {MAX_VALUES} values. Send fewer.")
+    if opened > MAX_DEPTH:
+        nested = structure.translate(_ALL_SQUARE, b":,")
         for _ in range(MAX_DEPTH):
             nested = nested.replace(b"[]", b"")
-        if nested:
+        if b"[" in nested:
             raise InvalidRequest(f"The body is nested deeper than {MAX_DEPTH} levels. Send it flatter.")
-    if structure.count(b":") != sum(len(node) for _, node in _containers(value) if isinstance(node, dict)):
-        name = _duplicate_key(body)
-        raise InvalidRequest(f"An object has the field {name!r} twice. Remove one of them.", param=name)
 
 
 def _containers(value: JsonObject) -> Iterator[tuple[str, JsonObject | list[Any]]]:

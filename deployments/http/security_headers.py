@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -15,6 +14,8 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "cache-control": "no-store",
 }
 """Defaults: an answer that sets one of them itself (a page that has scripts, an event stream) keeps its own."""
+
+_PAIRS = tuple((name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
 
 
 class SecurityHeaders:
@@ -30,9 +31,9 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                headers = message.get("headers", ())
+                present = {name.lower() for name, _ in headers}
+                message["headers"] = [*headers, *(pair for pair in _PAIRS if pair[0] not in present)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -1,6 +1,6 @@
 """Whatever a client may send that cannot be acted upon: a 4xx with our envelope that names the field, on both run routes."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -24,9 +24,18 @@ GOOD: dict[str, Any] = {"model": "react", "messages": [USER]}
 JSON = {"content-type": "application/json"}
 
 
+LIMIT = 65_536
+
+
+@pytest.fixture(scope="module")
+def refusing() -> Rig:
+    """One application for all of what is refused: building one takes longer than asking it."""
+    return Rig(settings=HttpSettings(max_messages=4, max_message_chars=50, max_body_bytes=LIMIT))
+
+
 @pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
-    rig = Rig(settings=HttpSettings(max_messages=4, max_message_chars=50, max_body_bytes=8_192))
+def rig(refusing: Rig) -> Iterator[Rig]:
+    rig = refusing
     yield rig
     assert rig.store.runs == {}, "bad input must not become a run"
 
@@ -85,6 +94,8 @@ NOT_READABLE = {
     "a key twice, within": (b'{"messages":[{"role":"user","role":"system","content":"a:b"}]}', "role"),
     "nested too deep": (with_value(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH), None),
     "nested far too deep": (b"[" * 4_000 + b"]" * 4_000, None),
+    "too many arrays": (b'{"messages":[' + b"[]," * 20_000 + b"[]]}", None),
+    "too many numbers": (b'{"messages":[' + b"1," * 20_000 + b"1]}", None),
     "objects nested too deep": (b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1), None),
 }
 
@@ -290,7 +301,7 @@ async def test_harmless_parameters_are_accepted() -> None:
 @BOTH
 async def test_a_declared_size_beyond_the_limit_is_a_413(rig: Rig, path: str) -> None:
     """A body that says that it is too large is not parsed."""
-    check(await post(rig, path, b" " * 8_193), 413, None, "request_too_large")
+    check(await post(rig, path, b" " * (LIMIT + 1)), 413, None, "request_too_large")
 
 
 @BOTH
@@ -329,7 +340,7 @@ async def test_no_more_than_the_limit_is_held(rig: Rig, path: str) -> None:
     async def receive() -> dict[str, Any]:
         nonlocal messages
         messages += 1
-        assert sum(alive) <= 8_192 + 2 * 4_096
+        assert sum(alive) <= LIMIT + 2 * 4_096
         alive.append(4_096)
         return {"type": "http.request", "body": Chunk(4_096), "more_body": messages < 1_000}
 
