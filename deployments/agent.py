@@ -10,7 +10,8 @@ from uuid import UUID
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.knobs import AgentKnobs, LivePrompts, RunReporter
+from deployments.knobs import AgentKnobs, LivePrompts
+from deployments.reporter import RunReporter
 from services.errors import Failure, MainstayError
 from services.llm.gateway import Gateway
 from services.runs.engine import RunEngine

@@ -24,8 +24,10 @@ from deployments.evaluator import EvaluatorDeployment, EvaluatorParts
 from deployments.guardrail import GuardrailDeployment
 from deployments.http.app import HttpServices, create_app
 from deployments.ingress import IngressDeployment, IngressParts
-from deployments.knobs import LivePrompts, RunReporter
+from deployments.knobs import LivePrompts
+from deployments.metrics import RayMeter
 from deployments.remote import RemoteAgent, RemoteGuard, RemoteSamples
+from deployments.reporter import RunReporter
 from evaluation.criteria import CRITERIA
 from evaluation.evaluator import Evaluator
 from evaluation.judge import ModelJudge
@@ -133,7 +135,7 @@ async def _open_agent(settings: Settings, guardrail: DeploymentHandle, evaluator
     database = await _open_database(settings, "agent")
     gateway = Gateway([_open_provider(provider) for provider in settings.providers])
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()})
-    reporter = RunReporter(RemoteSamples(evaluator))
+    reporter = RunReporter(RemoteSamples(evaluator), RayMeter())
     runs = RunRepository(database)
     engine = RunEngine(
         runs=runs,

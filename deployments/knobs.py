@@ -5,9 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evaluation.sampler import sampled
 from services.errors import ConfigurationError
-from services.types import Run, RunOutcome, RunStatus, Sample, SampleSink
 
 Prompts = Mapping[str, Mapping[str, str]]
 """Prompts by graph, then by role."""
@@ -48,28 +46,3 @@ class LivePrompts:
 
     def __call__(self, graph: str) -> Mapping[str, str]:
         return self._current.get(graph, {})
-
-
-class RunReporter:
-    """Told of every run that ended; offers a sample of the completed ones to the evaluator."""
-
-    def __init__(self, samples: SampleSink, *, sample_rate: float = 0.05) -> None:
-        self._samples = samples
-        self.sample_rate = sample_rate
-
-    def run_ended(self, run: Run, outcome: RunOutcome, duration_s: float) -> None:
-        if outcome.status is RunStatus.COMPLETED and sampled(run.id, self.sample_rate):
-            self._samples.offer(_sample(run, outcome, self.sample_rate))
-
-
-def _sample(run: Run, outcome: RunOutcome, rate: float) -> Sample:
-    said = [message for message in outcome.messages if message.role == "assistant" and message.content]
-    return Sample(
-        run_id=run.id,
-        tenant_id=run.tenant_id,
-        graph=run.graph,
-        question=next((message.content for message in reversed(run.messages) if message.role == "user"), ""),
-        answer=said[-1].content if said else "",
-        tool_results=tuple(message.content for message in outcome.messages if message.role == "tool"),
-        weight=1.0 / rate,
-    )

@@ -40,10 +40,18 @@ from services.types import (
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTimes:
+    """Seconds since the run began in its replica; `first_text_s` is None for a run that said nothing."""
+
+    duration_s: float
+    first_text_s: float | None
+
+
 class RunObserver(Protocol):
     """Told once of every run that ended, after its record: for samples and metrics. Must neither wait nor raise."""
 
-    def run_ended(self, run: Run, outcome: RunOutcome, duration_s: float) -> None: ...
+    def run_ended(self, run: Run, outcome: RunOutcome, times: RunTimes) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +259,9 @@ class RunEngine:
         duration_s = self._clock() - execution.started_at
         del self._executions[run.id]
         execution.buffer.emit(_terminal(execution, shown, duration_s))
-        self._observer.run_ended(run, shown, duration_s)
+        first = execution.buffer.first_text_at
+        times = RunTimes(duration_s=duration_s, first_text_s=None if first is None else first - execution.started_at)
+        self._observer.run_ended(run, shown, times)
 
     def _settle_later(self, run: Run, outcome: RunOutcome) -> None:
         task = asyncio.get_running_loop().create_task(self._settle(run, outcome))

@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage
 from services.errors import MainstayError, NotFound
 from services.llm.types import ModelCall, TextSink
 from services.runs.deadline import Deadline
+from services.runs.engine import RunTimes
 from services.runs.types import GraphResult, RunContext
 from services.types import (
     ALLOWED,
@@ -151,7 +152,7 @@ class FakeProvider:
 
 @dataclass
 class FakeObserver:
-    ended: list[tuple[Run, RunOutcome]] = field(default_factory=list)
+    ended: list[tuple[Run, RunOutcome, RunTimes]] = field(default_factory=list)
 
-    def run_ended(self, run: Run, outcome: RunOutcome, duration_s: float) -> None:
-        self.ended.append((run, outcome))
+    def run_ended(self, run: Run, outcome: RunOutcome, times: RunTimes) -> None:
+        self.ended.append((run, outcome, times))

@@ -100,7 +100,10 @@ async def test_a_run_from_start_to_end() -> None:
     assert [type(event) for event in events] == [RunStarted, TextDelta, RunCompleted]
     assert world.outcome.status is RunStatus.COMPLETED
     assert world.outcome.messages == (Message(role="assistant", content="hi"),)
-    assert [run.id for run, _ in world.observer.ended] == [world.run.id]
+    [(run, _, times)] = world.observer.ended
+    assert run.id == world.run.id
+    assert times.first_text_s is not None
+    assert 0 <= times.first_text_s <= times.duration_s
     assert world.engine.active == 0
 
 

@@ -1,0 +1,92 @@
+"""What a run that ended leaves behind: measurements with bounded labels, and a sample at the set rate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from deployments.knobs import AgentKnobs, LivePrompts
+from deployments.reporter import RunReporter
+from services.errors import ConfigurationError, ModelTimeout
+from services.runs.engine import RunTimes
+from services.telemetry.metrics import METRICS, Metric
+from services.types import Message, RunOutcome, RunStatus, Sample, Usage
+from tests.services.runs.fakes import a_run
+
+TIMES = RunTimes(duration_s=2.0, first_text_s=0.5)
+DONE = RunOutcome(
+    status=RunStatus.COMPLETED,
+    messages=(
+        Message(role="tool", content="7006652", tool_call_id="1"),
+        Message(role="assistant", content="It is 7006652."),
+    ),
+    usage=Usage(input_tokens=10, output_tokens=5, model_calls=2),
+    provider="main",
+    finish_reason="stop",
+)
+
+
+@dataclass
+class FakeMeter:
+    seen: list[tuple[str, float, Mapping[str, str]]] = field(default_factory=list)
+
+    def record(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
+        assert set(labels) == set(metric.labels)
+        self.seen.append((metric.name, value, labels))
+
+
+@dataclass
+class FakeSamples:
+    offered: list[Sample] = field(default_factory=list)
+
+    def offer(self, sample: Sample) -> None:
+        self.offered.append(sample)
+
+
+def report(outcome: RunOutcome, *, rate: float = 1.0, times: RunTimes = TIMES) -> tuple[FakeMeter, FakeSamples]:
+    meter, samples = FakeMeter(), FakeSamples()
+    RunReporter(samples, meter, sample_rate=rate).run_ended(a_run(), outcome, times)
+    return meter, samples
+
+
+def test_a_completed_run_is_measured_and_sampled() -> None:
+    """Every declared metric is recorded with exactly its labels; the sample holds question, answer and tool results."""
+    meter, samples = report(DONE)
+    assert {name for name, _, _ in meter.seen} == set(METRICS)
+    [sample] = samples.offered
+    assert (sample.question, sample.answer, sample.tool_results) == ("hello", "It is 7006652.", ("7006652",))
+    assert sample.weight == 1.0
+
+
+def test_a_failed_run_is_measured_by_its_code_and_not_judged() -> None:
+    """A failure has its code as a label, and no quality to score."""
+    failure = ModelTimeout("late").to_failure()
+    outcome = RunOutcome(status=RunStatus.FAILED, messages=(), usage=Usage(), failure=failure)
+    meter, samples = report(outcome, times=RunTimes(duration_s=20.0, first_text_s=None))
+    assert ("mainstay_runs", 1.0, {"graph": "react", "status": "failed", "code": "model_timeout"}) in meter.seen
+    assert "mainstay_time_to_first_text_seconds" not in {name for name, _, _ in meter.seen}
+    assert samples.offered == []
+
+
+def test_a_rate_of_zero_samples_nothing() -> None:
+    """Sampling can be switched off live."""
+    assert report(DONE, rate=0.0)[1].offered == []
+
+
+def test_prompts_are_overlaid_by_role_and_fall_back() -> None:
+    """A live prompt replaces one role of one graph; taking it away brings the configured one back."""
+    prompts = LivePrompts({"react": {"system": "old", "final": "f"}})
+    prompts.overlay({"react": {"system": "new"}})
+    assert prompts("react") == {"system": "new", "final": "f"}
+    prompts.overlay({})
+    assert prompts("react") == {"system": "old", "final": "f"}
+
+
+def test_wrong_knobs_are_refused_and_named() -> None:
+    """A misspelt knob, a rate over one, or prompts of a graph that is not served change nothing."""
+    with pytest.raises(ConfigurationError, match="sample_rat"):
+        AgentKnobs.parse({"sample_rat": 1})
+    with pytest.raises(ConfigurationError, match="sample_rate"):
+        AgentKnobs.parse({"sample_rate": 2})
+    with pytest.raises(ConfigurationError, match="nobody"):
+        LivePrompts({"react": {}}).overlay({"nobody": {"system": "x"}})
