@@ -31,6 +31,7 @@ _UNAVAILABLE = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,  # we reached a standby
+    asyncpg.InternalClientError,  # a connection that was idle when the server said goodbye, and has yet to close
 )
 
 
@@ -81,8 +82,8 @@ class Database:
             async with self._engine.begin() as connection:
                 try:
                     yield connection
-                except TimeoutError:
-                    await connection.invalidate()  # its statement may still be running
+                except (TimeoutError, asyncpg.InternalClientError):
+                    await connection.invalidate()  # its statement may still be running, or the server said goodbye
                     raise
 
     @asynccontextmanager
@@ -95,8 +96,8 @@ class Database:
             try:
                 yield connection
                 reusable = True
-            except asyncpg.PostgresError:
-                reusable = not connection.is_in_transaction()
+            except asyncpg.PostgresError as error:
+                reusable = not (isinstance(error, _UNAVAILABLE) or connection.is_in_transaction())
                 raise
             except asyncpg.InterfaceError as error:
                 if connection.is_closed():  # asyncpg has no class of its own for this
@@ -159,8 +160,12 @@ def translated() -> Iterator[None]:
         yield
     except _UNAVAILABLE as error:
         raise unavailable() from error
-    except sqlalchemy_errors.DBAPIError as error:
-        cause = getattr(error.orig, "driver_exception", None)
+    except sqlalchemy_errors.EmulatedDBAPIException as error:  # while connecting
+        if isinstance(error.orig, _UNAVAILABLE):
+            raise unavailable() from error
+        raise
+    except sqlalchemy_errors.DBAPIError as error:  # while executing
+        cause = getattr(error.orig, "orig", None)
         if error.connection_invalidated or isinstance(cause, _UNAVAILABLE):
             raise unavailable() from error
         raise
