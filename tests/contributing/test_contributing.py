@@ -1,0 +1,94 @@
+"""The worked examples of CONTRIBUTING.md: printed as they are, registered by one line each, and run."""
+
+import re
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from deployments.protocols.types import Answer, Rules, Whole
+from evaluation.criteria import CRITERIA
+from services.errors import InvalidRequest
+from services.guardrails import GUARDRAILS
+from services.guardrails.chain import build_chain
+from services.llm import PROVIDERS
+from services.llm.gateway import Gateway
+from services.llm.types import ModelCall, ProviderSpec
+from services.runs.deadline import Deadline
+from services.types import Action, RunCompleted, Sample, Stage, Usage
+from tests.contributing.brevity import Brevity
+from tests.contributing.canned import CannedProvider
+from tests.contributing.no_urls import NoUrlsRule
+from tests.contributing.plain_text import PROTOCOL
+from tests.evaluation.test_evaluator import FakeJudge
+from tests.services.llm.test_gateway import Shown
+from tests.services.runs.fakes import a_run
+
+ROOT = Path(__file__).parents[2]
+PLACES = {
+    "services/llm/canned.py": "tests/contributing/canned.py",
+    "services/guardrails/no_urls.py": "tests/contributing/no_urls.py",
+    "evaluation/criteria/brevity.py": "tests/contributing/brevity.py",
+    "deployments/protocols/plain_text.py": "tests/contributing/plain_text.py",
+    "graphs/tools/days_until.py": "tests/graphs/examples/days_until.py",
+    "graphs/draft_review.py": "tests/graphs/examples/draft_review.py",
+}
+"""Where the guide tells a reader to put each example, and where it is run from here."""
+
+
+def blocks() -> dict[str, str]:
+    """The guide's Python blocks that begin with a path, by that path."""
+    found = re.findall(r"```python\n# (\S+\.py)\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    return dict(found)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_guide_prints_what_is_run(place: str) -> None:
+    """Each example in the guide is, line for line, the file that the tests execute."""
+    assert blocks()[place].strip() == (ROOT / PLACES[place]).read_text().strip()
+
+
+def test_every_block_of_the_guide_is_run() -> None:
+    """No example is printed that no test executes."""
+    assert set(blocks()) == set(PLACES)
+
+
+async def test_the_provider_answers_through_the_gateway() -> None:
+    """Registered by one line, it streams and is billed like any other."""
+    extended = {**PROVIDERS, "canned": CannedProvider}
+    spec = ProviderSpec(name="demo", model="none", arguments={"answer": "one two three"})
+    shown = Shown()
+    model = Gateway([extended["canned"](spec)]).bind(shown, Deadline.after(5.0))
+    answer = await model.generate(ModelCall(messages=[HumanMessage("hi")]))
+    assert answer.text == "".join(text for text, _ in shown.pieces) == "one two three"
+    assert model.usage.output_tokens == 3
+
+
+async def test_the_guardrail_blocks_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registered by one line, settings may name it, and it decides by stage."""
+    monkeypatch.setattr("services.guardrails.chain.GUARDRAILS", {**GUARDRAILS, "no_urls": NoUrlsRule})
+    chain = build_chain(["length", "no_urls"], {})
+    assert (await chain.check(["see HTTPS://x.example"], Stage.INPUT)).action is Action.BLOCK
+    assert (await chain.check(["see https://x.example"], Stage.TOOL_RESULT)).action is Action.ALLOW
+
+
+@pytest.mark.parametrize(("words", "value"), [(10, 10.0), (50, 10.0), (275, 5.0), (5_000, 0.0)])
+async def test_the_criterion_scores(words: int, value: float) -> None:
+    """Its score falls with the length, within its bounds, and it is a criterion like those listed."""
+    sample = Sample(run_id=uuid4(), tenant_id="t", graph="react", question="?", answer="word " * words)
+    assert {"brevity": Brevity, **CRITERIA}["brevity"]().name == "brevity"
+    assert (await Brevity().read(sample, FakeJudge())).value == pytest.approx(value)
+
+
+def test_the_protocol_maps_both_ways() -> None:
+    """A body becomes a turn, an answer becomes text, and a wrong body names its field."""
+    rules = Rules(default_graph="react", max_messages=8, max_message_chars=100)
+    turn = PROTOCOL.parse({"question": "why?"}, {}, rules)
+    assert turn.request.messages[0].content == "why?"
+    assert isinstance(turn.reply, Whole)
+    done = RunCompleted(finish_reason="stop", usage=Usage(), duration_s=0.1)
+    assert turn.reply.render(a_run(), 0, Answer(text="because", reasoning="", completed=done)) == b"because"
+    with pytest.raises(InvalidRequest) as caught:
+        PROTOCOL.parse({}, {}, rules)
+    assert caught.value.param == "question"
