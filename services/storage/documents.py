@@ -16,17 +16,17 @@ MAX_QUERY_CHARS = 1_000
 
 # `$2` is read as a person types it: words, "phrases", or, -not. Only where that finds nothing is one word enough.
 _SEARCH = """
-WITH asked AS (SELECT websearch_to_tsquery('english', $2) AS every),
+WITH asked AS (SELECT websearch_to_tsquery('english', $2) AS wholly),
 loose AS (
-    SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery AS some FROM unnest(to_tsvector('english', $2))
+    SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery AS partly FROM unnest(to_tsvector('english', $2))
 ),
 strict_hits AS (
-    SELECT title, path, text, position, ts_rank(search, every) AS rank
-    FROM documents, asked WHERE tenant_id = $1 AND search @@ every
+    SELECT title, path, text, position, ts_rank(search, wholly) AS rank
+    FROM documents, asked WHERE tenant_id = $1 AND search @@ wholly
 ),
 loose_hits AS (
-    SELECT title, path, text, position, ts_rank(search, some) AS rank
-    FROM documents, loose WHERE tenant_id = $1 AND search @@ some AND NOT EXISTS (SELECT FROM strict_hits)
+    SELECT title, path, text, position, ts_rank(search, partly) AS rank
+    FROM documents, loose WHERE tenant_id = $1 AND search @@ partly AND NOT EXISTS (SELECT FROM strict_hits)
 )
 SELECT title, path, text, rank FROM (SELECT * FROM strict_hits UNION ALL SELECT * FROM loose_hits) AS hits
 ORDER BY rank DESC, path, position

@@ -1,0 +1,137 @@
+"""What only the stores in Postgres do: constraints behind them, the bill, scores, plain values."""
+
+import pickle
+from dataclasses import replace
+from uuid import UUID
+
+import asyncpg
+import pytest
+from uuid_utils.compat import uuid7
+
+from services.errors import NotFound
+from services.storage.checkpointer import AsyncpgSaver
+from services.storage.database import Database
+from services.storage.runs import RunRepository
+from services.storage.scores import ScoreRepository
+from services.storage.threads import ThreadRepository
+from services.types import Score
+from tests.services.storage.conftest import ALICE, ANSWERED, BOB, MALLORY, a_run
+
+pytestmark = pytest.mark.postgres
+
+
+async def test_usage_is_the_bill_and_outlives_its_thread(database: Database) -> None:
+    """After erasure nothing is left of a thread but its usage, which names provider, model and tokens."""
+    runs, threads, scores = RunRepository(database), ThreadRepository(database), ScoreRepository(database)
+    saver = AsyncpgSaver(database)
+    run = a_run()
+    await runs.create(run)
+    await runs.start(run.id)
+    await runs.finish(run, ANSWERED)
+    await scores.add([a_score(run.id)])
+    checkpoint = {"v": 1, "id": "1", "ts": "", "channel_values": {"a": 1}, "channel_versions": {"a": "1"}}
+    stored = await saver.aput(
+        {"configurable": {"thread_id": str(run.thread_id), "checkpoint_ns": ""}},
+        {**checkpoint, "versions_seen": {}, "updated_channels": None},  # type: ignore[typeddict-item]
+        {},
+        {"a": "1"},
+    )
+    await saver.aput_writes(stored, [("a", 1)], "task")
+    await threads.delete(ALICE, run.thread_id)
+    tables = ("threads", "runs", "messages", "scores", "checkpoints", "checkpoint_blobs", "checkpoint_writes")
+    async with database.raw() as connection:
+        for table in tables:
+            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+        bill = dict(await connection.fetchrow("SELECT * FROM usage") or ())
+    expected = {
+        "run_id": run.id, "tenant_id": "acme", "user_id": "alice", "provider": "openai", "model": "small",
+        "input_tokens": 10, "output_tokens": 3, "cached_tokens": 2, "reasoning_tokens": 1, "model_calls": 1,
+        "estimated": False,
+    }  # fmt: skip
+    assert {name: value for name, value in bill.items() if name != "created_at"} == expected
+
+
+async def test_the_database_itself_allows_one_live_run_per_thread(database: Database) -> None:
+    """Even SQL that goes past the repository cannot make a second one."""
+    run = a_run()
+    await RunRepository(database).create(run)
+    with pytest.raises(asyncpg.UniqueViolationError, match="uq_runs_live"):
+        await sql(
+            database,
+            "INSERT INTO runs (id, tenant_id, thread_id, user_id, graph, status, ephemeral, on_disconnect)"
+            " SELECT gen_random_uuid(), tenant_id, thread_id, user_id, graph, status, ephemeral, on_disconnect FROM runs",
+        )
+
+
+@pytest.mark.parametrize(
+    ("statement", "constraint"),
+    [
+        ("UPDATE runs SET status = 'lost', finished_at = now()", "ck_runs_status"),
+        ("UPDATE runs SET status = 'completed'", "ck_runs_finished"),
+        ("UPDATE runs SET on_disconnect = 'shrug'", "ck_runs_on_disconnect"),
+        ("UPDATE runs SET finish_reason = 'bored'", "ck_runs_finish_reason"),
+        ("UPDATE messages SET role = 'ghost'", "ck_messages_role"),
+    ],
+)
+async def test_the_database_refuses_what_no_code_of_ours_would_write(
+    database: Database, statement: str, constraint: str
+) -> None:
+    """A wrong status, policy, reason or role stops at its check constraint."""
+    await RunRepository(database).create(a_run())
+    with pytest.raises(asyncpg.CheckViolationError, match=constraint):
+        await sql(database, statement)
+
+
+async def sql(database: Database, statement: str) -> None:
+    async with database.raw() as connection:
+        await connection.execute(statement)
+
+
+async def test_what_is_read_travels_without_the_driver(database: Database) -> None:
+    """A run read from Postgres holds the standard library's UUIDs, so its pickle does not name asyncpg."""
+    runs = RunRepository(database)
+    run = a_run()
+    await runs.create(run)
+    started = await runs.start(run.id)
+    assert type(started.id) is type(started.thread_id) is UUID
+    assert b"asyncpg" not in pickle.dumps(started)
+
+
+def a_score(run_id: UUID, **changes: object) -> Score:
+    score = Score(
+        run_id=run_id,
+        tenant_id="acme",
+        criterion="helpfulness",
+        value=0.5,
+        reason="So-so.",
+        judge_model="small",
+        rubric_version="1",
+        weight=4.0,
+    )
+    return replace(score, **changes)  # type: ignore[arg-type]
+
+
+async def test_scores_are_kept_per_criterion_judge_and_rubric(database: Database) -> None:
+    """Unscored stays None; the same judge's second opinion replaces its first; a new rubric stands beside the old."""
+    runs, scores = RunRepository(database), ScoreRepository(database)
+    run = a_run()
+    await runs.create(run)
+    first, unscored = a_score(run.id), a_score(run.id, criterion="safety", value=None, reason="a\x00b")
+    await scores.add([first, unscored])
+    second, newer = a_score(run.id, value=0.75), a_score(run.id, rubric_version="2", value=1.0)
+    await scores.add([second])
+    await scores.add([newer])
+    assert list(await scores.of_run(ALICE, run.id)) == [second, newer, replace(unscored, reason="a\ufffdb")]
+
+
+async def test_scores_belong_to_the_run_of_their_tenant(database: Database) -> None:
+    """Scores for an erased run or under another tenant are dropped, and only the owner reads those that are kept."""
+    runs, scores = RunRepository(database), ScoreRepository(database)
+    run = a_run()
+    await runs.create(run)
+    await scores.add([])
+    await scores.add([a_score(uuid7()), a_score(run.id, tenant_id="evil"), a_score(run.id)])
+    assert [score.tenant_id for score in await scores.of_run(ALICE, run.id)] == ["acme"]
+    for principal, run_id in ((BOB, run.id), (MALLORY, run.id), (ALICE, uuid7())):
+        with pytest.raises(NotFound):
+            await scores.of_run(principal, run_id)
