@@ -1,7 +1,9 @@
 """From names in the settings to graphs that run: everything that can be wrong is refused here, before the first run."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
+from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
@@ -29,13 +31,16 @@ def build(
 ) -> GraphRunner:
     """Compile a graph, once per replica. Without a checkpointer no thread is remembered.
 
-    Raises ConfigurationError for an unknown kind, for two tools of one name, and for a tool or a node that is not async.
+    Raises ConfigurationError for an unknown kind, for tools that it does not take, for two tools of one name, and for a
+    tool or a node that is not async.
     """
     spec = _spec(kind)
+    if tools and not spec.takes_tools:
+        raise ConfigurationError(f"A graph of kind {kind!r} takes no tools.", param="tools")
     _check_tools(tools)
     graph = spec.compose(options, tools)
     for name, node in graph.nodes.items():
-        if getattr(node.runnable, "func", None) is not None and getattr(node.runnable, "afunc", None) is None:
+        if _is_sync(node.runnable):
             raise ConfigurationError(
                 f"The node {name!r} of {kind!r} is a plain function, which cannot be cancelled: write `async def`."
             )
@@ -66,6 +71,13 @@ def _spec(kind: str) -> GraphSpec:
             f"There is no kind of graph {kind!r}. The kinds are: {', '.join(GRAPHS)}.", param="kind"
         )
     return spec
+
+
+def _is_sync(runnable: object) -> bool:
+    """Whether LangGraph would run a node in a thread: it wraps a plain function so that it looks async."""
+    afunc = getattr(runnable, "afunc", None)
+    in_a_thread = isinstance(afunc, partial) and afunc.func is run_in_executor
+    return getattr(runnable, "func", None) is not None and (afunc is None or in_a_thread)
 
 
 def _check_tools(tools: Sequence[BaseTool]) -> None:

@@ -70,9 +70,7 @@ class _Agent:
         return {"messages": [answer if open_tools else text_only(answer)]}
 
     async def call_tools(self, state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        answer = state["messages"][-1]
-        assert isinstance(answer, AIMessage)  # noqa: S101  # route() sends nothing else here
-        return {"messages": await self._tools.run(answer, runtime.context, source=self._source)}
+        return {"messages": await self._tools.run(state["messages"][-1], runtime.context, source=self._source)}
 
 
 def text_only(answer: AIMessage) -> AIMessage:

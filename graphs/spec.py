@@ -31,8 +31,12 @@ Compose = Callable[[GraphOptions, Sequence[BaseTool]], StateGraph[Any, Any, Any,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphSpec:
-    """A registered kind of graph. `prompts` are the roles it cannot do without, `optional_prompts` those it can."""
+    """A registered kind of graph. `prompts` are the roles it cannot do without, `optional_prompts` those it can.
+
+    A kind that has no use for tools says so in `takes_tools`, and settings that give it some are refused.
+    """
 
     compose: Compose
     prompts: tuple[str, ...] = ()
     optional_prompts: tuple[str, ...] = ("final",)
+    takes_tools: bool = True

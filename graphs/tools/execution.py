@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
 from langchain_core.tools import BaseTool, ToolException
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -52,11 +52,13 @@ class ToolExecution:
         self.schemas: tuple[Mapping[str, Any], ...] = tuple(convert_to_openai_tool(tool) for tool in tools)
         """The tools as `ModelCall.tools` takes them."""
 
-    async def run(self, answer: AIMessage, context: RunContext, *, source: str | None = None) -> list[ToolMessage]:
-        """Answer every call of `answer`, in the order of the calls.
+    async def run(self, answer: BaseMessage, context: RunContext, *, source: str | None = None) -> list[ToolMessage]:
+        """Answer every call of `answer`, in the order of the calls; a message that asks for nothing gets no results.
 
         `source` names the agent in the events. Raises DeadlineExceeded and GuardrailUnavailable.
         """
+        if not isinstance(answer, AIMessage):
+            return []
         results = await in_parallel(
             [self._answer(answer, index, context, source) for index in range(len(answer.tool_calls))]
         )

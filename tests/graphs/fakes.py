@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from graphs import GRAPHS
 from graphs.build import build, build_tools
 from graphs.runner import GraphRunner
 from graphs.spec import GraphOptions
@@ -19,10 +20,7 @@ from services.runs.types import RunContext
 from services.types import ALLOWED, Guard, Message, ModelOptions, Run, RunEvent, RunStatus, Stage, TextDelta, Verdict
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-PROMPTS: Mapping[str, str] = {
-    role: f"You are the {role}."
-    for role in ("system", "planner", "executor", "writer", "supervisor", "math", "research")
-}
+PROMPTS: Mapping[str, str] = {role: f"You are the {role}." for spec in GRAPHS.values() for role in spec.prompts}
 
 Reply = AIMessage | Callable[[ModelCall], Any]
 
@@ -147,8 +145,9 @@ ALL_TOOLS = ("calculator", "clock", "search_documents")
 
 
 def make_graph(kind: str = "react", checkpointer: Any = None, **options: Any) -> GraphRunner:
-    """A graph of that kind with the usual tools."""
-    return build(kind, GraphOptions(**options), build_tools(ALL_TOOLS, resources()), checkpointer)
+    """A graph of that kind with the usual tools, if it takes any."""
+    names = () if kind in GRAPHS and not GRAPHS[kind].takes_tools else ALL_TOOLS
+    return build(kind, GraphOptions(**options), build_tools(names, resources()), checkpointer)
 
 
 @dataclass

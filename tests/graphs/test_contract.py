@@ -15,6 +15,7 @@ from services.types import TERMINAL_EVENTS, TextDelta, ToolFinished
 from tests.graphs.fakes import PROMPTS, Stuck, make_graph, says, shape, turn
 
 KINDS = pytest.mark.parametrize("kind", GRAPHS)
+KINDS_WITH_TOOLS = pytest.mark.parametrize("kind", [kind for kind, spec in GRAPHS.items() if spec.takes_tools])
 ARGUMENTS = {"calculator": {"expression": "6 * 7"}, "clock": {}, "search_documents": {"query": "refunds"}}
 
 
@@ -55,7 +56,7 @@ async def test_answers(kind: str) -> None:
     assert not any(isinstance(event, TERMINAL_EVENTS) for event in turned.events.events)
 
 
-@KINDS
+@KINDS_WITH_TOOLS
 async def test_uses_tools_in_parallel(kind: str) -> None:
     """Every graph runs the tools its model asks for, several from one answer, and answers from their results."""
     turned = turn(one_round, looping=True)
@@ -88,7 +89,7 @@ async def test_is_bounded(kind: str) -> None:
     assert len(turned.model.asked) <= 10
 
 
-@KINDS
+@KINDS_WITH_TOOLS
 async def test_steps_are_limited(kind: str) -> None:
     """The operator's limit on graph steps holds for every graph."""
     with pytest.raises(StepLimitExceeded):

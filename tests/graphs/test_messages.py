@@ -1,0 +1,93 @@
+"""Messages to LangChain and back, and how a model's answer is settled before it enters a thread."""
+
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+
+from graphs.messages import MALFORMED, finish_reason_of, from_langchain, settled, to_langchain, without_calls
+from services.types import Message, ToolCall
+
+
+def test_every_role_survives_the_way_there_and_back() -> None:
+    """A conversation is the same after LangChain has held it, malformed arguments included."""
+    conversation = (
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="Hi", name="ada"),
+        Message(
+            role="assistant",
+            content="",
+            tool_calls=(
+                ToolCall(id="a", name="f", arguments='{"x": "é"}'),
+                ToolCall(id="b", name="g", arguments="{broken"),
+                ToolCall(id="c", name="h", arguments="[1]"),
+            ),
+        ),
+        Message(role="tool", content="1", tool_call_id="a", name="f"),
+        Message(role="assistant", content="Done."),
+    )
+    assert tuple(from_langchain(to_langchain(message)) for message in conversation) == conversation
+
+
+def test_ids_are_made_unique() -> None:
+    """Calls without an id, or with the same one, can still be told apart."""
+    answer = AIMessage(
+        content="",
+        tool_calls=[
+            {"name": "f", "args": {}, "id": None},
+            {"name": "f", "args": {}, "id": "x"},
+            {"name": "f", "args": {}, "id": "x"},
+            {"name": "", "args": {}, "id": ""},
+        ],
+    )
+    calls = settled(answer).tool_calls
+    ids = [call["id"] for call in calls]
+    assert len(set(ids)) == 4
+    assert all(ids)
+    assert calls[3]["name"] == "unknown"
+
+
+def test_malformed_arguments_are_kept_aside() -> None:
+    """What goes back to a provider is always an object; what the model wrote is not lost."""
+    answer = settled(
+        AIMessage(content="", invalid_tool_calls=[{"name": "f", "args": "{broken", "id": "a", "error": "no JSON"}])
+    )
+    assert answer.tool_calls[0]["args"] == {}
+    assert answer.invalid_tool_calls == []
+    assert answer.additional_kwargs == {MALFORMED: {"a": "{broken"}}
+
+
+def test_what_the_provider_reported_is_kept() -> None:
+    """Usage, finish reason and reasoning stay; the message's id and the raw calls go."""
+    answer = AIMessage(
+        content="hi",
+        id="chatcmpl-1",
+        additional_kwargs={"reasoning_content": "hm", "tool_calls": []},
+        response_metadata={"finish_reason": "length"},
+        usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+    )
+    kept = settled(answer)
+    assert (kept.id, kept.additional_kwargs) == (None, {"reasoning_content": "hm"})
+    assert kept.usage_metadata == answer.usage_metadata
+    assert finish_reason_of(kept) == "length"
+
+
+def test_text_is_found_in_blocks() -> None:
+    """Content in blocks, as some providers return it, becomes its text."""
+    blocks = AIMessage(
+        content=[{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Hello"}],
+        tool_calls=[{"name": "f", "args": {}, "id": "a"}],
+    )
+    assert from_langchain(blocks).content == "Hello"
+    assert without_calls(blocks).content == "Hello"
+    assert without_calls(blocks).tool_calls == []
+
+
+def test_ids_of_messages_are_given() -> None:
+    """The runner's ids reach LangChain, so that it can find where a turn began."""
+    for message, kind in (
+        (Message(role="user", content="x"), HumanMessage),
+        (Message(role="system", content="x"), SystemMessage),
+        (Message(role="tool", content="x", tool_call_id="a"), ToolMessage),
+        (Message(role="assistant", content="x"), AIMessage),
+    ):
+        converted = to_langchain(message, message_id="m")
+        assert isinstance(converted, kind)
+        assert converted.id == "m"
