@@ -50,12 +50,14 @@ ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id) DO UPDATE
 SET channels = excluded.channels, versions = excluded.versions, type = excluded.type, body = excluded.body,
     metadata = excluded.metadata
 """
-# All parts of a statement see the rows from before it, so the values inserted above are safe from the deletes below.
-_FORGET = """, older AS (
-    DELETE FROM checkpoints WHERE thread_id = $1 AND checkpoint_ns = $2 AND checkpoint_id < $4
+# All parts of a statement see the rows from before it, so the values inserted above are safe from the deletes below. Every
+# other checkpoint goes, not just those with a lower id: ids hold the time, and the next turn may run where clocks are behind.
+# Writes with a higher id stay, because LangGraph may store them before the checkpoint that they belong to.
+_FORGET = """, others AS (
+    DELETE FROM checkpoints WHERE thread_id = $1 AND checkpoint_ns = $2 AND checkpoint_id <> $4
 ), older_writes AS (
     DELETE FROM checkpoint_writes WHERE thread_id = $1 AND checkpoint_ns = $2 AND checkpoint_id < $4
-), older_blobs AS (
+), other_blobs AS (
     DELETE FROM checkpoint_blobs b WHERE thread_id = $1 AND checkpoint_ns = $2
     AND NOT EXISTS (
         SELECT FROM unnest($6::text[], $7::text[]) AS v (channel, version)

@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.conformance.capabilities import Capability
+from langgraph.checkpoint.conformance.test_utils import generate_checkpoint, generate_config
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
@@ -137,6 +138,17 @@ async def test_without_history_the_other_threads_are_left_alone(database: Databa
         await graph.ainvoke(says(name), thread(name))
     assert len((await graph.aget_state(thread("b"))).values["messages"]) == 2
     assert await count(database, "checkpoints") == 2
+
+
+async def test_without_history_the_last_written_checkpoint_counts_whatever_the_clocks_say(database: Database) -> None:
+    """A turn on a node whose clock is behind makes a lower checkpoint id, and is still what the next turn continues."""
+    saver = AsyncpgSaver(database, history=False)
+    for checkpoint_id, said in (("2", "earlier turn"), ("1", "later turn")):
+        checkpoint = generate_checkpoint(checkpoint_id=checkpoint_id, channel_values={"said": said})
+        await saver.aput(generate_config("t"), {**checkpoint, "channel_versions": {"said": said}}, {}, {"said": said})
+    found = await saver.aget_tuple(generate_config("t"))
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"said": "later turn"}
 
 
 async def test_a_checkpoint_is_found_by_its_tenant_only(database: Database) -> None:
