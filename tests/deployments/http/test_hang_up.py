@@ -215,28 +215,53 @@ async def test_leaving_with_half_a_body_starts_nothing(rig: Rig) -> None:
 
 
 async def test_a_block_that_ends_leaves_nothing_behind() -> None:
-    """The watching task goes with the block, and the task that it watched for can be cancelled as before."""
-    left = asyncio.Event()
+    """The watching task goes with the block, and an interruption that comes too late does nothing."""
 
     async def receive() -> Message:
-        await left.wait()
-        return {"type": "http.disconnect"}
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
 
     before = asyncio.all_tasks()
     async with UntilHangUp(receive) as client:
-        assert asyncio.all_tasks() != before
-    left.set()
+        (watcher,) = asyncio.all_tasks() - before
+    await asyncio.wait([watcher], timeout=1)
     client.interrupt()
-    await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
-    assert (client.left, asyncio.current_task().cancelling()) == (False, 0)  # type: ignore[union-attr]
+    assert watcher.cancelled()
+    assert (client.left, _cancelling()) == (False, 0)
 
 
-async def test_a_receive_that_breaks_is_a_hang_up(rig: Rig) -> None:
-    """A server whose `receive` raises has lost the connection."""
+async def test_a_receive_that_breaks_is_a_hang_up() -> None:
+    """A server whose `receive` raises has lost the connection; the task goes on after the block as if nothing had been."""
 
     async def receive() -> Message:
         raise KeyError("the proxy has forgotten the request")
 
     async with UntilHangUp(receive) as client:
         await asyncio.Event().wait()
-    assert client.left
+    assert (client.left, _cancelling()) == (True, 0)
+
+
+async def test_a_cancellation_from_elsewhere_wins_over_a_hang_up() -> None:
+    """Both at once: the client left, but whoever cancelled the task must see it cancelled."""
+    left = asyncio.Event()
+
+    async def receive() -> Message:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def block() -> None:
+        async with UntilHangUp(receive) as client:
+            client.interrupt()
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.Event().wait()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.ensure_future(block())
+
+
+def _cancelling() -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancelling()
