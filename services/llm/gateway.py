@@ -84,7 +84,7 @@ class _Tap:
 
 @dataclass(slots=True, kw_only=True)
 class RunModel:
-    """The gateway bound to one run: implements `ChatModel` and keeps the run's bill and the text it has shown."""
+    """The gateway bound to one run: implements `ChatModel` and keeps the run's bill and what it has shown of the answer."""
 
     providers: Sequence[ChatProvider]
     sink: StreamSink
@@ -92,18 +92,18 @@ class RunModel:
     usage: Usage = field(default_factory=Usage)
     provider: str | None = None
     model: str | None = None
-    shown_parts: list[list[str]] = field(default_factory=list)
+    answer_parts: list[list[str]] = field(default_factory=list)
 
     @property
-    def shown_text(self) -> str:
-        """All text shown so far, over every call."""
-        return "".join("".join(parts) for parts in self.shown_parts)
+    def answer_text(self) -> str:
+        """What was shown of the answer so far. Text with a source is work on the way, not the answer."""
+        return "".join("".join(parts) for parts in self.answer_parts)
 
     async def generate(self, call: ModelCall, *, source: str | None = None, silent: bool = False) -> AIMessage:
         """Answer `call` by the first provider that can. Raises the last provider's ModelError when none could."""
         tap = _Tap(sink=self.sink, source=source, silent=silent)
-        if not silent:
-            self.shown_parts.append(tap.parts)
+        if not silent and source is None:
+            self.answer_parts.append(tap.parts)
         failure: ModelError = ModelUnreachable("No provider is configured.")
         for provider in self.providers:
             for _ in range(CONNECT_ATTEMPTS):

@@ -46,14 +46,14 @@ class EventBuffer:
         self._next_seq = 0
         self._last_batch_at = float("-inf")
         self.first_text_at: float | None = None
-        """When the first piece of the answer (not of its reasoning) was written, on the buffer's clock."""
+        """When the first piece of the answer itself was written, on the buffer's clock."""
         self._written = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
 
     def text(self, delta: str, source: str | None = None) -> None:
         """Append a piece of the answer."""
-        if self.first_text_at is None:
+        if self.first_text_at is None and source is None:
             self.first_text_at = self._clock()
         self._append(TextDelta, delta, source)
 

@@ -232,10 +232,10 @@ class RunEngine:
     def _unfinished(self, execution: _Execution, status: RunStatus, error: MainstayError | None) -> RunOutcome:
         """The outcome of a run that did not reach its end: what it had already said is kept."""
         model = execution.model
-        shown = model.shown_text
+        said = model.answer_text
         return RunOutcome(
             status=status,
-            messages=(Message(role="assistant", content=shown),) if shown else (),
+            messages=(Message(role="assistant", content=said),) if said else (),
             usage=model.usage,
             provider=model.provider,
             model=model.model,
@@ -284,7 +284,7 @@ def _unsaved(error: StoreUnavailable) -> StoreUnavailable:
 
 def _terminal(execution: _Execution, outcome: RunOutcome, duration_s: float) -> TerminalEvent:
     if outcome.failure is not None:
-        partial = bool(execution.model.shown_text)
+        partial = bool(execution.model.answer_text)
         return RunFailed(failure=outcome.failure, partial=partial, usage=outcome.usage, duration_s=duration_s)
     if outcome.status is RunStatus.CANCELLED:
         reason = execution.cancel_reason or "cancelled"

@@ -87,7 +87,7 @@ async def test_after_the_first_token_nothing_is_restarted() -> None:
     with pytest.raises(ModelServerError):
         await run_model.generate(CALL)
     assert second.asked == 0
-    assert run_model.shown_text == "half an ans"
+    assert run_model.answer_text == "half an ans"
     assert run_model.usage.estimated
     assert run_model.usage.output_tokens == 3
 
@@ -107,8 +107,17 @@ async def test_a_silent_call_is_billed_and_not_shown() -> None:
     run_model, shown = model(first, second)
     await run_model.generate(CALL, silent=True)
     assert shown.pieces == []
-    assert run_model.shown_text == ""
+    assert run_model.answer_text == ""
     assert run_model.usage.model_calls == 2
+
+
+async def test_work_on_the_way_is_shown_and_is_not_the_answer() -> None:
+    """What a specialist says has its name on it; only text without a source is kept as the answer."""
+    run_model, shown = model(FakeProvider(good))
+    await run_model.generate(CALL, source="math")
+    await run_model.generate(CALL)
+    assert shown.pieces == [("fine", "math"), ("fine", None)]
+    assert run_model.answer_text == "fine"
 
 
 async def test_usage_adds_up_over_the_calls_of_a_run() -> None:
