@@ -131,6 +131,7 @@ def _serve(settings: ServerSettings) -> Any:
     params.cache_ram_mib = _PROMPT_CACHE_MIB
     params.use_jinja = True
     params.chat_template = _TEMPLATE.read_text()  # llama.cpp derives the tool-call parser from it
+    params.sampling.temp = 0.0  # unless a request says otherwise: at 0.8, the default, it calls fewer tools
     params.ui = False
     params.offline = True
     params.endpoint_metrics = True
