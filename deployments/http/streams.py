@@ -160,9 +160,9 @@ async def _collect(live: LiveRun) -> Answer | RunFailed | RunCancelled:
     async for batch in live:
         for event in batch.events:
             match event:
-                case TextDelta():
+                case TextDelta(source=None):
                     text.append(event.text)
-                case ReasoningDelta():
+                case TextDelta() | ReasoningDelta():  # a plan or a specialist's work is not the answer
                     reasoning.append(event.text)
                 case RunCompleted():
                     return Answer(text="".join(text), reasoning="".join(reasoning), completed=event)

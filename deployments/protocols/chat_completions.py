@@ -137,9 +137,9 @@ class ChunkEncoder:
 
     def _frame(self, event: RunEvent) -> bytes:
         match event:
-            case TextDelta(text=text):
+            case TextDelta(text=text, source=None):
                 return self._content + orjson.dumps(text) + b'},"finish_reason":null}]}\n\n'
-            case ReasoningDelta(text=text):
+            case TextDelta(text=text) | ReasoningDelta(text=text):  # a plan or a specialist's work is not the answer
                 return self._reasoning + orjson.dumps(text) + b'},"finish_reason":null}]}\n\n'
             case RunStarted():
                 return self._choice({"role": "assistant", "content": ""}, None)

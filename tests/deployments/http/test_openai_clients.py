@@ -105,6 +105,14 @@ async def test_tools_stay_on_the_server_and_reasoning_is_apart(served: Served) -
     assert whole.choices[0].message.model_extra["reasoning_content"] == "I multiply."
 
 
+async def test_work_on_the_way_is_not_the_answer(served: Served) -> None:
+    """Text with a source, of a planner or a specialist, never becomes part of a whole completion's content."""
+    served.rig.agent.steps = [TextDelta(text="a plan", source="planner"), TextDelta(text="Done."), COMPLETED]
+    async with served.client() as client:
+        completion = await client.chat.completions.create(model="react", messages=ASK)
+    assert completion.choices[0].message.content == "Done."
+
+
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
 async def test_other_finish_reasons_are_passed_on(served: Served, reason: str) -> None:
     """An answer that was cut, or filtered, says so in the field that clients look at."""

@@ -142,12 +142,21 @@ HEAD = (
 )
 
 
+def test_only_text_without_a_source_is_content() -> None:
+    """A plan or a specialist's work on the way is shown as reasoning: the content is the answer alone."""
+    events = (TextDelta(text="first a plan", source="planner"), TextDelta(text="The answer."))
+    assert encoder("chat_completions", stream=True).encode(batch(*events)) == (
+        HEAD + b'{"index":0,"delta":{"reasoning_content":"first a plan"},"finish_reason":null}]}\n\n'
+        + HEAD + b'{"index":0,"delta":{"content":"The answer."},"finish_reason":null}]}\n\n'
+    )  # fmt: skip
+
+
 def test_chunks_to_the_byte() -> None:
-    """Role, reasoning, text, finish reason, [DONE]: and nothing of tools, hand-overs and guardrails."""
+    """Role, reasoning, named text, finish reason, [DONE]: and nothing of tools, hand-overs and guardrails."""
     assert encoder("chat_completions", stream=True).encode(batch(*ONE_OF_EACH)) == (
         HEAD + b'{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
         + HEAD + b'{"index":0,"delta":{"reasoning_content":"hm"},"finish_reason":null}]}\n\n'
-        + HEAD + b'{"index":0,"delta":{"content":"Vier: \\"4\\"\\n"},"finish_reason":null}]}\n\n'
+        + HEAD + b'{"index":0,"delta":{"reasoning_content":"Vier: \\"4\\"\\n"},"finish_reason":null}]}\n\n'
         + HEAD + b'{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
         + b"data: [DONE]\n\n"
     )  # fmt: skip
