@@ -10,7 +10,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from deployments.launch.errors import LaunchFailed, one_line
 from deployments.launch.options import REPOSITORY, Options
 from deployments.launch.verdict import Status, is_running
 
+_RAY_FAILURES = (OSError, RuntimeError, ValueError, ray.exceptions.RayError, RayServeException)
 _OBJECT_STORE_BYTES = 200 * 1024 * 1024  # requests and events are small and travel inline
 
 
@@ -62,6 +63,17 @@ class Cluster:
         if self.options.profile == "production":
             (self.options.scratch / "haproxy").mkdir(exist_ok=True)
         try:
+            address = self._init_ray()
+        except LaunchFailed as first:
+            if "timed out" not in first.cause:
+                raise
+            ray.shutdown()  # a busy machine: Ray itself waits 30 s for its node, and that cannot be set
+            address = self._init_ray()
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        return address
+
+    def _init_ray(self) -> str:
+        with _translated("Ray did not start", self.logs.parent):
             context = ray.init(
                 address="local",
                 num_cpus=self.options.cpus or max(2, machine.cpu_count()),
@@ -73,20 +85,13 @@ class Cluster:
                 logging_level=logging.ERROR,
                 _temp_dir=str(self.temp_dir),
             )
-        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            raise LaunchFailed(
-                f"Ray did not start ({one_line(str(error), 300)})", f"see {self.logs.parent}, then start again"
-            ) from error
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)
         return f"http://{context.dashboard_url}"
 
     def deploy(self, overlay: str) -> None:
         """Start Serve and hand it serve_config.yaml with our port and overlay."""
         config = read_config(self.options, overlay)
-        try:
+        with _translated("Serve did not start", self.logs):
             _deploy(config)
-        except (OSError, RuntimeError, ray.exceptions.RayError, RayServeException) as error:
-            raise LaunchFailed(f"Serve did not start ({one_line(str(error), 300)})", f"see {self.logs}") from error
 
     def wait(self) -> None:
         """Wait until every application runs and answers. Raises LaunchFailed as soon as that will not happen."""
@@ -138,6 +143,17 @@ class Cluster:
                 return f"/readyz answers {error.code}: {one_line(error.read(1000).decode(errors='replace'))}"
         except OSError as error:
             return f"/readyz does not answer: {error}"
+
+
+@contextlib.contextmanager
+def _translated(what: str, logs: Path) -> Iterator[None]:
+    """Turn Ray's failures into ours. Some of them are bare `Exception`s: exactly those, no class derived from it."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is Exception or isinstance(error, _RAY_FAILURES):
+            raise LaunchFailed(f"{what} ({one_line(str(error), 300)})", f"see {logs}, then start again") from error
+        raise
 
 
 def read_config(options: Options, overlay: str, path: Path = REPOSITORY / "serve_config.yaml") -> ServeDeploySchema:
