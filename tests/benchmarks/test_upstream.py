@@ -4,12 +4,15 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 from openai import AsyncOpenAI, AuthenticationError, BadRequestError, NotFoundError
 
 from benchmarks import stamps
 from benchmarks.upstream import ChatRequest, Directive, DirectiveError, Upstream, in_turn
+from benchmarks.upstream.answers import compose, streamed
 from benchmarks.upstream.directive import directive_in
+from benchmarks.upstream.request import read_request
 from tests.benchmarks.conftest import RawClient, chat
 
 CALCULATOR: Any = {"type": "function", "function": {"name": "calculator", "parameters": {"type": "object"}}}
@@ -243,6 +246,15 @@ async def test_it_listens_again_on_the_same_port() -> None:
     assert upstream.url == url
     assert (await client.ask(chat("hi"))).status == 200
     await upstream.stop()
+
+
+def test_the_first_token_waits_only_for_its_own_delay() -> None:
+    """Role after the first-token delay, the first token with it, every other token one token time later."""
+    request = read_request(number=1, body=orjson.dumps(chat("hi")), headers={})
+    directive = Directive(tokens=3, first_token_s=0.5, token_s=0.02)
+    reply = streamed(request, directive, compose(request, directive, arrived_us=0))
+    assert [delay_s for delay_s, _ in reply.opening] == [0.5, 0.0, 0.02, 0.02]
+    assert {delay_s for delay_s, _ in reply.closing} == {0.0}
 
 
 async def test_first_token_and_token_delays_are_kept(client: AsyncOpenAI) -> None:
