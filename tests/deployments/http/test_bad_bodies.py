@@ -1,14 +1,18 @@
 """Bodies that are not one sound JSON object of a sensible size: a 4xx in our envelope, on both run routes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+from starlette.datastructures import Headers
 
 from configs.settings import HttpSettings
-from deployments.http.bodies import MAX_DEPTH
+from deployments.http import bodies
+from deployments.http.bodies import MAX_DEPTH, read_bytes
+from services.errors import InvalidRequest, RequestTooLarge
 from tests.deployments.http.fakes import AUTH, Rig, serving
 from tests.deployments.http.refusals import BOTH, GOOD, JSON, LIMIT, check, post
 
@@ -153,3 +157,52 @@ async def test_no_more_than_the_limit_is_held(rig: Rig, path: str) -> None:
     scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
     await rig.app(scope, receive, send)
     assert (messages, sent[0]["status"]) == (1_000, 413)
+
+
+@pytest.mark.parametrize(("expects", "read"), [(False, 3), (True, 0)])
+async def test_a_client_that_asks_first_is_told_before_it_sends(expects: bool, read: int) -> None:
+    """With `Expect: 100-continue` nothing is read, so nothing is sent; else all is, so that the answer is looked for."""
+    messages = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal messages
+        messages += 1
+        return {"type": "http.request", "body": b"x", "more_body": messages < 3}
+
+    headers = Headers({"content-length": "3"} | ({"expect": "100-continue"} if expects else {}))
+    with pytest.raises(RequestTooLarge):
+        await read_bytes(headers, receive, max_bytes=2)
+    assert messages == read
+
+
+async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that announces a body and sends no more of it holds nothing for longer than the limit."""
+    monkeypatch.setattr(bodies, "READ_TIMEOUT_S", 0.01)
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    with pytest.raises(InvalidRequest, match="did not arrive"):
+        await read_bytes(Headers({"content-length": "3"}), receive, max_bytes=2_000)
+
+
+async def test_a_body_without_end_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is dropped is limited in bytes, and in time for a client that trickles."""
+    monkeypatch.setattr(bodies, "MAX_DISCARDED_BYTES", 10)
+    monkeypatch.setattr(bodies, "DISCARD_TIMEOUT_S", 0.01)
+    messages = 0
+
+    async def endless() -> dict[str, Any]:
+        nonlocal messages
+        messages += 1
+        return {"type": "http.request", "body": b"xxxx", "more_body": True}
+
+    async def stalling() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    for receive in (endless, stalling):
+        with pytest.raises(RequestTooLarge):
+            await read_bytes(Headers({"content-length": "3"}), receive, max_bytes=2)
+    assert messages == 3
