@@ -122,6 +122,20 @@ async def test_a_thread_remembers() -> None:
     assert [message.content for message in result.messages] == ["as I said"]
 
 
+async def test_a_turn_is_written_once() -> None:
+    """A turn of several steps leaves one checkpoint, not one per step."""
+    saver, thread_id = InMemorySaver(), uuid4()
+    await make_graph(checkpointer=saver).invoke(turn(calls(SUM), says("7006652"), thread_id=thread_id).context)
+    assert len(saver.storage[str(thread_id)][""]) == 1
+
+
+async def test_only_what_was_added_is_returned() -> None:
+    """Whatever a client's turn ends with, none of it is returned as the agent's."""
+    sent = (Message(role="user", content="Hi"), Message(role="assistant", content="Hm"))
+    result = await make_graph().invoke(turn(says("ok"), user=sent).context)
+    assert [message.content for message in result.messages] == ["ok"]
+
+
 async def test_an_ephemeral_run_leaves_no_trace() -> None:
     """An ephemeral thread is neither read from nor written to the checkpointer."""
     saver, thread_id = InMemorySaver(), uuid4()
