@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
 
-from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.knobs import AgentKnobs, LivePrompts
@@ -32,17 +31,19 @@ class AgentParts:
     drain_s: float
 
 
-OpenAgent = Callable[[DeploymentHandle, DeploymentHandle], Awaitable[AgentParts]]
+Handle = DeploymentHandle[Any]
+OpenAgent = Callable[[Handle, Handle], Awaitable[AgentParts]]
 
 
-@serve.deployment(name="agent")
-class AgentDeployment:
+class AgentReplica:
     """Executes stored runs and streams their events in batches.
 
     `execute` yields `EventBatch`es, or one `Failure` in place of the first: failures cross the process boundary as data.
     """
 
-    async def __init__(self, open_agent: OpenAgent, guardrail: DeploymentHandle, evaluator: DeploymentHandle) -> None:
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, open_agent: OpenAgent, guardrail: Handle, evaluator: Handle
+    ) -> None:
         self._parts = await open_agent(guardrail, evaluator)
 
     async def execute(self, ticket: RunTicket) -> AsyncIterator[EventBatch | Failure]:

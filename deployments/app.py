@@ -14,16 +14,17 @@ from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 from uuid_utils.compat import uuid7
 
 from configs.settings import ProviderSettings, Settings, load
-from deployments.agent import AgentDeployment, AgentParts
-from deployments.evaluator import EvaluatorDeployment, EvaluatorParts
-from deployments.guardrail import GuardrailDeployment
+from deployments.agent import AgentParts, AgentReplica
+from deployments.evaluator import EvaluatorParts, EvaluatorReplica
+from deployments.guardrail import GuardrailReplica
 from deployments.http.app import HttpServices, create_app
-from deployments.ingress import IngressDeployment, IngressParts
+from deployments.ingress import IngressParts, IngressReplica
 from deployments.knobs import LivePrompts
 from deployments.metrics import RayMeter
 from deployments.remote import RemoteAgent, RemoteGuard, RemoteSamples
@@ -53,6 +54,8 @@ from services.storage.runs import RunRepository
 from services.storage.scores import ScoreRepository
 from services.storage.threads import ThreadRepository
 
+Handle = DeploymentHandle[Any]
+
 SWEEP_EVERY_S = 60.0
 SWEEP_MARGIN_S = 60.0
 """A run is taken for lost when it is still live this long after it must have ended."""
@@ -74,10 +77,11 @@ def build_app(args: AppArgs) -> Application:
     """Return the application. Raises ConfigurationError, with every wrong key, before anything is started."""
     settings = load(args.overlays, args.settings)
     _check_names(settings)
-    guardrail = GuardrailDeployment.bind(settings.guardrail.rules)
-    evaluator = EvaluatorDeployment.bind(partial(_open_evaluator, settings))
-    agent = AgentDeployment.bind(partial(_open_agent, settings), guardrail, evaluator)
-    return IngressDeployment.bind(partial(_open_ingress, settings), agent, guardrail)
+    guardrail = serve.deployment(name="guardrail")(GuardrailReplica).bind(settings.guardrail.rules)
+    evaluator = serve.deployment(name="evaluator")(EvaluatorReplica).bind(partial(_open_evaluator, settings))
+    agent = serve.deployment(name="agent")(AgentReplica).bind(partial(_open_agent, settings), guardrail, evaluator)
+    ingress = serve.deployment(name="ingress")(serve.ingress()(IngressReplica))
+    return ingress.bind(partial(_open_ingress, settings), agent, guardrail)
 
 
 def _check_names(settings: Settings) -> None:
@@ -94,7 +98,7 @@ def _check_names(settings: Settings) -> None:
     build_chain(settings.guardrail.rules, {})
 
 
-async def _open_ingress(settings: Settings, agent: DeploymentHandle, guardrail: DeploymentHandle) -> IngressParts:
+async def _open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> IngressParts:
     database = await _open_database(settings, "ingress")
     run_store = RunRepository(database)
     runs = RunService(
@@ -131,7 +135,7 @@ async def _readiness(database: Database) -> Mapping[str, bool]:
     return {"database": True}
 
 
-async def _open_agent(settings: Settings, guardrail: DeploymentHandle, evaluator: DeploymentHandle) -> AgentParts:
+async def _open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -> AgentParts:
     database = await _open_database(settings, "agent")
     gateway = Gateway([_open_provider(provider) for provider in settings.providers])
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()})

@@ -13,4 +13,5 @@ def by_runs(ctx: AutoscalingContext) -> tuple[int, dict[str, Any]]:
     """
     detached = (ctx.aggregated_metrics or {}).get("detached_runs", {})
     runs = ctx.total_num_requests + sum(detached.values())
-    return math.ceil(runs / ctx.config.target_ongoing_requests), {}
+    target = 1.0 if ctx.config is None else ctx.config.target_ongoing_requests
+    return math.ceil(runs / target), {}

@@ -3,8 +3,6 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ray import serve
-
 from evaluation.evaluator import Evaluator
 from services.llm.types import ChatProvider
 from services.storage.database import Database
@@ -23,11 +21,10 @@ class EvaluatorParts:
 OpenEvaluator = Callable[[], Awaitable[EvaluatorParts]]
 
 
-@serve.deployment(name="evaluator")
-class EvaluatorDeployment:
+class EvaluatorReplica:
     """`offer` returns at once: it queues the sample, or drops and counts it when the queue is full."""
 
-    async def __init__(self, open_evaluator: OpenEvaluator) -> None:
+    async def __init__(self, open_evaluator: OpenEvaluator) -> None:  # type: ignore[misc]  # Serve awaits it
         self._parts = await open_evaluator()
         self._parts.evaluator.start()
 

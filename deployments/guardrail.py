@@ -2,14 +2,11 @@
 
 from typing import Any
 
-from ray import serve
-
 from services.guardrails.chain import build_chain
 from services.types import Stage, Verdict
 
 
-@serve.deployment(name="guardrail")
-class GuardrailDeployment:
+class GuardrailReplica:
     """`user_config` is a mapping of a rule's name to its knobs; see the rules in services/guardrails/."""
 
     def __init__(self, rules: tuple[str, ...]) -> None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
-from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
@@ -20,19 +20,20 @@ class IngressParts:
     database: Database
 
 
-OpenIngress = Callable[[DeploymentHandle, DeploymentHandle], Awaitable[IngressParts]]
+Handle = DeploymentHandle[Any]
+OpenIngress = Callable[[Handle, Handle], Awaitable[IngressParts]]
 
 
-@serve.deployment(name="ingress")
-@serve.ingress()
-class IngressDeployment:
+class IngressReplica:
     """Authenticates, admits and streams.
 
     The application is built in the replica, by a method that Serve calls after `__init__`: nothing that holds a connection
     crosses processes.
     """
 
-    async def __init__(self, open_ingress: OpenIngress, agent: DeploymentHandle, guardrail: DeploymentHandle) -> None:
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, open_ingress: OpenIngress, agent: Handle, guardrail: Handle
+    ) -> None:
         self._parts = await open_ingress(agent, guardrail)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:  # Serve's name for it

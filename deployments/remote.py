@@ -7,6 +7,7 @@ not notice by itself), and what must outlive the request is sent from a task wit
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 from ray.exceptions import RayError
@@ -16,6 +17,8 @@ from ray.serve.handle import DeploymentHandle
 from services.errors import AgentLost, GuardrailUnavailable, MainstayError, Overloaded, error_from_failure
 from services.types import EventBatch, RunTicket, Sample, Stage, Verdict
 
+Handle = DeploymentHandle[Any]
+
 CANCEL_TIMEOUT_S = 10.0
 BUSY_RETRY_S = 1.0
 
@@ -23,13 +26,13 @@ BUSY_RETRY_S = 1.0
 class RemoteAgent:
     """Implements `services.runs.ports.Agent` over the agent deployment."""
 
-    def __init__(self, handle: DeploymentHandle) -> None:
+    def __init__(self, handle: Handle) -> None:
         self._execute = handle.options(method_name="execute", stream=True)
         self._handle = handle
 
     async def execute(self, ticket: RunTicket) -> AsyncIterator[EventBatch]:
         with _translated(AgentLost("The agent stopped in the middle of the run.")):
-            response = self._execute.remote(ticket)
+            response: Any = self._execute.remote(ticket)  # with stream=True, a generator
             try:
                 async for item in response:
                     if not isinstance(item, EventBatch):
@@ -47,7 +50,7 @@ class RemoteAgent:
 class RemoteGuard:
     """Implements `services.types.Guard` over the guardrail deployment, and fails closed."""
 
-    def __init__(self, handle: DeploymentHandle, *, timeout_s: float) -> None:
+    def __init__(self, handle: Handle, *, timeout_s: float) -> None:
         self._check = handle.options(method_name="check")
         self._timeout_s = timeout_s
 
@@ -66,7 +69,7 @@ class RemoteGuard:
 class RemoteSamples:
     """Implements `services.types.SampleSink` over the evaluator deployment: sent and forgotten."""
 
-    def __init__(self, handle: DeploymentHandle) -> None:
+    def __init__(self, handle: Handle) -> None:
         self._offer = handle.options(method_name="offer")
         self._sending: set[asyncio.Task[None]] = set()
 

@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import UUID
@@ -119,7 +119,7 @@ class RunEngine:
         """The least time between two batches of one stream: streams / flushes_per_s, at most `max_flush_window_s`."""
         return min(self._limits.max_flush_window_s, self._readers / self._limits.flushes_per_s)
 
-    async def execute(self, ticket: RunTicket) -> AsyncIterator[EventBatch]:
+    async def execute(self, ticket: RunTicket) -> AsyncGenerator[EventBatch, None]:
         """Run a stored run and yield its batches. Closing the iterator detaches. Raises NotFound, StoreUnavailable."""
         deadline = Deadline.after(ticket.remaining_s, self._clock)
         execution = self._begin(await self._runs.start(ticket.run_id), deadline)
