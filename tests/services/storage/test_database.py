@@ -1,6 +1,8 @@
 """The pool: bounded, fail-fast, and whole again after whatever happens to a connection or to the server."""
 
 import asyncio
+import os
+import signal
 import time
 
 import asyncpg
@@ -102,6 +104,23 @@ async def test_a_cancelled_caller_leaves_no_trace(migrated_database_url: str, wa
     async with database.raw() as connection:
         assert not connection.is_in_transaction()
         assert await connection.fetchval("SELECT 1") == 1
+    await database.close()
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("way", ["raw", "transaction"])
+async def test_a_connection_that_hangs_is_not_used_again(migrated_database_url: str, way: str) -> None:
+    """The server's side of a connection stops answering: the next caller gets another connection, not the same silence."""
+    database = Database.open(migrated_database_url, pool_size=1, command_timeout_s=0.3)
+    async with database.raw() as connection:
+        pid = connection.get_server_pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnavailable):
+            await execute(database, way, "SELECT 1")
+        await execute(database, way, "SELECT 1")
+    finally:
+        os.kill(pid, signal.SIGCONT)
     await database.close()
 
 
