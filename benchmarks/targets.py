@@ -108,6 +108,7 @@ class Mainstay:
         self._port = port
         self._home = tempfile.TemporaryDirectory(prefix="mainstay-bench-", ignore_cleanup_errors=True)
         self._mark = f"MAINSTAY_BENCH={uuid.uuid4().hex}"
+        Path(self._home.name).chmod(0o711)  # root's Postgres runs as another user, which must be able to pass
         self._log = Path(self._home.name, "launch.log")
         self._process: Process | None = None
         self._url = ""
@@ -132,8 +133,9 @@ class Mainstay:
 
     async def start(self) -> None:
         name, _, value = self._mark.partition("=")
+        inherited = {key: item for key, item in os.environ.items() if key != "DATABASE_URL"}  # a database of its own
         environment = {
-            **os.environ,
+            **inherited,
             name: value,
             "PROFILE": "production",
             "OPENAI_API_KEY": "any",
