@@ -61,18 +61,24 @@ class RunService:
         StoreUnavailable. A run that was stored and then refused is recorded as failed.
         """
         run = self._admit(principal, request)
-        await self._runs.create(run)
         live = LiveRun(run=run, service=self)
+        try:
+            await self._runs.create(run)
+            await self._begin(live)
+        except asyncio.CancelledError:
+            await live.aclose()
+            raise
+        return live
+
+    async def _begin(self, live: "LiveRun") -> None:
+        """Screen a stored run and have it executed. Records a refusal as the run's end."""
+        run = live.run
         try:
             await self._screen(run)
             await live.open(self._agent.execute(RunTicket(run_id=run.id, remaining_s=self._max_run_s)))
         except MainstayError as error:
             await self.record_failure(run, error)
             raise
-        except asyncio.CancelledError:
-            await live.aclose()
-            raise
-        return live
 
     def _admit(self, principal: Principal, request: RunRequest) -> Run:
         if request.graph not in self._graphs:

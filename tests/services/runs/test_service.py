@@ -13,6 +13,7 @@ from services.types import (
     Message,
     OnDisconnect,
     Principal,
+    Run,
     RunCompleted,
     RunEvent,
     RunFailed,
@@ -152,3 +153,23 @@ async def test_a_client_that_leaves_before_the_first_event_is_a_hang_up_too() ->
     [run_id] = world.store.runs
     assert world.agent.cancelled == [(run_id, "client_disconnected")]
     assert world.store.outcomes[run_id].status is RunStatus.CANCELLED
+
+
+async def test_a_client_that_leaves_while_its_run_is_stored_is_a_hang_up() -> None:
+    """Whether or not the store took the run before the cancellation, it does not stay pending."""
+    world = World(STARTED)
+    stored = world.store.create
+
+    async def create_slowly(run: Run) -> None:
+        await stored(run)
+        await asyncio.Event().wait()
+
+    world.store.create = create_slowly  # type: ignore[method-assign]
+    starting = asyncio.create_task(world.start())
+    await world.store.created.wait()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    await world.service.settled()
+    [outcome] = world.store.outcomes.values()
+    assert outcome.status is RunStatus.CANCELLED
