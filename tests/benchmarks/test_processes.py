@@ -27,10 +27,10 @@ async def family(*, busy_s: float = 0.0, mark: str = "none") -> AsyncIterator[tu
         sys.executable, "-c", CHILD, str(busy_s), stdin=pipe, stdout=pipe, env={**os.environ, "BENCH_MARK": mark}
     )
     assert process.stdout is not None
-    assert process.stdin is not None
-    yield process.pid, int(await process.stdout.readline())
-    process.stdin.write(b"\n")
-    await process.communicate()
+    try:
+        yield process.pid, int(await process.stdout.readline())
+    finally:
+        await process.communicate(b"\n")
 
 
 async def test_a_tree_is_everything_below_its_roots() -> None:

@@ -227,7 +227,15 @@ async def test_as_a_process_it_reports_over_http(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     await process.stdout.readline()
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port_file.read_text()}") as client:
+    try:
+        await assert_reports(f"http://127.0.0.1:{port_file.read_text()}")
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+
+
+async def assert_reports(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url) as client:
         async with client.stream("POST", "/v1/chat/completions", json=chat(ask("stall"))) as stream:
             await anext(stream.aiter_bytes())
             waiting = asyncio.create_task(client.get("/_seen", params={"closed": 1, "open": 0}))
@@ -237,5 +245,3 @@ async def test_as_a_process_it_reports_over_http(tmp_path: Path) -> None:
         assert (await client.get("/_seen", params={"closed": 2, "timeout_s": 0.01})).status_code == 408
         await client.delete("/_seen")
         assert (await client.get("/_seen")).json()["received"] == 0
-    process.send_signal(signal.SIGINT)
-    assert await process.wait() == 0
