@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from deployments.launch.options import REPOSITORY, Options
 from deployments.launch.verdict import Status, is_running
 
 _RAY_FAILURES = (OSError, RuntimeError, ValueError, ray.exceptions.RayError, RayServeException)
+_LOOPBACK = "deployments.launch.loopback.bind"
 _OBJECT_STORE_BYTES = 200 * 1024 * 1024  # requests and events are small and travel inline
 
 
@@ -41,6 +42,7 @@ class Cluster:
     drain_s: float = 10.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    _pids: list[int] = field(default_factory=list, init=False)
 
     @property
     def temp_dir(self) -> Path:
@@ -83,8 +85,10 @@ class Cluster:
                 dashboard_port=self.options.dashboard_port,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                runtime_env={"worker_process_setup_hook": _LOOPBACK} if self.options.profile == "plain" else None,
                 _temp_dir=str(self.temp_dir),
             )
+        self._pids = processes.descendants_named("gcs_server", "raylet")
         return f"http://{context.dashboard_url}"
 
     def deploy(self, overlay: str) -> None:
@@ -109,12 +113,11 @@ class Cluster:
                 last = one_line("; ".join(filter(None, (s.message for s in statuses))) or statuses[0].state)
             if self.clock() > deadline:
                 raise LaunchFailed(f"not ready within {self.deploy_timeout_s:.0f} s ({last})", f"see {self.logs}")
-            self.sleep(0.2)
+            self.sleep(0.5)  # each look at the status costs the processors that the replicas start with
 
     def is_alive(self) -> bool:
         """Whether Ray's own processes still run."""
-        names = processes.descendant_names()
-        return "gcs_server" in names and "raylet" in names
+        return len(self._pids) == 2 and all(map(processes.is_alive, self._pids))
 
     def stop(self) -> None:
         """Let open streams end, for `drain_s` at most, then stop Ray. Ctrl-C skips the waiting."""

@@ -12,6 +12,7 @@ from typing import Literal, cast
 from deployments.launch.errors import LaunchFailed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_TEMPORARY_PATH_MAX = 16  # + /mainstay-65534-12345678/ray/session_<43>/sockets/plasma_store stays under 107 bytes
 Profile = Literal["plain", "production"]
 
 
@@ -40,7 +41,7 @@ class Options:
             raise LaunchFailed(f"PROFILE={profile} is not a profile", "use PROFILE=plain or PROFILE=production")
         return cls(
             home=home,
-            scratch=Path(tempfile.gettempdir()) / f"mainstay-{os.geteuid()}-{digest}",
+            scratch=_temporary_dir() / f"mainstay-{os.geteuid()}-{digest}",
             profile=cast(Profile, profile),
             port=_number(environ, "MAINSTAY_PORT", 8000, 65_535),
             dashboard_port=_number(environ, "MAINSTAY_DASHBOARD_PORT", 8265, 65_535),
@@ -100,6 +101,12 @@ def home_dir(environ: Mapping[str, str]) -> Path:
     base = environ.get("XDG_DATA_HOME") or ""
     root = Path(base) if os.path.isabs(base) else Path(environ.get("HOME") or Path.home()) / ".local" / "share"
     return root / "mainstay"
+
+
+def _temporary_dir() -> Path:
+    """Return the temporary folder, or /tmp where its path is so long that Ray's sockets below it would not fit."""
+    folder = tempfile.gettempdir()
+    return Path(folder if len(os.fsencode(folder)) <= _TEMPORARY_PATH_MAX else "/tmp")  # noqa: S108
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> int:

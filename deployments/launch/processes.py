@@ -139,9 +139,9 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def descendant_names() -> set[str]:
-    """Return the program names of all our descendants."""
-    return {name_of(process.pid) for process in psutil.Process().children(recursive=True)}
+def descendants_named(*names: str) -> list[int]:
+    """Return the process ids of our descendants that run one of these programs."""
+    return [process.pid for process in psutil.Process().children(recursive=True) if name_of(process.pid) in names]
 
 
 def end_descendants(grace_s: float = 3.0) -> int:

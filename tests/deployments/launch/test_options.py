@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import stat
 from pathlib import Path
@@ -9,7 +10,8 @@ from deployments.launch.options import Options, home_dir
 
 
 def _options(tmp_path: Path, **environ: str) -> Options:
-    return Options.from_environ({"MAINSTAY_HOME": str(tmp_path / "home"), **environ})
+    options = Options.from_environ({"MAINSTAY_HOME": str(tmp_path / "home"), **environ})
+    return dataclasses.replace(options, scratch=tmp_path / "scratch")
 
 
 def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
@@ -49,13 +51,22 @@ def test_a_secret_is_made_once_and_private(tmp_path: Path) -> None:
     assert stat.S_IMODE((options.home / "pepper").stat().st_mode) == 0o600
 
 
-def test_a_scratch_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scratch_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     """The temporary folder is shared: a link planted there must not receive our sockets."""
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     options = _options(tmp_path)
     options.scratch.symlink_to(tmp_path)
     with pytest.raises(LaunchFailed, match="belongs to another user"):
         options.make_folders()
+
+
+@pytest.mark.parametrize("temporary", ["/tmp", "/var/folders/x1/abcdefghijklmnopqrstuvwxyz/T"])
+def test_rays_sockets_fit_the_kernels_limit(monkeypatch: pytest.MonkeyPatch, temporary: str) -> None:
+    """Under a long temporary folder, as on macOS, Ray would not start."""
+    monkeypatch.setattr("tempfile.gettempdir", lambda: temporary)
+    monkeypatch.setattr(os, "geteuid", lambda: 65_534)
+    scratch = Options.from_environ({"MAINSTAY_HOME": "/h"}).scratch
+    session = scratch / "ray" / "session_2026-11-22_20-32-33_272280_4194304"
+    assert len(str(session / "sockets" / "plasma_store")) < 107
 
 
 def test_a_home_that_cannot_be_made_names_the_variable(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from deployments.launch.profile import ray_environ, read_ray_env, require_open_f
 
 def _options(tmp_path: Path, profile: str) -> Options:
     options = Options.from_environ({"MAINSTAY_HOME": str(tmp_path), "PROFILE": profile})
-    options.make_folders()
-    return options
+    (tmp_path / "home").mkdir()
+    return dataclasses.replace(options, home=tmp_path / "home")
 
 
 def test_production_has_haproxy_with_its_companions(tmp_path: Path) -> None:
