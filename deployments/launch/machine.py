@@ -33,16 +33,19 @@ def free_memory_bytes(cgroup: Path = _CGROUP) -> int:
         return available
 
 
-def raise_open_file_limit() -> int:
-    """Raise our soft limit of open files to the hard one, for us and our children, and return it."""
+def raise_open_file_limit(wanted: int) -> int:
+    """Let us and our children open `wanted` files, or as many as we may; return the limit. Root may raise both limits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
-        hard = max(soft, 1_048_576)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    except (OSError, ValueError):
-        return soft
-    return hard
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    within = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    for limits in ((wanted, max(wanted, hard)), (within, hard)):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        except (OSError, ValueError):
+            continue
+        return limits[0]
+    return soft
 
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:

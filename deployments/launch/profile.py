@@ -1,7 +1,7 @@
 """The environment that Ray reads when it is imported, by profile. Must be applied before anything imports ray."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from deployments.launch.errors import LaunchFailed
@@ -47,10 +47,11 @@ def ray_environ(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if name in forced or name not in environ}
 
 
-def require_open_files(limit: int, environ: Mapping[str, str]) -> None:
+def require_open_files(environ: Mapping[str, str], raise_limit: Callable[[int], int]) -> None:
     """Raise LaunchFailed when HAProxy's connections do not fit into the open-file limit: two files each, and a few."""
-    connections = int(environ.get("RAY_SERVE_HAPROXY_MAXCONN", "4096"))
-    if limit < (needed := 2 * connections + 500):
+    connections = int(environ.get("RAY_SERVE_HAPROXY_MAXCONN") or read_ray_env()["RAY_SERVE_HAPROXY_MAXCONN"])
+    needed = 2 * connections + 500
+    if (limit := raise_limit(needed)) < needed:
         raise LaunchFailed(
             f"{connections} connections need {needed} open files, the limit is {limit}",
             f"run `ulimit -n {needed}` first (systemd: LimitNOFILE), or set RAY_SERVE_HAPROXY_MAXCONN lower",

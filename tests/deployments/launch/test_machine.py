@@ -1,3 +1,4 @@
+import resource
 import socket
 from pathlib import Path
 
@@ -36,7 +37,11 @@ def test_a_listening_port_is_not_free() -> None:
 
 
 def test_the_open_file_limit_is_raised() -> None:
-    """The limit that we return is the one in force."""
-    import resource
-
-    assert machine.raise_open_file_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    """The limit that we return is in force, also when more is wanted than anybody may have."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        assert machine.raise_open_file_limit(before[0] - 1) == before[0] - 1
+        reached = machine.raise_open_file_limit(1 << 40)
+        assert before[0] <= reached == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

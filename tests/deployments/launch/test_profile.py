@@ -71,6 +71,9 @@ def test_a_line_that_a_shell_would_read_otherwise_is_refused(tmp_path: Path) -> 
 
 def test_too_few_open_files_are_refused() -> None:
     """The remedy is a command with the number that is needed."""
-    require_open_files(32_500, {"RAY_SERVE_HAPROXY_MAXCONN": "16000"})
+    environ = {"RAY_SERVE_HAPROXY_MAXCONN": "16000"}
+    require_open_files(environ, lambda wanted: wanted)
     with pytest.raises(LaunchFailed, match="ulimit -n 32500"):
-        require_open_files(1024, {"RAY_SERVE_HAPROXY_MAXCONN": "16000"})
+        require_open_files(environ, lambda _: 1024)
+    with pytest.raises(LaunchFailed, match="16000 connections"):
+        require_open_files({}, lambda _: 1024)
