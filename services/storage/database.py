@@ -77,14 +77,13 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Lend a connection inside a transaction, which commits when the block ends and rolls back when it raises."""
+        """Lend a connection inside a transaction, which commits when the block ends and rolls back when it raises.
+
+        A connection that stopped answering may take the command timeout twice, for the rollback is tried on it too.
+        """
         with translated():
             async with self._engine.begin() as connection:
-                try:
-                    yield connection
-                except (TimeoutError, asyncpg.InternalClientError):
-                    await connection.invalidate()  # its statement may still be running, or the server said goodbye
-                    raise
+                yield connection
 
     @asynccontextmanager
     async def raw(self) -> AsyncIterator["asyncpg.Connection[Any]"]:

@@ -197,6 +197,17 @@ async def test_a_filter_is_data_and_scalar(database: Database) -> None:
         [found async for found in saver.alist(thread(), filter={"parents": {}})]
 
 
+async def test_writes_come_back_in_the_order_in_which_live_execution_applies_them(database: Database) -> None:
+    """By task path first, whatever the task ids and the order of arrival: a reducer may depend on it."""
+    saver = AsyncpgSaver(database)
+    stored = await saver.aput(generate_config("t"), generate_checkpoint(), {}, {})
+    await saver.aput_writes(stored, [("c", "third"), ("c", "fourth")], "a-task", "~path, 2")
+    await saver.aput_writes(stored, [("c", "first"), ("c", "second")], "z-task", "~path, 1")
+    found = await saver.aget_tuple(stored)
+    assert found is not None
+    assert [value for _, _, value in found.pending_writes or ()] == ["first", "second", "third", "fourth"]
+
+
 async def test_two_branches_of_a_rewound_thread_do_not_share_values(database: Database) -> None:
     """A thread continued twice from one point keeps what each branch said."""
     graph = chat(AsyncpgSaver(database))
