@@ -34,6 +34,7 @@ from evaluation.evaluator import Evaluator
 from evaluation.judge import ModelJudge
 from graphs.build import build, build_tools, check_prompts
 from graphs.spec import GraphOptions
+from graphs.tools import TOOLS
 from graphs.tools.resources import ToolResources
 from services.errors import ConfigurationError, StoreUnavailable
 from services.guardrails.chain import build_chain
@@ -93,8 +94,11 @@ def _check_names(settings: Settings) -> None:
     for criterion in settings.evaluator.criteria:
         if criterion not in CRITERIA:
             raise ConfigurationError(f"evaluator.criteria: {criterion!r} is not one of: {', '.join(CRITERIA)}.")
-    for graph in settings.graphs.values():
+    for name, graph in settings.graphs.items():
         check_prompts(graph.kind, graph.prompts)
+        for tool in graph.tools:
+            if tool not in TOOLS:
+                raise ConfigurationError(f"graphs.{name}.tools: {tool!r} is not one of: {', '.join(TOOLS)}.")
     build_chain(settings.guardrail.rules, {})
 
 
