@@ -8,6 +8,10 @@ from deployments.launch.errors import LaunchFailed
 from deployments.launch.options import REPOSITORY, Options
 
 RAY_ENV = REPOSITORY / "configs" / "ray.env"
+_MAXCONN = "RAY_SERVE_HAPROXY_MAXCONN"
+_FILES_PER_CONNECTION = 2  # the client's and the replica's
+_OTHER_FILES = 500
+_FEWEST_CONNECTIONS = 1_000
 _PLAIN = frozenset(
     {
         "RAY_AUTH_MODE",
@@ -47,15 +51,28 @@ def ray_environ(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if name in forced or name not in environ}
 
 
-def require_open_files(environ: Mapping[str, str], raise_limit: Callable[[int], int]) -> None:
-    """Raise LaunchFailed when HAProxy's connections do not fit into the open-file limit: two files each, and a few."""
-    connections = int(environ.get("RAY_SERVE_HAPROXY_MAXCONN") or read_ray_env()["RAY_SERVE_HAPROXY_MAXCONN"])
-    needed = 2 * connections + 500
-    if (limit := raise_limit(needed)) < needed:
+def connections_that_fit(
+    environ: Mapping[str, str], raise_limit: Callable[[int], int], *, say: Callable[[str], None]
+) -> int:
+    """Return how many connections HAProxy may hold under the open-file limit, raised as far as we may: two files each.
+
+    Where that is fewer than ray.env asks for it is said; where the user asked for more than fit, LaunchFailed is raised.
+    """
+    chosen = environ.get(_MAXCONN)
+    wanted = int(chosen or read_ray_env()[_MAXCONN])
+    needed = _FILES_PER_CONNECTION * wanted + _OTHER_FILES
+    if (limit := raise_limit(needed)) >= needed:
+        return wanted
+    fitting = (limit - _OTHER_FILES) // _FILES_PER_CONNECTION
+    if chosen or fitting < _FEWEST_CONNECTIONS:
         raise LaunchFailed(
-            f"{connections} connections need {needed} open files, the limit is {limit}",
-            f"run `ulimit -n {needed}` first (systemd: LimitNOFILE), or set RAY_SERVE_HAPROXY_MAXCONN lower",
+            f"{wanted} connections need {needed} open files, the limit is {limit}",
+            f"run `ulimit -n {needed}` first (systemd: LimitNOFILE), or set {_MAXCONN} lower",
         )
+    say(
+        f"The open-file limit of {limit} allows {fitting} connections, not {wanted}: `ulimit -n {needed}` before allows all"
+    )
+    return fitting
 
 
 def _haproxy_paths(folder: Path) -> dict[str, str]:

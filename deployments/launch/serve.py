@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
@@ -41,7 +41,10 @@ class Launch:
     def run(self) -> None:
         """Start everything, say so, and watch until a signal comes. Raises LaunchFailed and KeyboardInterrupt."""
         started = time.monotonic()
-        preflight(self.options, self.environ)
+        preflight(self.options)
+        if self.options.profile == "production":
+            fitting = profile.connections_that_fit(self.environ, machine.raise_open_file_limit, say=self.console.say)
+            self.environ["RAY_SERVE_HAPROXY_MAXCONN"] = str(fitting)
         model_name, overlay = self._begin_model()
         api_key = self._prepare_database()
         cluster, dashboard = self._start_ray()
@@ -137,8 +140,8 @@ def serve(options: Options, environ: MutableMapping[str, str], console: Console)
         Launch(options=options, environ=environ, console=console, stack=stack).run()
 
 
-def preflight(options: Options, environ: Mapping[str, str]) -> None:
-    """Find what would fail later, and slower: ports, another cluster, files, memory. Raises LaunchFailed."""
+def preflight(options: Options) -> None:
+    """Find what would fail later, and slower: ports, another cluster, memory. Raises LaunchFailed."""
     ports = {"MAINSTAY_PORT": options.port, "MAINSTAY_DASHBOARD_PORT": options.dashboard_port}
     others = [] if options.beside_other_ray else processes.pids_named("gcs_server")
     if others:
@@ -150,8 +153,6 @@ def preflight(options: Options, environ: Mapping[str, str]) -> None:
     for name, port in ports.items():
         if not machine.port_is_free(port):
             raise LaunchFailed(f"port {port} is busy", f"stop the program that uses it, or set {name} to another")
-    if options.profile == "production":
-        profile.require_open_files(environ, machine.raise_open_file_limit)
     if (free := machine.free_memory_bytes()) < _RAY_MEMORY_BYTES:
         raise LaunchFailed(
             f"Ray and the application need {_RAY_MEMORY_BYTES >> 20} MB of memory, {free >> 20} MB are free",

@@ -15,15 +15,13 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
     """Options for a machine on which everything is in order."""
     monkeypatch.setattr(processes, "pids_named", lambda _: [])
     monkeypatch.setattr(machine, "free_memory_bytes", lambda: 8 << 30)
-    monkeypatch.setattr(machine, "raise_open_file_limit", lambda wanted: wanted)
     options = Options.from_environ({"MAINSTAY_HOME": str(tmp_path)})
     return dataclasses.replace(options, port=machine.free_port(), dashboard_port=machine.free_port())
 
 
 def test_a_machine_in_order_passes(options: Options) -> None:
-    """Nothing is found where nothing is wrong, in both profiles."""
-    preflight(options, {})
-    preflight(dataclasses.replace(options, profile="production"), {})
+    """Nothing is found where nothing is wrong."""
+    preflight(options)
 
 
 @pytest.mark.parametrize(
@@ -35,27 +33,19 @@ def test_a_busy_port_names_its_variable(options: Options, field: str, variable: 
         owner.bind(("127.0.0.1", getattr(options, field)))
         owner.listen()
         with pytest.raises(LaunchFailed, match=rf"port {getattr(options, field)} is busy.*{variable}"):
-            preflight(options, {})
+            preflight(options)
 
 
 def test_another_cluster_is_reported(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Ray cluster of this machine is probably what the user meant to deploy to; the way beside it is named too."""
     monkeypatch.setattr(processes, "pids_named", lambda name: [4711] if name == "gcs_server" else [])
     with pytest.raises(LaunchFailed, match=r"process 4711.*ray stop.*serve deploy.*MAINSTAY_BESIDE_OTHER_RAY=1"):
-        preflight(options, {})
-    preflight(dataclasses.replace(options, beside_other_ray=True), {})
+        preflight(options)
+    preflight(dataclasses.replace(options, beside_other_ray=True))
 
 
 def test_short_memory_is_reported(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before Ray kills workers for it."""
     monkeypatch.setattr(machine, "free_memory_bytes", lambda: 512 << 20)
     with pytest.raises(LaunchFailed, match="2000 MB of memory, 512 MB are free"):
-        preflight(options, {})
-
-
-def test_too_few_files_are_reported_in_production_only(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HAProxy is what needs them."""
-    monkeypatch.setattr(machine, "raise_open_file_limit", lambda _: 1024)
-    preflight(options, {})
-    with pytest.raises(LaunchFailed, match="open files, the limit is 1024"):
-        preflight(dataclasses.replace(options, profile="production"), {})
+        preflight(options)

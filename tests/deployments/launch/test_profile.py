@@ -7,7 +7,7 @@ import pytest
 from configs.settings import load
 from deployments.launch.errors import LaunchFailed
 from deployments.launch.options import Options
-from deployments.launch.profile import ray_environ, read_ray_env, require_open_files
+from deployments.launch.profile import connections_that_fit, ray_environ, read_ray_env
 
 
 def _options(tmp_path: Path, profile: str) -> Options:
@@ -69,11 +69,22 @@ def test_a_line_that_a_shell_would_read_otherwise_is_refused(tmp_path: Path) -> 
         read_ray_env(path)
 
 
-def test_too_few_open_files_are_refused() -> None:
-    """The remedy is a command with the number that is needed."""
-    environ = {"RAY_SERVE_HAPROXY_MAXCONN": "16000"}
-    require_open_files(environ, lambda wanted: wanted)
-    with pytest.raises(LaunchFailed, match="ulimit -n 32500"):
-        require_open_files(environ, lambda _: 1024)
-    with pytest.raises(LaunchFailed, match="16000 connections"):
-        require_open_files({}, lambda _: 1024)
+def test_connections_fit_the_open_files() -> None:
+    """With files enough, HAProxy holds what was asked for and nothing is said."""
+    said: list[str] = []
+    assert connections_that_fit({}, lambda wanted: wanted, say=said.append) == 16_000
+    assert said == []
+
+
+def test_fewer_open_files_mean_fewer_connections() -> None:
+    """A low limit does not stop the start, but it is said, with the command that helps."""
+    said: list[str] = []
+    assert connections_that_fit({}, lambda _: 20_000, say=said.append) == 9_750
+    assert "ulimit -n 32500" in said[0]
+
+
+@pytest.mark.parametrize(("environ", "limit"), [({"RAY_SERVE_HAPROXY_MAXCONN": "16000"}, 20_000), ({}, 1_024)])
+def test_too_few_open_files_are_refused(environ: dict[str, str], limit: int) -> None:
+    """What the user asked for by name is not lowered, and a thousand connections is the least."""
+    with pytest.raises(LaunchFailed, match=f"16000 connections need 32500 open files, the limit is {limit}"):
+        connections_that_fit(environ, lambda _: limit, say=lambda _: None)
