@@ -26,7 +26,7 @@ from ray.serve.schema import ServeDeploySchema
 from deployments.launch import machine, processes
 from deployments.launch.errors import LaunchFailed, one_line
 from deployments.launch.options import REPOSITORY, Options
-from deployments.launch.verdict import Status, is_running
+from deployments.launch.verdict import Status, is_running, raised
 
 _RAY_FAILURES = (OSError, RuntimeError, ValueError, ray.exceptions.RayError, RayServeException)
 _LOOPBACK = "deployments.launch.loopback.bind"
@@ -62,8 +62,6 @@ class Cluster:
     def start(self) -> str:
         """Start Ray and return the dashboard's address."""
         shutil.rmtree(self.temp_dir, ignore_errors=True)
-        if self.options.profile == "production":
-            (self.options.scratch / "haproxy").mkdir(exist_ok=True)
         try:
             address = self._init_ray()
         except LaunchFailed as first:
@@ -155,7 +153,7 @@ def _translated(what: str, logs: Path) -> Iterator[None]:
         yield
     except BaseException as error:
         if type(error) is Exception or isinstance(error, _RAY_FAILURES):
-            raise LaunchFailed(f"{what} ({one_line(str(error), 300)})", f"see {logs}, then start again") from error
+            raise LaunchFailed(f"{what} ({raised(str(error))})", f"see {logs}, then start again") from error
         raise
 
 

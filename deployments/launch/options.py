@@ -12,7 +12,7 @@ from typing import Literal, cast
 from deployments.launch.errors import LaunchFailed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-_TEMPORARY_PATH_MAX = 16  # + /mainstay-65534-12345678/ray/session_<43>/sockets/plasma_store stays under 107 bytes
+_TEMPORARY_PATH_MAX = 8  # what HAProxy's and Ray's sockets below it leave of 97 and 107 bytes
 Profile = Literal["plain", "production"]
 
 
@@ -55,6 +55,11 @@ class Options:
         return self.home / "postgres"
 
     @property
+    def haproxy_dir(self) -> Path:
+        """HAProxy's sockets, in a folder per node: with its 56 characters HAProxy's limit is 97."""
+        return self.scratch.parent / f"ms-haproxy-{os.geteuid()}"
+
+    @property
     def ready_path(self) -> Path:
         """Written when the application serves, for tools; private, because it may hold an API key."""
         return self.home / "ready.json"
@@ -68,14 +73,15 @@ class Options:
         """Make both folders. Raises LaunchFailed where that is not possible or not safe."""
         try:
             self.home.mkdir(parents=True, exist_ok=True, mode=0o711)
-            self.scratch.mkdir(exist_ok=True, mode=0o700)
-            owner = self.scratch.lstat()
+            for folder in (self.scratch, self.haproxy_dir):
+                folder.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise LaunchFailed(
                 f"{error.filename} cannot be made ({error.strerror})", "set MAINSTAY_HOME to a folder of your own"
             ) from error
-        if self.scratch.is_symlink() or owner.st_uid != os.geteuid():
-            raise LaunchFailed(f"{self.scratch} belongs to another user", "remove it, or set TMPDIR to another folder")
+        for folder in (self.scratch, self.haproxy_dir):
+            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+                raise LaunchFailed(f"{folder} belongs to another user", "remove it, or set TMPDIR to another folder")
 
     def secret(self, name: str) -> str:
         """Return a secret of this installation, made at its first use and kept in a file that only we can read."""

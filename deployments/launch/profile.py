@@ -43,7 +43,7 @@ def ray_environ(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
         values = {name: value for name, value in values.items() if name in _PLAIN}
         values["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # every listener of Ray itself on 127.0.0.1
     else:
-        values |= _haproxy_paths(options.scratch / "haproxy")
+        values |= _haproxy_paths(options.haproxy_dir)
     options.secret("ray-token")
     values["RAY_AUTH_TOKEN_PATH"] = str(options.home / "ray-token")
     values["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), environ.get("PYTHONPATH", "")]))
@@ -76,7 +76,7 @@ def connections_that_fit(
 
 
 def _haproxy_paths(folder: Path) -> dict[str, str]:
-    """Return HAProxy's files in a folder of our own; by default two clusters on one machine would share them."""
+    """Return HAProxy's files in a folder of our own; the default one belongs to whoever used it first."""
     return {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
