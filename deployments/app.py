@@ -187,7 +187,7 @@ async def _open_evaluator(settings: Settings) -> EvaluatorParts:
 
 def _build_graphs(settings: Settings, database: Database) -> Mapping[str, Graph]:
     resources = ToolResources(documents=DocumentRepository(database), now=lambda: datetime.now(UTC))
-    checkpointer = AsyncpgSaver(database)
+    checkpointer = AsyncpgSaver(database, history=False)
     return {
         name: build(
             graph.kind,

@@ -38,7 +38,9 @@ class GraphRunner:
         if not run.messages:
             raise InvalidRequest("There must be at least one message.", param="messages")
         inputs = [to_langchain(message, message_id=f"{run.id}:{n}") for n, message in enumerate(run.messages)]
-        config = RunnableConfig(recursion_limit=self._max_steps, configurable={"thread_id": str(run.thread_id)})
+        config = RunnableConfig(
+            recursion_limit=self._max_steps, configurable={"thread_id": str(run.thread_id), "tenant_id": run.tenant_id}
+        )
         try:
             if run.ephemeral or self._lasting is None:
                 state = await self._fleeting.ainvoke({"messages": inputs}, config, context=context)

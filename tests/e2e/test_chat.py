@@ -1,5 +1,7 @@
 """What a user does: ask, see the tool at work, come back to the thread, use the clients they already have."""
 
+import asyncio
+
 import httpx
 import openai
 import pytest
@@ -91,7 +93,11 @@ async def test_bad_input_is_refused_through_the_real_proxy(
 
 
 async def test_the_openai_sdk_sync(served: Served) -> None:
-    """The unmodified synchronous client, streamed and not."""
+    """The unmodified synchronous client, streamed and not, in a thread: the upstream lives on this loop."""
+    await asyncio.to_thread(use_the_sync_sdk, served)
+
+
+def use_the_sync_sdk(served: Served) -> None:
     client = openai.OpenAI(base_url=f"{served.url}/v1", api_key=served.api_key)
     with client:
         whole = client.chat.completions.create(model="react", messages=[{"role": "user", "content": QUESTION}])
