@@ -9,8 +9,8 @@ from deployments.launch.options import REPOSITORY, Options
 
 RAY_ENV = REPOSITORY / "configs" / "ray.env"
 _MAXCONN = "RAY_SERVE_HAPROXY_MAXCONN"
-_FILES_PER_CONNECTION = 2  # the client's and the replica's
-_OTHER_FILES = 500
+_FILES_PER_CONNECTION = 2.5  # the client's, the replica's, and a pipe of two for every fourth: HAProxy's own sum
+_OTHER_FILES = 100
 _FEWEST_CONNECTIONS = 1_000
 _PLAIN = frozenset(
     {
@@ -54,16 +54,16 @@ def ray_environ(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
 def connections_that_fit(
     environ: Mapping[str, str], raise_limit: Callable[[int], int], *, say: Callable[[str], None]
 ) -> int:
-    """Return how many connections HAProxy may hold under the open-file limit, raised as far as we may: two files each.
+    """Return how many connections HAProxy may hold under the open-file limit, raised as far as we may.
 
     Where that is fewer than ray.env asks for it is said; where the user asked for more than fit, LaunchFailed is raised.
     """
     chosen = environ.get(_MAXCONN)
     wanted = int(chosen or read_ray_env()[_MAXCONN])
-    needed = _FILES_PER_CONNECTION * wanted + _OTHER_FILES
+    needed = int(_FILES_PER_CONNECTION * wanted) + _OTHER_FILES
     if (limit := raise_limit(needed)) >= needed:
         return wanted
-    fitting = (limit - _OTHER_FILES) // _FILES_PER_CONNECTION
+    fitting = int((limit - _OTHER_FILES) / _FILES_PER_CONNECTION)
     if chosen or fitting < _FEWEST_CONNECTIONS:
         raise LaunchFailed(
             f"{wanted} connections need {needed} open files, the limit is {limit}",

@@ -86,12 +86,12 @@ def test_connections_fit_the_open_files() -> None:
 def test_fewer_open_files_mean_fewer_connections() -> None:
     """A low limit does not stop the start, but it is said, with the command that helps."""
     said: list[str] = []
-    assert connections_that_fit({}, lambda _: 20_000, say=said.append) == 9_750
-    assert "ulimit -n 32500" in said[0]
+    assert connections_that_fit({}, lambda _: 20_000, say=said.append) == 7_960
+    assert "ulimit -n 40100" in said[0]
 
 
 @pytest.mark.parametrize(("environ", "limit"), [({"RAY_SERVE_HAPROXY_MAXCONN": "16000"}, 20_000), ({}, 1_024)])
 def test_too_few_open_files_are_refused(environ: dict[str, str], limit: int) -> None:
     """What the user asked for by name is not lowered, and a thousand connections is the least."""
-    with pytest.raises(LaunchFailed, match=f"16000 connections need 32500 open files, the limit is {limit}"):
+    with pytest.raises(LaunchFailed, match=f"16000 connections need 40100 open files, the limit is {limit}"):
         connections_that_fit(environ, lambda _: limit, say=lambda _: None)
