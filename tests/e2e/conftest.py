@@ -73,8 +73,7 @@ async def upstream(running_upstream: Upstream) -> Upstream:
 @pytest_asyncio.fixture(scope="session", params=["plain", "production"], loop_scope="session")
 async def served(request: pytest.FixtureRequest, running_upstream: Upstream) -> AsyncIterator[Served]:
     """Mainstay in each profile, started and stopped as `make serve` does."""
-    home = Path(tempfile.mkdtemp(prefix=f"mainstay-{request.param}-"))
-    home.chmod(0o711)  # root's Postgres runs as another user, which must be able to pass
+    home = _make_home(request.param)
     launcher = _launch(home, request.param, running_upstream.url)
     try:
         ready = await asyncio.to_thread(_wait_until_ready, launcher, home)
@@ -108,6 +107,12 @@ def launch_environ(home: Path, profile: str, upstream_url: str) -> dict[str, str
         "OPENAI_MODEL": MODEL,
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     }
+
+
+def _make_home(profile: str) -> Path:
+    home = Path(tempfile.mkdtemp(prefix=f"mainstay-{profile}-"))
+    home.chmod(0o711)  # root's Postgres runs as another user, which must be able to pass
+    return home
 
 
 def _launch(home: Path, profile: str, upstream_url: str) -> "subprocess.Popen[bytes]":
