@@ -57,6 +57,8 @@ class EmbeddedPostgres:
 
     def start(self) -> str:
         """Start the server, or take over the one that already serves this folder, and return its URL."""
+        if self._child is not None:
+            self._child.poll()  # one that was killed must not stay behind as a zombie
         self.data_dir = self.data_dir.absolute()
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         orphan = running_server(self.data_dir)
@@ -116,14 +118,15 @@ def url_of(socket_dir: Path, database: str = "postgres") -> str:
 def running_server(data_dir: Path) -> tuple[int, Path] | None:
     """Return the pid and socket folder of the server that is ready on `data_dir`, None when there is none.
 
-    `postmaster.pid` outlives a killed server, so the pid must still be a Postgres.
+    `postmaster.pid` outlives a killed server, so the pid must still be a Postgres, and one that has not ended.
     """
     try:
         lines = (data_dir / "postmaster.pid").read_text().splitlines()
         pid, socket_dir, status = int(lines[0]), lines[4].strip(), lines[7].strip()
     except (OSError, IndexError, ValueError):
         return None
-    return (pid, Path(socket_dir)) if status == "ready" and processes.name_of(pid).startswith("postgres") else None
+    serves = status == "ready" and processes.is_alive(pid) and processes.name_of(pid).startswith("postgres")
+    return (pid, Path(socket_dir)) if serves else None
 
 
 def _initialise(programs: Path, data_dir: Path, user: str | None) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
@@ -117,14 +117,19 @@ class Launch:
         while True:
             time.sleep(_WATCH_S)
             if self.postgres is not None and not self.postgres.is_alive():
-                self.console.say("Postgres ended by itself; starting it again")
-                self.postgres.start()
+                self._revive("Postgres", self.postgres.start)
             if self.model is not None and not self.model.is_alive():
-                self.console.say("The model server ended by itself; starting it again")
-                self.model.start()
-                self.model.wait()
+                self._revive("The model server", self.model.start)
             if not cluster.is_alive():
                 raise LaunchFailed("Ray ended by itself", f"see {cluster.logs.parent}, then start again")
+
+    def _revive(self, what: str, start: Callable[[], object]) -> None:
+        """Start a part again; what fails now is tried at the next look, for its rests may take a moment to go."""
+        self.console.say(f"{what} ended by itself; starting it again")
+        try:
+            start()
+        except LaunchFailed as failed:
+            self.console.say(str(failed))
 
 
 def serve(options: Options, environ: MutableMapping[str, str], console: Console) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import os
 import signal
 import subprocess
@@ -68,6 +69,22 @@ async def test_a_stopped_server_starts_again_at_the_same_address(data_dir: Path)
     try:
         assert server.start() == first
         assert await _answer(first) == 42
+    finally:
+        server.stop()
+
+
+def test_a_killed_server_starts_again_at_the_same_address(data_dir: Path) -> None:
+    """A crash of Postgres is healed by its launcher, whose child it still is: a dead child is not taken for a server."""
+    server = EmbeddedPostgres(data_dir=data_dir)
+    url = server.start()
+    running = running_server(data_dir)
+    assert running is not None
+    os.kill(running[0], signal.SIGKILL)
+    os.waitid(os.P_PID, running[0], os.WEXITED | os.WNOWAIT)  # it has ended and nobody has asked how
+    assert not server.is_alive()
+    try:
+        assert server.start() == url
+        assert asyncio.run(_answer(url)) == 42
     finally:
         server.stop()
 
