@@ -9,6 +9,7 @@ from uuid import UUID
 
 from ray.serve.handle import DeploymentHandle
 
+from deployments.autoscaling import UNSEEN_WORK
 from deployments.knobs import AgentKnobs, LivePrompts
 from deployments.reporter import RunReporter
 from services.errors import Failure, MainstayError
@@ -65,7 +66,7 @@ class AgentReplica:
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Report the runs that nobody reads: work that Serve's own count of requests does not see."""
-        return {"detached_runs": float(self._parts.engine.detached)}
+        return {UNSEEN_WORK: float(self._parts.engine.detached)}
 
     async def check_health(self) -> None:
         """Alive when the loop answers. Shared dependencies are not asked: their outage must not restart every replica."""

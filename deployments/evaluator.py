@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from deployments.autoscaling import UNSEEN_WORK
 from evaluation.evaluator import Evaluator
 from services.llm.types import ChatProvider
 from services.storage.database import Database
@@ -32,7 +33,8 @@ class EvaluatorReplica:
         self._parts.evaluator.offer(sample)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
-        return {"queued_samples": float(self._parts.evaluator.queued)}
+        """Report what is queued: `offer` returns at once, so Serve's count of requests shows none of it."""
+        return {UNSEEN_WORK: float(self._parts.evaluator.queued)}
 
     async def check_health(self) -> None:
         """Alive when the loop answers."""

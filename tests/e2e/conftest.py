@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def upstream_port() -> int:
-    return _free_port()
+    return free_port()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -98,8 +98,8 @@ def launch_environ(home: Path, profile: str, upstream_url: str) -> dict[str, str
     return environ | {
         "PROFILE": profile,
         "MAINSTAY_HOME": str(home),
-        "MAINSTAY_PORT": str(_free_port()),
-        "MAINSTAY_DASHBOARD_PORT": str(_free_port()),
+        "MAINSTAY_PORT": str(free_port()),
+        "MAINSTAY_DASHBOARD_PORT": str(free_port()),
         "MAINSTAY_BESIDE_OTHER_RAY": "1",
         "MAINSTAY_CPUS": "4",
         "OPENAI_API_KEY": "sk-simulated",
@@ -148,7 +148,7 @@ def _follow(launcher: "subprocess.Popen[bytes]", log: Path) -> Iterator[str]:
                 time.sleep(0.1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
