@@ -34,5 +34,5 @@ def down(
         console.say(f"Stopping the database that a killed launcher left (process {orphan[0]})")
         processes.stop(orphan[0], first=signal.SIGINT)
     elif pid is None:
-        console.say("Mainstay is not running")
+        console.say(f"Mainstay is not running (data in {options.home})")
     options.ready_path.unlink(missing_ok=True)
