@@ -53,11 +53,14 @@ def _run(arguments: argparse.Namespace, options: Options, console: Console) -> N
 
             down(options, console)
         case "migrate":
-            from deployments.launch import database
+            from deployments.launch import database, documents
             from services.storage import migrate
 
-            asyncio.run(migrate.upgrade(database.existing_url(options, os.environ)))
+            url = database.existing_url(options, os.environ)
+            asyncio.run(migrate.upgrade(url))
             console.say(f"The database is at revision {migrate.head()}")
+            if (folder := documents.folder_of(os.environ, embedded=False)) is not None:
+                console.say(f"It holds {asyncio.run(documents.load(url, folder))} sections of {folder}")
         case "key":
             from deployments.launch import database
 

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from configs.settings import load
-from deployments.launch import database, lock, machine, processes, profile, provider, ready, weights
+from deployments.launch import database, documents, lock, machine, processes, profile, provider, ready, weights
 from deployments.launch.console import Console
 from deployments.launch.errors import LaunchFailed
 from deployments.launch.model_process import ModelProcess
@@ -95,8 +95,16 @@ class Launch:
                 self.stack.callback(self.postgres.stop)
                 url = self.postgres.start()
             api_key = asyncio.run(database.prepare(url, pepper))
+            self._load_documents(url)
         self.environ.update({"DATABASE_URL": url, "MAINSTAY_KEY_PEPPER": pepper})
         return api_key
+
+    def _load_documents(self, url: str) -> None:
+        folder = documents.folder_of(self.environ, embedded=self.postgres is not None)
+        if folder is not None and self.postgres is not None:
+            asyncio.run(documents.load_if_changed(url, folder, self.options))
+        elif folder is not None:
+            asyncio.run(documents.load(url, folder))
 
     def _start_ray(self) -> tuple["Cluster", str]:
         """Set the environment that Ray's processes inherit, import Ray, and start it."""
