@@ -19,6 +19,7 @@ from services.types import EventBatch, RunTicket, Sample, Stage, Verdict
 
 Handle = DeploymentHandle[Any]
 
+
 CANCEL_TIMEOUT_S = 10.0
 BUSY_RETRY_S = 1.0
 
@@ -27,7 +28,7 @@ class RemoteAgent:
     """Implements `services.runs.ports.Agent` over the agent deployment."""
 
     def __init__(self, handle: Handle) -> None:
-        self._execute = handle.options(method_name="execute", stream=True)
+        self._execute = _method(handle, "execute", stream=True)
         self._handle = handle
 
     async def execute(self, ticket: RunTicket) -> AsyncIterator[EventBatch]:
@@ -51,7 +52,7 @@ class RemoteGuard:
     """Implements `services.types.Guard` over the guardrail deployment, and fails closed."""
 
     def __init__(self, handle: Handle, *, timeout_s: float) -> None:
-        self._check = handle.options(method_name="check")
+        self._check = _method(handle, "check")
         self._timeout_s = timeout_s
 
     async def check(self, texts: Sequence[str], stage: Stage) -> Verdict:
@@ -70,7 +71,7 @@ class RemoteSamples:
     """Implements `services.types.SampleSink` over the evaluator deployment: sent and forgotten."""
 
     def __init__(self, handle: Handle) -> None:
-        self._offer = handle.options(method_name="offer")
+        self._offer = _method(handle, "offer")
         self._sending: set[asyncio.Task[None]] = set()
 
     def offer(self, sample: Sample) -> None:
@@ -83,6 +84,13 @@ class RemoteSamples:
             await self._offer.remote(sample)
         except (RayError, RayServeException):
             return  # a full or absent evaluator costs a sample, never an answer
+
+
+def _method(handle: Handle, name: str, *, stream: bool = False) -> Handle:
+    """Return the handle of one method. What crosses it are values of importable classes, so C's plain pickle does."""
+    return handle.options(
+        method_name=name, stream=stream, request_serialization="pickle", response_serialization="pickle"
+    )
 
 
 @contextmanager

@@ -18,9 +18,8 @@ USER = "local"
 _PEPPER_FILE = "key-pepper"
 
 
-async def prepare(url: str, pepper: str) -> str | None:
-    """Bring the schema up to date; return an API key when there was none, which cannot be had again."""
-    await migrate.upgrade(url)
+async def first_key(url: str, pepper: str) -> str | None:
+    """Return an API key when there was none; it cannot be had again, so ask only when it can be shown."""
     database = Database.open(url, pool_size=1, application_name="mainstay-launch")
     try:
         store = ApiKeyRepository(database)

@@ -19,6 +19,7 @@ from deployments.launch.model_process import ModelProcess
 from deployments.launch.options import Options
 from deployments.launch.package_index import PipFetcher
 from deployments.launch.postgres import EmbeddedPostgres
+from services.storage import migrate
 
 if TYPE_CHECKING:
     from deployments.launch.cluster import Cluster
@@ -46,13 +47,15 @@ class Launch:
             fitting = profile.connections_that_fit(self.environ, machine.raise_open_file_limit, say=self.console.say)
             self.environ["RAY_SERVE_HAPROXY_MAXCONN"] = str(fitting)
         model_name, overlay = self._begin_model()
-        api_key = self._prepare_database()
+        self._prepare_database()
         cluster, dashboard = self._start_ray()
         with self.console.step("Starting the application"):
             cluster.deploy(overlay)
             cluster.wait()
         self._finish_model()
         given = self.environ.get("MAINSTAY_API_KEY")
+        # Made last: a start that failed before this screen would have lost it.
+        api_key = asyncio.run(database.first_key(self.environ["DATABASE_URL"], self.environ["MAINSTAY_KEY_PEPPER"]))
         state = ready.Ready(
             url=cluster.url,
             model=model_name,
@@ -86,18 +89,17 @@ class Launch:
             with self.console.step("Waiting for the model"):
                 self.model.wait()
 
-    def _prepare_database(self) -> str | None:
-        """Start the embedded Postgres unless there is a database, migrate it, return the first API key if new."""
+    def _prepare_database(self) -> None:
+        """Start the embedded Postgres unless there is a database, migrate it, load the documents."""
         pepper = database.pepper_of(self.options, self.environ)
         with self.console.step("Preparing the database"):
             if not (url := self.environ.get("DATABASE_URL")):
                 self.postgres = EmbeddedPostgres(data_dir=self.options.postgres_dir)
                 self.stack.callback(self.postgres.stop)
                 url = self.postgres.start()
-            api_key = asyncio.run(database.prepare(url, pepper))
+            asyncio.run(migrate.upgrade(url))
             self._load_documents(url)
         self.environ.update({"DATABASE_URL": url, "MAINSTAY_KEY_PEPPER": pepper})
-        return api_key
 
     def _load_documents(self, url: str) -> None:
         folder = documents.folder_of(self.environ, embedded=self.postgres is not None)

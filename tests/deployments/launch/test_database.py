@@ -13,12 +13,12 @@ PEPPER = "a pepper of enough characters"
 
 
 @pytest.mark.postgres
-async def test_the_first_start_makes_a_key_and_the_second_none(fresh_database_url: str) -> None:
+async def test_the_first_start_makes_a_key_and_the_second_none(migrated_database_url: str) -> None:
     """The key of the first start opens the door; later starts leave it alone."""
-    key = await database.prepare(fresh_database_url, PEPPER)
+    key = await database.first_key(migrated_database_url, PEPPER)
     assert key is not None
-    assert await database.prepare(fresh_database_url, PEPPER) is None
-    assert await _user_of(fresh_database_url, key) == (database.TENANT, database.USER)
+    assert await database.first_key(migrated_database_url, PEPPER) is None
+    assert await _user_of(migrated_database_url, key) == (database.TENANT, database.USER)
 
 
 @pytest.mark.postgres
