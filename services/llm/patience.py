@@ -9,6 +9,10 @@ from services.llm.types import ProviderSpec
 from services.runs.deadline import Deadline
 
 
+SLACK = 0.1
+"""The limit between pieces is kept to within this share: a timer is set anew every so often, not for every token."""
+
+
 @asynccontextmanager
 async def patience(spec: ProviderSpec, deadline: Deadline) -> AsyncIterator[Callable[[], None]]:
     """Cancel the body when content is late. Yields what is to be called whenever content came.
@@ -17,11 +21,15 @@ async def patience(spec: ProviderSpec, deadline: Deadline) -> AsyncIterator[Call
     """
     now = asyncio.get_running_loop().time
     started = False
+    slack_s = spec.inter_token_timeout_s * SLACK
+    settled_until = float("-inf")
 
     def progressed() -> None:
-        nonlocal started
-        started = True
-        limit.reschedule(now() + min(spec.inter_token_timeout_s, deadline.remaining_s()))
+        nonlocal started, settled_until
+        if (time := now()) < settled_until:
+            return
+        started, settled_until = True, time + slack_s
+        limit.reschedule(time + min(spec.inter_token_timeout_s + slack_s, deadline.remaining_s()))
 
     try:
         async with asyncio.timeout(deadline.clamp(spec.first_token_timeout_s)) as limit:
