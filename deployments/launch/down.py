@@ -26,7 +26,7 @@ def down(
         console.say(f"Stopping Mainstay (process {pid})")
         processes.send(pid, signal.SIGTERM)
         deadline = clock() + _GRACE_S
-        while lock.holder(options.lock_path) == pid:
+        while lock.holder(options.lock_path) == pid or processes.is_alive(pid):
             if clock() > deadline:
                 raise LaunchFailed(f"process {pid} did not end within {_GRACE_S:.0f} s", f"run `kill -9 {pid}`")
             sleep(0.1)
