@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import psutil
 import pytest
 
 from deployments.launch import machine
-from deployments.launch.options import REPOSITORY
+from deployments.launch.options import REPOSITORY, Options
 from deployments.launch.postgres import running_server
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -82,6 +83,7 @@ def running(provider_url: str) -> Iterator[Running]:
             finally:
                 process.terminate()
                 process.communicate(timeout=120)
+                shutil.rmtree(Options.from_environ(environ).scratch, ignore_errors=True)
 
 
 def _until_ready(process: "subprocess.Popen[str]") -> list[str]:
