@@ -8,7 +8,6 @@ from services.errors import ModelTimeout
 from services.llm.types import ProviderSpec
 from services.runs.deadline import Deadline
 
-
 SLACK = 0.1
 """The limit between pieces is kept to within this share: a timer is set anew every so often, not for every token."""
 
