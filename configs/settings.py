@@ -171,7 +171,9 @@ def parse(values: Mapping[str, Any]) -> Settings:
         raise SettingsError("The settings do not hold together:\n" + "\n".join(lines)) from None
 
 
-def load(overlays: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, *, folder: Path = CONFIGS) -> Settings:
+def load(
+    overlays: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, *, folder: Path = CONFIGS
+) -> Settings:
     """Return the settings of `default.yaml` under the named overlays (files beside it), under `overrides`."""
     layers = [_read(folder / f"{name}.yaml") for name in ("default", *overlays)]
     return parse(reduce(merge, [*layers, overrides or {}]))

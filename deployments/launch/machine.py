@@ -5,7 +5,7 @@ import resource
 import socket
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
 
