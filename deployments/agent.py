@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
 
-from ray.serve.handle import DeploymentHandle
-
 from deployments.autoscaling import UNSEEN_WORK
 from deployments.knobs import AgentKnobs, LivePrompts
+from deployments.remote import Handle
 from deployments.reporter import RunReporter
 from services.errors import Failure, MainstayError
 from services.llm.gateway import Gateway
@@ -32,7 +31,6 @@ class AgentParts:
     drain_s: float
 
 
-Handle = DeploymentHandle[Any]
 OpenAgent = Callable[[Handle, Handle], Awaitable[AgentParts]]
 
 

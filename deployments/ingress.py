@@ -2,11 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
-from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
+from deployments.remote import Handle
 from services.runs.service import RunService
 from services.storage.database import Database
 
@@ -20,7 +19,6 @@ class IngressParts:
     database: Database
 
 
-Handle = DeploymentHandle[Any]
 OpenIngress = Callable[[Handle, Handle], Awaitable[IngressParts]]
 
 

@@ -1,0 +1,75 @@
+"""What an agent replica stands on."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from configs.settings import Settings
+from deployments.agent import AgentParts
+from deployments.composition.database import open_database
+from deployments.composition.provider import open_provider
+from deployments.knobs import LivePrompts
+from deployments.metrics import RayMeter
+from deployments.remote import Handle, RemoteGuard, RemoteSamples
+from deployments.reporter import RunReporter
+from graphs.build import build, build_tools
+from graphs.spec import GraphOptions
+from graphs.tools.resources import ToolResources
+from services.llm.gateway import Gateway
+from services.runs.engine import EngineLimits, RunEngine
+from services.runs.sweep import sweep_forever
+from services.runs.types import Graph
+from services.storage.checkpointer import AsyncpgSaver
+from services.storage.database import Database
+from services.storage.documents import DocumentRepository
+from services.storage.runs import RunRepository
+
+SWEEP_EVERY_S = 60.0
+SWEEP_MARGIN_S = 60.0
+"""A run is taken for lost when it is still live this long after it must have ended."""
+
+
+async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -> AgentParts:
+    database = await open_database(settings, "agent")
+    gateway = Gateway([open_provider(provider) for provider in settings.providers])
+    prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()})
+    reporter = RunReporter(RemoteSamples(evaluator), RayMeter())
+    runs = RunRepository(database)
+    engine = RunEngine(
+        runs=runs,
+        graphs=_build_graphs(settings, database),
+        gateway=gateway,
+        guard=RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s),
+        observer=reporter,
+        prompts=prompts,
+        limits=EngineLimits(
+            orphan_grace_s=settings.runs.orphan_grace_s,
+            max_buffered_chars=settings.runs.max_buffered_chars,
+            max_flush_window_s=settings.runs.max_flush_window_s,
+            flushes_per_s=settings.runs.flushes_per_s,
+        ),
+    )
+    sweeping = sweep_forever(runs, older_than_s=settings.runs.max_run_s + SWEEP_MARGIN_S, every_s=SWEEP_EVERY_S)
+    return AgentParts(
+        engine=engine,
+        sweeper=asyncio.create_task(sweeping),
+        gateway=gateway,
+        database=database,
+        prompts=prompts,
+        reporter=reporter,
+        drain_s=settings.runs.max_run_s,
+    )
+
+
+def _build_graphs(settings: Settings, database: Database) -> Mapping[str, Graph]:
+    resources = ToolResources(documents=DocumentRepository(database), now=lambda: datetime.now(UTC))
+    checkpointer = AsyncpgSaver(database, history=False)
+    return {
+        name: build(
+            graph.kind,
+            GraphOptions(max_tool_rounds=graph.max_tool_rounds, max_steps=graph.max_steps),
+            build_tools(graph.tools, resources),
+            checkpointer,
+        )
+        for name, graph in settings.graphs.items()
+    }

@@ -1,0 +1,58 @@
+"""What an ingress replica stands on."""
+
+import os
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from uuid_utils.compat import uuid7
+
+from configs.settings import Settings
+from deployments.composition.database import open_database
+from deployments.http.app import HttpServices, create_app
+from deployments.ingress import IngressParts
+from deployments.remote import Handle, RemoteAgent, RemoteGuard
+from services.errors import StoreUnavailable
+from services.runs.service import RunService
+from services.security.authenticator import Authenticator
+from services.storage.api_keys import ApiKeyRepository
+from services.storage.database import Database
+from services.storage.runs import RunRepository
+from services.storage.threads import ThreadRepository
+
+
+async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> IngressParts:
+    database = await open_database(settings, "ingress")
+    run_store = RunRepository(database)
+    runs = RunService(
+        agent=RemoteAgent(agent),
+        runs=run_store,
+        guard=RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s),
+        graphs=settings.graphs,
+        max_run_s=settings.runs.max_run_s,
+        new_id=uuid7,
+    )
+    services = HttpServices(
+        runs=runs,
+        run_store=run_store,
+        threads=ThreadRepository(database),
+        authenticator=Authenticator(
+            ApiKeyRepository(database),
+            settings.security.key_pepper.resolve(os.environ),
+            cache_s=settings.security.key_cache_s,
+            clock=time.monotonic,
+        ),
+        graphs={name: graph.description for name, graph in settings.graphs.items()},
+        default_graph=settings.default_graph,
+        readiness=partial(_readiness, database),
+        new_id=uuid7,
+    )
+    return IngressParts(app=create_app(services, settings.http), runs=runs, database=database)
+
+
+async def _readiness(database: Database) -> Mapping[str, bool]:
+    try:
+        await database.ping()
+    except StoreUnavailable:
+        return {"database": False}
+    return {"database": True}
