@@ -45,7 +45,8 @@ class RemoteAgent:
     async def cancel(self, run_id: UUID, reason: str) -> None:
         # Which replica runs it is not known here, and a cancel is rare: all are asked, and those without it do nothing.
         with _translated(AgentLost("The agents cannot be reached.")):
-            await self._handle.broadcast("cancel", run_id, reason).results_async(timeout_s=CANCEL_TIMEOUT_S)
+            asked = self._handle.broadcast("cancel", run_id, reason)
+            await asked.results_async(timeout_s=CANCEL_TIMEOUT_S, return_exceptions=True)
 
 
 class RemoteGuard:
@@ -100,5 +101,5 @@ def _translated(lost: MainstayError) -> Iterator[None]:
         yield
     except BackPressureError as error:
         raise Overloaded("All replicas are busy.", retry_after_s=error.retry_after_s or BUSY_RETRY_S) from error
-    except (RayError, RayServeException) as error:
+    except (RayError, RayServeException, TimeoutError) as error:
         raise lost from error

@@ -7,11 +7,21 @@ batches of one stream widens, because a batch is what crossing the process bound
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
-from services.types import EventBatch, ReasoningDelta, RunEvent, TextDelta
+from services.types import EventBatch, ReasoningDelta, RunEvent, TextDelta, ToolFinished
 
 Window = Callable[[], float]
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+def call_later(delay_s: float, callback: Callable[[], None]) -> Timer:
+    """Call back on the running loop after `delay_s`, unless cancelled."""
+    return asyncio.get_running_loop().call_later(delay_s, callback)
 
 
 class EventBuffer:
@@ -29,13 +39,13 @@ class EventBuffer:
         window_s: Window,
         max_chars: int,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        call_later: Callable[[float, Callable[[], None]], Timer] = call_later,
     ) -> None:
         self._attempt = attempt
         self._window_s = window_s
         self._max_chars = max_chars
         self._clock = clock
-        self._sleep = sleep
+        self._call_later = call_later
         self._events: list[RunEvent] = []
         self._parts: list[str] = []
         self._kind: type[TextDelta] | type[ReasoningDelta] = TextDelta
@@ -48,6 +58,7 @@ class EventBuffer:
         self.first_text_at: float | None = None
         """When the first piece of the answer itself was written, on the buffer's clock."""
         self._written = asyncio.Event()
+        self._window_over = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
 
@@ -67,8 +78,11 @@ class EventBuffer:
             return
         self._close_delta()
         self._events.append(event)
+        if isinstance(event, ToolFinished):
+            self._count(event.result)
         self._urgent = True
         self._written.set()
+        self._window_over.set()
 
     async def drain(self) -> None:
         """Return at once, or when the reader has made room."""
@@ -89,11 +103,20 @@ class EventBuffer:
             await self._written.wait()
             wait_s = self._last_batch_at + self._window_s() - self._clock()
             if wait_s > 0 and not self._urgent:
-                await self._sleep(wait_s)
+                await self._pass(wait_s)
             batch = self._take()
             yield batch
             if batch.terminal:
                 return
+
+    async def _pass(self, wait_s: float) -> None:
+        """Wait for the end of the window, or for something that is not text."""
+        self._window_over.clear()
+        timer = self._call_later(wait_s, self._window_over.set)
+        try:
+            await self._window_over.wait()
+        finally:
+            timer.cancel()
 
     def _append(self, kind: type[TextDelta] | type[ReasoningDelta], delta: str, source: str | None) -> None:
         if self._detached or not delta:
@@ -102,10 +125,13 @@ class EventBuffer:
             self._close_delta()
             self._kind, self._source = kind, source
         self._parts.append(delta)
-        self._chars += len(delta)
+        self._count(delta)
+        self._written.set()
+
+    def _count(self, text: str) -> None:
+        self._chars += len(text)
         if self._chars > self._max_chars:
             self._room.clear()
-        self._written.set()
 
     def _close_delta(self) -> None:
         if self._parts:

@@ -2,8 +2,7 @@
 
 A run lives in a task of its own, not in the response that shows it. Losing the reader is a *detach*: the run goes on for
 `orphan_grace_s` (or to its end, if its policy is to continue). Only an explicit `cancel`, the deadline, or the end of that
-grace stops it. Exactly one terminal event is emitted, after the outcome has been committed; the record is the only thing
-that is shielded from cancellation.
+grace stops it. Exactly one terminal event is emitted, after the outcome has been committed, by a task that nobody cancels.
 """
 
 import asyncio
@@ -11,11 +10,11 @@ import contextvars
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
-from services.errors import DeadlineExceeded, InternalError, MainstayError, NotFound, StoreUnavailable
+from services.errors import AgentLost, DeadlineExceeded, InternalError, MainstayError, NotFound, StoreUnavailable
 from services.llm.gateway import Gateway, RunModel
 from services.runs.buffer import EventBuffer
 from services.runs.deadline import Deadline
@@ -35,9 +34,13 @@ from services.types import (
     RunStatus,
     RunTicket,
     TerminalEvent,
+    Usage,
 )
 
 logger = logging.getLogger(__name__)
+
+SHUTDOWN = "shutdown"
+"""The reason with which a stopping replica ends its runs: for their readers it is a failure, and they may try again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +70,16 @@ class EngineLimits:
 
 @dataclass(slots=True, kw_only=True)
 class _Execution:
+    """One run at work. `work` is the graph, which may be cancelled; `watch` waits for it and records its end, and is not."""
+
     run: Run
     buffer: EventBuffer
     model: RunModel
     deadline: Deadline
     started_at: float
+    work: "asyncio.Task[GraphResult]"
+    watch: "asyncio.Task[None] | None" = None
     cancel_reason: str | None = None
-    task: "asyncio.Task[None] | None" = field(default=None)
 
 
 class RunEngine:
@@ -101,8 +107,10 @@ class RunEngine:
         self._limits = limits
         self._clock = clock
         self._sleep = sleep
-        self._unsettled: set[asyncio.Task[None]] = set()
         self._executions: dict[UUID, _Execution] = {}
+        self._detached: set[UUID] = set()
+        self._unsettled: dict[UUID, tuple[Run, RunOutcome]] = {}
+        self._settling: set[asyncio.Task[None]] = set()
         self._readers = 0
 
     @property
@@ -113,7 +121,7 @@ class RunEngine:
     @property
     def detached(self) -> int:
         """Runs that are executing and that nobody reads: work that Serve does not see in its request count."""
-        return len(self._executions) - self._readers
+        return len(self._detached)
 
     def window_s(self) -> float:
         """The least time between two batches of one stream: streams / flushes_per_s, at most `max_flush_window_s`."""
@@ -135,72 +143,78 @@ class RunEngine:
     async def cancel(self, run_id: UUID, reason: str) -> None:
         """Stop a run of this replica and return once its end is recorded; any other run is left alone."""
         execution = self._executions.get(run_id)
-        if execution is None or execution.task is None:
+        if execution is None or execution.watch is None:
             return
         self._stop(execution, reason)
-        await asyncio.wait([execution.task])
+        await asyncio.wait([execution.watch])
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait for the runs to end, then cancel those that are left. For a replica that is asked to stop."""
-        tasks = [execution.task for execution in self._executions.values() if execution.task is not None]
-        if not tasks:
-            return
-        _, late = await asyncio.wait(tasks, timeout=timeout_s)
-        for execution in list(self._executions.values()):
-            self._stop(execution, "shutdown")
-        if late:
-            await asyncio.wait(late)
+        """Wait for the runs to end, then stop those that are left. For a replica that is asked to stop.
+
+        Ends that could not be stored are tried for a last time.
+        """
+        executions = list(self._executions.values())
+        watches = [execution.watch for execution in executions if execution.watch is not None]
+        if watches:
+            await asyncio.wait(watches, timeout=timeout_s)
+            for execution in executions:
+                self._stop(execution, SHUTDOWN)
+            await asyncio.wait(watches)
+        for run, outcome in list(self._unsettled.values()):
+            await self._store(run, outcome)
 
     def _begin(self, run: Run, deadline: Deadline) -> _Execution:
+        loop = asyncio.get_running_loop()
         limits = self._limits
         buffer = EventBuffer(attempt=1, window_s=self.window_s, max_chars=limits.max_buffered_chars, clock=self._clock)
+        model = self._gateway.bind(buffer, deadline)
+        context = RunContext(
+            run=run,
+            model=model,
+            events=buffer,
+            guard=self._guard,
+            deadline=deadline,
+            prompts=self._prompts(run.graph),
+        )
         execution = _Execution(
             run=run,
             buffer=buffer,
-            model=self._gateway.bind(buffer, deadline),
+            model=model,
             deadline=deadline,
             started_at=self._clock(),
+            # An empty context: whatever is started in a request's context, Serve cancels with the request.
+            work=loop.create_task(self._work(context), context=contextvars.Context()),
         )
         buffer.emit(RunStarted(run_id=run.id, thread_id=run.thread_id, graph=run.graph))
-        # An empty context: whatever is started in a request's context, Serve cancels with the request.
-        execution.task = asyncio.get_running_loop().create_task(self._run(execution), context=contextvars.Context())
         self._executions[run.id] = execution
+        execution.watch = loop.create_task(self._watch(execution), context=contextvars.Context())
         return execution
 
     def _detach(self, execution: _Execution) -> None:
+        self._detached.add(execution.run.id)
         execution.buffer.detach()
         if execution.run.on_disconnect is not OnDisconnect.CONTINUE:
             loop = asyncio.get_running_loop()
             loop.call_later(self._limits.orphan_grace_s, self._stop, execution, "orphaned")
 
     def _stop(self, execution: _Execution, reason: str) -> None:
-        if execution.task is not None and execution.cancel_reason is None and not execution.task.done():
+        if execution.cancel_reason is None and not execution.work.done():
             execution.cancel_reason = reason
-            execution.task.cancel()
+            execution.work.cancel()
 
-    async def _run(self, execution: _Execution) -> None:
-        record = asyncio.get_running_loop().create_task(self._record(execution, await self._outcome(execution)))
-        while not record.done():
-            try:
-                await asyncio.shield(record)
-            except asyncio.CancelledError:
-                continue
-
-    async def _outcome(self, execution: _Execution) -> RunOutcome:
-        """Let the graph run and say how it ended. Never raises: a run that cannot say how it ended would be lost."""
+    async def _work(self, context: RunContext) -> GraphResult:
+        """Let the graph run, within the deadline. Raises whatever it raises."""
         try:
-            async with asyncio.timeout(execution.deadline.remaining_s()):
-                result = await self._graph(execution.run).invoke(self._context(execution))
-        except asyncio.CancelledError:
-            return self._unfinished(execution, RunStatus.CANCELLED, None)
+            async with asyncio.timeout(context.deadline.remaining_s()) as limit:
+                return await self._graph(context.run).invoke(context)
         except TimeoutError:
-            return self._unfinished(execution, RunStatus.FAILED, DeadlineExceeded("The run reached its time limit."))
-        except MainstayError as error:
-            return self._unfinished(execution, RunStatus.FAILED, error)
-        except Exception:  # a node is the user's code: whatever it raises ends its run, and only its run
-            logger.exception("run %s failed in graph %s", execution.run.id, execution.run.graph)
-            return self._unfinished(execution, RunStatus.FAILED, InternalError("The agent failed. It has been logged."))
-        return self._finished(execution, result)
+            if not limit.expired():
+                raise  # a node's own
+            raise DeadlineExceeded("The run reached its time limit.") from None
+
+    async def _watch(self, execution: _Execution) -> None:
+        await asyncio.wait([execution.work])
+        await self._record(execution, self._outcome(execution))
 
     def _graph(self, run: Run) -> Graph:
         try:
@@ -208,15 +222,20 @@ class RunEngine:
         except KeyError:
             raise NotFound(f"This replica does not serve the graph {run.graph!r}.") from None
 
-    def _context(self, execution: _Execution) -> RunContext:
-        return RunContext(
-            run=execution.run,
-            model=execution.model,
-            events=execution.buffer,
-            guard=self._guard,
-            deadline=execution.deadline,
-            prompts=self._prompts(execution.run.graph),
-        )
+    def _outcome(self, execution: _Execution) -> RunOutcome:
+        """Say how the graph ended."""
+        work = execution.work
+        if work.cancelled():
+            lost = AgentLost("The replica was shut down before the run ended. Send the request again.")
+            shut_down = execution.cancel_reason == SHUTDOWN
+            return self._unfinished(execution, lost if shut_down else None)
+        error = work.exception()
+        if error is None:
+            return self._finished(execution, work.result())
+        if isinstance(error, MainstayError):
+            return self._unfinished(execution, error)
+        logger.error("run %s failed in graph %s", execution.run.id, execution.run.graph, exc_info=error)
+        return self._unfinished(execution, InternalError("The agent failed. It has been logged."))
 
     def _finished(self, execution: _Execution, result: GraphResult) -> RunOutcome:
         model = execution.model
@@ -229,12 +248,12 @@ class RunEngine:
             finish_reason=result.finish_reason,
         )
 
-    def _unfinished(self, execution: _Execution, status: RunStatus, error: MainstayError | None) -> RunOutcome:
-        """The outcome of a run that did not reach its end: what it had already said is kept."""
+    def _unfinished(self, execution: _Execution, error: MainstayError | None) -> RunOutcome:
+        """The outcome of a run that did not reach its end, cancelled or failed: what it had already said is kept."""
         model = execution.model
         said = model.answer_text
         return RunOutcome(
-            status=status,
+            status=RunStatus.CANCELLED if error is None else RunStatus.FAILED,
             messages=(Message(role="assistant", content=said),) if said else (),
             usage=model.usage,
             provider=model.provider,
@@ -249,37 +268,54 @@ class RunEngine:
         until it succeeds or the replica stops: a run must not look alive for ever.
         """
         run = execution.run
-        shown = outcome
-        try:
-            await self._runs.finish(run, outcome)
-        except StoreUnavailable as error:
-            logger.warning("run %s: its end cannot be stored yet", run.id)
-            shown = replace(outcome, status=RunStatus.FAILED, failure=_unsaved(error).to_failure())
-            self._settle_later(run, outcome)
+        shown = await self._store(run, outcome)
         duration_s = self._clock() - execution.started_at
         del self._executions[run.id]
+        self._detached.discard(run.id)
         execution.buffer.emit(_terminal(execution, shown, duration_s))
         first = execution.buffer.first_text_at
-        times = RunTimes(duration_s=duration_s, first_text_s=None if first is None else first - execution.started_at)
-        self._observer.run_ended(run, shown, times)
+        first_text_s = None if first is None else first - execution.started_at
+        self._observer.run_ended(run, shown, RunTimes(duration_s=duration_s, first_text_s=first_text_s))
+
+    async def _store(self, run: Run, outcome: RunOutcome) -> RunOutcome:
+        """Write how a run ended and return what is to be told of it. Never raises."""
+        [stored] = await asyncio.gather(self._runs.finish(run, outcome), return_exceptions=True)
+        if isinstance(stored, StoreUnavailable):
+            logger.warning("run %s: its end cannot be stored yet", run.id)
+            self._settle_later(run, outcome)
+            return replace(outcome, status=RunStatus.FAILED, failure=replace(_UNSAVED.to_failure(), retryable=False))
+        if isinstance(stored, BaseException):
+            logger.error("run %s: its end cannot be stored as it is", run.id, exc_info=stored)
+            bare = RunOutcome(status=RunStatus.FAILED, messages=(), usage=Usage(), failure=_UNSTORABLE.to_failure())
+            await asyncio.gather(self._runs.finish(run, bare), return_exceptions=True)
+            return bare
+        if stored is outcome.status:
+            return outcome
+        # Somebody else had closed the run: the ingress that lost our stream, or the sweep. What is stored is the truth.
+        failure = _CLOSED.to_failure() if stored is RunStatus.FAILED else None
+        return replace(outcome, status=stored, failure=failure)
 
     def _settle_later(self, run: Run, outcome: RunOutcome) -> None:
+        if run.id in self._unsettled:
+            return
+        self._unsettled[run.id] = (run, outcome)
         task = asyncio.get_running_loop().create_task(self._settle(run, outcome))
-        self._unsettled.add(task)
-        task.add_done_callback(self._unsettled.discard)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
 
     async def _settle(self, run: Run, outcome: RunOutcome) -> None:
-        while True:
+        while run.id in self._unsettled:
             await self._sleep(self._limits.record_retry_s)
             try:
                 await self._runs.finish(run, outcome)
             except StoreUnavailable:
                 continue
-            return
+            self._unsettled.pop(run.id, None)
 
 
-def _unsaved(error: StoreUnavailable) -> StoreUnavailable:
-    return StoreUnavailable("The answer could not be saved. Send the request again.", retry_after_s=error.retry_after_s)
+_UNSAVED = StoreUnavailable("The answer could not be saved yet. Its run is on record once the database is back.")
+_UNSTORABLE = InternalError("The answer could not be saved. It has been logged.")
+_CLOSED = AgentLost("The run was closed before its end could be recorded.")
 
 
 def _terminal(execution: _Execution, outcome: RunOutcome, duration_s: float) -> TerminalEvent:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from services.types import EventBatch, Message, Principal, Run, RunOutcome, RunTicket, Thread
+from services.types import EventBatch, Message, Principal, Run, RunOutcome, RunStatus, RunTicket, Thread
 
 
 class RunStore(Protocol):
@@ -22,8 +22,13 @@ class RunStore(Protocol):
         """Mark the run as running and return it. Raises NotFound when there is no such pending run."""
         ...
 
-    async def finish(self, run: Run, outcome: RunOutcome) -> None:
-        """Write how the run ended with its messages and usage, in one transaction. A second call changes nothing."""
+    async def finish(self, run: Run, outcome: RunOutcome) -> RunStatus:
+        """Write how the run ended, in one transaction, and return its status as it now stands in the store.
+
+        Of several outcomes the first written decides status, reason and failure. The others are not lost: the largest
+        usage is the bill, whoever closed the run, and the first outcome that carries messages gives them. Of a run that
+        was erased meanwhile only the bill can be kept, and the status returned is the outcome's.
+        """
         ...
 
     async def get(self, principal: Principal, run_id: UUID) -> Run:

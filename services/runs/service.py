@@ -7,7 +7,8 @@ waits for the first event before it returns.
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from typing import Any
 from uuid import UUID
 
 from services.errors import AgentLost, ContentBlocked, MainstayError, StoreUnavailable, UnknownModel
@@ -25,12 +26,14 @@ from services.types import (
     RunStatus,
     RunTicket,
     Stage,
+    TextDelta,
     Usage,
 )
 
 logger = logging.getLogger(__name__)
 
 CLIENT_DISCONNECTED = "client_disconnected"
+STREAM_LOST = "stream_lost"
 
 
 class RunService:
@@ -52,33 +55,51 @@ class RunService:
         self._graphs = frozenset(graphs)
         self._max_run_s = max_run_s
         self._new_id = new_id
-        self._hang_ups: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, principal: Principal, request: RunRequest) -> "LiveRun":
         """Admit, store and start a run; return it once its first event is there. Whoever gets the LiveRun closes it.
 
         Raises UnknownModel, ContentBlocked, NotFound, ThreadBusy, Overloaded, AgentLost, GuardrailUnavailable and
-        StoreUnavailable. A run that was stored and then refused is recorded as failed.
+        StoreUnavailable. A run that was stored and then refused is recorded as failed. A caller that is cancelled
+        meanwhile has hung up, and the run's policy decides what becomes of the run.
         """
-        run = self._admit(principal, request)
-        live = LiveRun(run=run, service=self)
+        live = LiveRun(run=self._admit(principal, request), service=self)
+        # In a task of its own, with an empty context: Serve cancels what runs in a request's context when the client
+        # leaves, and a run that is to continue must get as far as its agent.
+        beginning = self._spawn(self._begin(live))
         try:
-            await self._runs.create(run)
-            await self._begin(live)
+            await asyncio.shield(beginning)
         except asyncio.CancelledError:
-            await live.aclose()
+            self._spawn(self._leave_early(live, beginning))
             raise
         return live
 
     async def _begin(self, live: "LiveRun") -> None:
-        """Screen a stored run and have it executed. Records a refusal as the run's end."""
+        """Store, screen and start a run. A refusal after it was stored is recorded as its end."""
         run = live.run
+        await self._runs.create(run)
         try:
             await self._screen(run)
             await live.open(self._agent.execute(RunTicket(run_id=run.id, remaining_s=self._max_run_s)))
         except MainstayError as error:
             await self.record_failure(run, error)
             raise
+
+    async def _leave_early(self, live: "LiveRun", beginning: "asyncio.Task[None]") -> None:
+        """The client left before the first event."""
+        if live.run.on_disconnect is OnDisconnect.CANCEL:
+            beginning.cancel()
+        await asyncio.wait([beginning])
+        if beginning.cancelled() or beginning.exception() is None:
+            await live.aclose()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Start a task that no request owns, and keep it until it ends."""
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _admit(self, principal: Principal, request: RunRequest) -> Run:
         if request.graph not in self._graphs:
@@ -100,8 +121,9 @@ class RunService:
         )
 
     async def _screen(self, run: Run) -> None:
+        """Refuse a run whose input the guard does not let through as it is: nobody may rewrite what a user said."""
         verdict = await self._guard.check([message.content for message in run.messages], Stage.INPUT)
-        if verdict.action is Action.BLOCK:
+        if verdict.action is not Action.ALLOW:
             raise ContentBlocked(verdict.message or "The message was refused by a guardrail.", param="messages")
 
     async def record_failure(self, run: Run, error: MainstayError) -> None:
@@ -109,32 +131,33 @@ class RunService:
         outcome = RunOutcome(status=RunStatus.FAILED, messages=(), usage=Usage(), failure=error.to_failure())
         try:
             await self._runs.finish(run, outcome)
-        except StoreUnavailable:
-            return
+        except StoreUnavailable as unavailable:
+            logger.warning("run %s: its failure could not be recorded: %s", run.id, unavailable)
 
     def hang_up(self, run: Run) -> None:
-        """Tell the agent that the client is gone, when the run's policy is to stop then.
-
-        The word is sent from a task with an empty context, because Serve cancels whatever runs in the context of a
-        request when the client leaves.
-        """
-        if run.on_disconnect is OnDisconnect.CONTINUE:
-            return
-        task = asyncio.get_running_loop().create_task(self._cancel(run), context=contextvars.Context())
-        self._hang_ups.add(task)
-        task.add_done_callback(self._hang_ups.discard)
+        """Tell the agent that the client is gone, when the run's policy is to stop then."""
+        if run.on_disconnect is OnDisconnect.CANCEL:
+            self._spawn(self._cancel(run))
 
     async def _cancel(self, run: Run) -> None:
+        await self.stop(run, CLIENT_DISCONNECTED)
         try:
-            await self._agent.cancel(run.id, CLIENT_DISCONNECTED)
             # The agent records what it ran; this only settles a run that no agent had begun.
             await self._runs.finish(run, RunOutcome(status=RunStatus.CANCELLED, messages=(), usage=Usage()))
-        except MainstayError as error:
+        except StoreUnavailable as error:
             logger.warning("run %s: the hang-up could not be recorded: %s", run.id, error)
 
+    async def stop(self, run: Run, reason: str) -> None:
+        """Have the agents stop a run, as far as they can be reached: an orphan ends by itself after its grace."""
+        try:
+            await self._agent.cancel(run.id, reason)
+        except MainstayError as error:
+            logger.warning("run %s could not be stopped: %s", run.id, error)
+
     async def settled(self) -> None:
-        """Wait until every hang-up so far has been told to the agents: for shutdown and for tests."""
-        await asyncio.gather(*self._hang_ups, return_exceptions=True)
+        """Wait until what goes on without a request is done: for shutdown and for tests."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
 
 class LiveRun:
@@ -151,6 +174,7 @@ class LiveRun:
         self._first: EventBatch | None = None
         self._next_seq = 0
         self._attempt = 1
+        self._shown = False
         self._ended = False
 
     async def open(self, stream: AsyncIterator[EventBatch]) -> None:
@@ -178,19 +202,32 @@ class LiveRun:
         self._next_seq = batch.first_seq + len(batch.events)
         self._attempt = batch.attempt
         self._ended = batch.terminal
+        self._shown = self._shown or any(isinstance(event, TextDelta) for event in batch.events)
         return batch
 
     async def _lost(self, error: MainstayError) -> EventBatch:
-        await self._service.record_failure(self.run, error)
-        failed = RunFailed(failure=error.to_failure(), partial=self._next_seq > 1, usage=Usage(), duration_s=0.0)
+        """Make the terminal event of a stream that broke.
+
+        The agent may be alive, and this only a detach. A run that must not go on without its client is stopped, which records
+        what it had said, and closed if no agent is left to do so; one that is to continue is left to its agent or the sweep.
+        """
+        if self.run.on_disconnect is OnDisconnect.CANCEL:
+            await self._service.stop(self.run, STREAM_LOST)
+            await self._service.record_failure(self.run, error)
+        failed = RunFailed(failure=error.to_failure(), partial=self._shown, usage=Usage(), duration_s=0.0)
         return EventBatch(attempt=self._attempt, first_seq=self._next_seq, events=(failed,))
 
     async def aclose(self) -> None:
-        """Stop reading. If the run has not ended this is a hang-up, and the run's policy decides what becomes of it."""
+        """Stop reading. If the run has not ended this is a hang-up, and the run's policy decides what becomes of it.
+
+        The stream is closed first: that frees the place at the agent through which the word to cancel comes in.
+        """
         stream, self._stream = self._stream, None
-        if not self._ended:
-            self._ended = True
-            self._service.hang_up(self.run)
+        left, self._ended = not self._ended, True
         close = getattr(stream, "aclose", None)
-        if close is not None:
-            await close()
+        try:
+            if close is not None:
+                await close()
+        finally:
+            if left:
+                self._service.hang_up(self.run)

@@ -36,6 +36,12 @@ class FakeClock:
     def __call__(self) -> float:
         return self.now
 
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.Handle:
+        """Let the time pass at once: the callback runs at the loop's next turn."""
+        self.slept.append(seconds)
+        self.now += seconds
+        return asyncio.get_running_loop().call_soon(callback)
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
@@ -74,11 +80,12 @@ class FakeRunStore:
             raise NotFound("no such run")
         return self.runs[run_id]
 
-    async def finish(self, run: Run, outcome: RunOutcome) -> None:
+    async def finish(self, run: Run, outcome: RunOutcome) -> RunStatus:
         if self.failures:
             raise self.failures.pop(0)
-        self.outcomes.setdefault(run.id, outcome)
+        first = self.outcomes.setdefault(run.id, outcome)
         self.finished.set()
+        return first.status
 
     async def get(self, principal: Principal, run_id: UUID) -> Run:
         return self.runs[run_id]
@@ -153,6 +160,8 @@ class FakeProvider:
 @dataclass
 class FakeObserver:
     ended: list[tuple[Run, RunOutcome, RunTimes]] = field(default_factory=list)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
 
     def run_ended(self, run: Run, outcome: RunOutcome, times: RunTimes) -> None:
         self.ended.append((run, outcome, times))
+        self.told.set()

@@ -1,13 +1,23 @@
 """The event buffer: merging, windows, back-pressure and detaching."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from uuid import uuid4
 
 import pytest
 
 from services.runs.buffer import EventBuffer
-from services.types import EventBatch, ReasoningDelta, RunCompleted, RunStarted, TextDelta, ToolStarted, Usage
+from services.types import (
+    EventBatch,
+    ReasoningDelta,
+    RunCompleted,
+    RunStarted,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    Usage,
+)
 from tests.services.runs.fakes import FakeClock
 
 END = RunCompleted(finish_reason="stop", usage=Usage(), duration_s=0.0)
@@ -15,7 +25,9 @@ BEGIN = RunStarted(run_id=uuid4(), thread_id=uuid4(), graph="react")
 
 
 def a_buffer(clock: FakeClock, *, window_s: float = 0.0, max_chars: int = 1_000) -> EventBuffer:
-    return EventBuffer(attempt=1, window_s=lambda: window_s, max_chars=max_chars, clock=clock, sleep=clock.sleep)
+    return EventBuffer(
+        attempt=1, window_s=lambda: window_s, max_chars=max_chars, clock=clock, call_later=clock.call_later
+    )
 
 
 async def all_of(buffer: EventBuffer) -> list[EventBatch]:
@@ -113,3 +125,35 @@ async def test_after_a_detach_nothing_is_kept_and_nobody_waits() -> None:
     await buffer.drain()
     assert buffer._events == []
     assert buffer._parts == []
+
+
+async def test_a_tool_does_not_wait_for_a_window_that_has_begun() -> None:
+    """Text that is being held back leaves with the first event that is not text, however long the window still is."""
+    timers: list[float] = []
+
+    def never(delay_s: float, callback: Callable[[], None]) -> asyncio.Handle:
+        timers.append(delay_s)
+        return asyncio.get_running_loop().call_soon(lambda: None)
+
+    clock = FakeClock()
+    buffer = EventBuffer(attempt=1, window_s=lambda: 60.0, max_chars=1_000, clock=clock, call_later=never)
+    async with aclosing(buffer.batches()) as batches:
+        buffer.text("first")
+        await anext(batches)
+        buffer.text("held back")
+        reading = asyncio.ensure_future(anext(batches))
+        while not timers:  # noqa: ASYNC110  # one turn of the loop for the reader to begin its wait
+            await asyncio.sleep(0)
+        buffer.emit(END)
+        assert (await reading).events == (TextDelta(text="held back"), END)
+
+
+async def test_results_of_tools_count_as_unread() -> None:
+    """A large tool result stops the writer like text does."""
+    buffer = a_buffer(FakeClock(), max_chars=10)
+    buffer.emit(ToolFinished(call_id="1", name="t", ok=True, result="x" * 11, duration_s=0.0))
+    draining = asyncio.create_task(buffer.drain())
+    await asyncio.sleep(0)
+    assert not draining.done()
+    buffer.detach()
+    await draining

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
+from uuid import UUID
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
@@ -22,10 +23,12 @@ from services.types import (
     RunCompleted,
     RunEvent,
     RunFailed,
+    RunOutcome,
     RunStarted,
     RunStatus,
     RunTicket,
     TextDelta,
+    Usage,
 )
 from tests.services.runs.fakes import FakeClock, FakeGraph, FakeGuard, FakeObserver, FakeProvider, FakeRunStore, a_run
 
@@ -183,7 +186,7 @@ async def test_losing_the_reader_is_a_detach_until_the_grace_ends() -> None:
         await read_until_text(batches)
     assert world.engine.detached == 1
     await world.closed.wait()
-    await world.store.finished.wait()
+    await world.observer.told.wait()
     assert world.outcome.status is RunStatus.CANCELLED
     assert world.engine.detached == 0
 
@@ -228,13 +231,82 @@ async def test_a_store_that_is_down_is_told_and_tried_again() -> None:
     assert world.clock.slept == [1.0, 1.0]
 
 
-async def test_drain_waits_and_then_cancels() -> None:
-    """A replica that stops lets its runs end, and stops those that do not in time."""
+async def test_drain_waits_and_then_stops() -> None:
+    """A replica that stops ends the runs that do not end in time: a failure for their readers, who may try again."""
     world = World(ask_model)
     async with world.batches() as batches:
         await read_until_text(batches)
         await world.engine.drain(timeout_s=0.0)
+        *_, last = [event async for batch in batches for event in batch.events]
+    assert isinstance(last, RunFailed)
+    assert (last.failure.code, last.failure.retryable) == ("agent_lost", True)
+    assert world.outcome.messages == (Message(role="assistant", content="one two three "),)
+
+
+async def test_drain_tries_unstored_ends_once_more() -> None:
+    """A replica that stops does not wait for its next try: what the store now takes is stored."""
+    world = World(answer)
+    pause = asyncio.Event()
+
+    async def sleep(_seconds: float) -> None:
+        await pause.wait()
+
+    world.engine._sleep = sleep
+    world.store.failures = [StoreUnavailable("down")]
+    await world.events()
+    assert world.store.outcomes == {}
+    await world.engine.drain(timeout_s=0.0)
+    assert world.outcome.status is RunStatus.COMPLETED
+    pause.set()
+
+
+async def test_a_cancel_before_the_graphs_first_step_ends_the_run() -> None:
+    """A run whose task was cancelled before it began is recorded and ends like any other."""
+    world = World(ask_model)
+    async with world.batches() as batches:
+        first = asyncio.ensure_future(anext(batches))
+        while not world.engine.active:  # noqa: ASYNC110  # turns of the loop until the run is there
+            await asyncio.sleep(0)
+        await world.engine.cancel(world.run.id, "client_disconnected")
+        *_, last = [*(await first).events, *[event async for batch in batches for event in batch.events]]
+    assert isinstance(last, RunCancelled)
     assert world.outcome.status is RunStatus.CANCELLED
+    assert (world.engine.active, world.engine.detached) == (0, 0)
+
+
+async def test_an_end_that_cannot_be_stored_as_it_is_is_still_an_end() -> None:
+    """A bug in what is to be stored fails the run, with a bare record and one terminal event; the run does not hang."""
+    world = World(answer)
+    world.store.failures = [OverflowError("value out of range")]  # type: ignore[list-item]
+    *_, last = await world.events()
+    assert isinstance(last, RunFailed)
+    assert last.failure.code == "internal_error"
+    assert world.outcome.status is RunStatus.FAILED
+    assert world.engine.active == 0
+
+
+async def test_what_is_stored_is_what_is_told() -> None:
+    """A run that somebody else closed first is not told to have completed."""
+    world = World(answer)
+    world.store.outcomes[world.run.id] = RunOutcome(status=RunStatus.CANCELLED, messages=(), usage=Usage())
+
+    async def start(_run_id: UUID) -> Run:
+        return world.run
+
+    world.store.start = start  # type: ignore[method-assign]
+    *_, last = await world.events()
+    assert isinstance(last, RunCancelled)
+
+
+async def test_a_nodes_own_timeout_is_not_the_runs() -> None:
+    """A TimeoutError that a node raises is its bug, not the run's deadline."""
+
+    async def impatient(context: RunContext) -> GraphResult:
+        raise TimeoutError
+
+    *_, last = await World(impatient).events()
+    assert isinstance(last, RunFailed)
+    assert last.failure.code == "internal_error"
 
 
 async def test_the_window_widens_with_the_streams() -> None:

@@ -1,7 +1,8 @@
 """The ingress's side of a run: refusals before the first event, hang-ups, and an agent that dies."""
 
 import asyncio
-from uuid import uuid4
+from dataclasses import replace
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -28,6 +29,7 @@ from tests.services.runs.fakes import FakeAgent, FakeGuard, FakeRunStore
 
 ANN = Principal(tenant_id="acme", user_id="ann")
 ASK = RunRequest(graph="react", messages=(Message(role="user", content="hello"),))
+CONTINUE = replace(ASK, on_disconnect=OnDisconnect.CONTINUE)
 
 
 def batch(seq: int, *events: RunEvent) -> EventBatch:
@@ -109,13 +111,64 @@ async def test_a_guard_that_cannot_answer_fails_the_run() -> None:
 
 @pytest.mark.parametrize("ending", [[], [AgentLost("killed")]])
 async def test_an_agent_that_dies_is_one_terminal_event(ending: list[MainstayError]) -> None:
-    """A stream that ends without its terminal event, or breaks, gives RunFailed(agent_lost), marked partial."""
+    """A stream that ends without its terminal event, or breaks, gives RunFailed(agent_lost), marked partial.
+
+    The agent may be alive all the same: it is asked to stop before the run is closed.
+    """
     world = World(STARTED, HALF, *ending)
     live = await world.start()
     *_, last = [event async for received in live for event in received.events]
     assert isinstance(last, RunFailed)
     assert (last.failure.code, last.partial) == ("agent_lost", True)
+    assert world.agent.cancelled == [(live.run.id, "stream_lost")]
     assert world.failure_codes == ["agent_lost"]
+
+
+async def test_a_broken_stream_of_a_run_that_is_to_continue_is_a_detach() -> None:
+    """The reader is told that it lost the agent; the run is left to its agent."""
+    world = World(STARTED, AgentLost("connection"))
+    live = await world.start(CONTINUE)
+    *_, last = [event async for received in live for event in received.events]
+    assert isinstance(last, RunFailed)
+    assert last.partial is False
+    assert (world.agent.cancelled, world.store.outcomes) == ([], {})
+
+
+async def test_a_run_that_is_to_continue_gets_as_far_as_its_agent() -> None:
+    """A client that leaves before the first event does not take back a run that is to continue."""
+    world = World(STARTED, HALF, DONE)
+    world.agent.hold = 0
+    starting = asyncio.create_task(world.start(CONTINUE))
+    await world.store.created.wait()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    world.agent.go.set()
+    await world.service.settled()
+    assert world.agent.closed
+    assert (world.agent.cancelled, world.store.outcomes) == ([], {})
+
+
+@pytest.mark.parametrize("action", [Action.BLOCK, Action.REDACT])
+async def test_only_an_allowed_input_is_let_through(action: Action) -> None:
+    """Input cannot be rewritten, so a rule that would redact it refuses it."""
+    world = World(STARTED, guard=FakeGuard(Verdict(action=action, rule="pii")))
+    with pytest.raises(ContentBlocked):
+        await world.start()
+
+
+async def test_a_cancel_that_fails_still_closes_the_run() -> None:
+    """When the agents cannot be reached the run is closed all the same; its agent ends it after the grace."""
+    world = World(STARTED, HALF)
+
+    async def unreachable(run_id: UUID, reason: str) -> None:
+        raise AgentLost("no replica")
+
+    world.agent.cancel = unreachable  # type: ignore[method-assign]
+    live = await world.start()
+    await live.aclose()
+    await world.service.settled()
+    assert world.store.outcomes[live.run.id].status is RunStatus.CANCELLED
 
 
 async def test_a_hang_up_says_cancel() -> None:
@@ -133,7 +186,7 @@ async def test_a_hang_up_says_cancel() -> None:
 async def test_a_hang_up_of_a_run_that_is_to_continue_says_nothing() -> None:
     """With `on_disconnect: continue` the agent is only detached."""
     world = World(STARTED, HALF, DONE)
-    live = await world.start(RunRequest(graph="react", messages=ASK.messages, on_disconnect=OnDisconnect.CONTINUE))
+    live = await world.start(CONTINUE)
     await live.aclose()
     await world.service.settled()
     assert world.agent.closed
