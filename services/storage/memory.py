@@ -17,7 +17,7 @@ from services.storage.encoding import (
     storable_message,
 )
 from services.storage.tenancy import busy, missing
-from services.types import Message, Principal, Run, RunOutcome, RunStatus, Thread
+from services.types import Message, Principal, Run, RunOutcome, RunStatus, Thread, Usage
 
 _LIVE = {RunStatus.PENDING, RunStatus.RUNNING}
 
@@ -77,21 +77,25 @@ class MemoryRuns:
         self._runs[run_id] = replace(run, status=RunStatus.RUNNING)
         return self._runs[run_id]
 
-    async def finish(self, run: Run, outcome: RunOutcome) -> None:
+    async def finish(self, run: Run, outcome: RunOutcome) -> RunStatus:
         if outcome.status in _LIVE:
             raise ValueError(f"{outcome.status} is not how a run ends")
         stored = self._runs.get(run.id)
-        if stored is None or stored.status not in _LIVE or stored.tenant_id != run.tenant_id:
-            return
-        self._runs[run.id] = replace(
-            stored,
-            status=outcome.status,
-            finished_at=self._now(),
-            finish_reason=outcome.finish_reason,
-            failure=storable_failure(outcome.failure),
-            usage=outcome.usage,
-        )
-        self._answers[run.id] = tuple(storable_message(message) for message in outcome.messages)
+        if stored is None or stored.tenant_id != run.tenant_id:
+            return outcome.status
+        if stored.status in _LIVE:
+            stored = replace(
+                stored,
+                status=outcome.status,
+                finished_at=self._now(),
+                finish_reason=outcome.finish_reason,
+                failure=storable_failure(outcome.failure),
+                usage=outcome.usage,
+            )
+        self._runs[run.id] = replace(stored, usage=max(outcome.usage, stored.usage, key=_size))
+        if not self._answers.get(run.id):
+            self._answers[run.id] = tuple(storable_message(message) for message in outcome.messages)
+        return stored.status
 
     async def get(self, principal: Principal, run_id: UUID) -> Run:
         run = self._runs.get(run_id)
@@ -181,6 +185,10 @@ class MemoryApiKeys:
                 self._keys[key.lookup] = replace(key, revoked_at=key.revoked_at or at)
                 return
         raise missing("key", key_id)
+
+
+def _size(usage: Usage) -> tuple[int, int]:
+    return usage.input_tokens + usage.output_tokens, usage.model_calls
 
 
 def _is_owner(principal: Principal, thread: Thread) -> bool:

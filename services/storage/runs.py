@@ -60,20 +60,41 @@ SELECT run.*, (
 ) AS messages
 FROM run
 """
+# The first answer message is the claim on a run's answer: a conflict there is seen even when it was committed after this
+# statement took its snapshot, which a NOT EXISTS would miss. The bill hangs on neither the status nor the run's row.
 _FINISH = """
 WITH run AS (
-    UPDATE runs SET status = $3, finished_at = now(), finish_reason = $4, failure = $5
-    WHERE tenant_id = $1 AND id = $2 AND status IN ('pending', 'running')
-    RETURNING id, tenant_id, user_id
+    UPDATE runs SET
+        status = CASE WHEN finished_at IS NULL THEN $4 ELSE status END,
+        finish_reason = CASE WHEN finished_at IS NULL THEN $5 ELSE finish_reason END,
+        failure = CASE WHEN finished_at IS NULL THEN $6 ELSE failure END,
+        finished_at = coalesce(finished_at, now())
+    WHERE tenant_id = $1 AND id = $2
+    RETURNING id, status
 ), spent AS (
-    INSERT INTO usage (run_id, tenant_id, user_id, provider, model, input_tokens, output_tokens, cached_tokens,
-                       reasoning_tokens, model_calls, estimated)
-    SELECT id, tenant_id, user_id, $6, $7, $8, $9, $10, $11, $12, $13 FROM run
+    INSERT INTO usage AS stored (run_id, tenant_id, user_id, provider, model, input_tokens, output_tokens, cached_tokens,
+                                 reasoning_tokens, model_calls, estimated)
+    VALUES ($2, $1, $3, $7, $8, $9, $10, $11, $12, $13, $14)
+    ON CONFLICT (run_id) DO UPDATE SET
+        provider = excluded.provider, model = excluded.model, input_tokens = excluded.input_tokens,
+        output_tokens = excluded.output_tokens, cached_tokens = excluded.cached_tokens,
+        reasoning_tokens = excluded.reasoning_tokens, model_calls = excluded.model_calls, estimated = excluded.estimated
+    WHERE stored.tenant_id = excluded.tenant_id
+      AND (excluded.input_tokens + excluded.output_tokens, excluded.model_calls)
+        > (stored.input_tokens + stored.output_tokens, stored.model_calls)
+), said AS (
+    SELECT run.id AS run_id, $15 + n - 1 AS position, role, content, calls::jsonb AS calls, call_id, name, n
+    FROM run, unnest($16::text[], $17::text[], $18::text[], $19::text[], $20::text[])
+        WITH ORDINALITY AS m (role, content, calls, call_id, name, n)
+), first AS (
+    INSERT INTO messages (run_id, position, tenant_id, input, role, content, tool_calls, tool_call_id, name)
+    SELECT run_id, position, $1, false, role, content, calls, call_id, name FROM said WHERE n = 1
+    ON CONFLICT DO NOTHING RETURNING run_id
+), others AS (
+    INSERT INTO messages (run_id, position, tenant_id, input, role, content, tool_calls, tool_call_id, name)
+    SELECT run_id, position, $1, false, role, content, calls, call_id, name FROM said JOIN first USING (run_id) WHERE n > 1
 )
-INSERT INTO messages (run_id, position, tenant_id, input, role, content, tool_calls, tool_call_id, name)
-SELECT run.id, $14 + n - 1, run.tenant_id, false, role, content, calls::jsonb, call_id, name
-FROM run, unnest($15::text[], $16::text[], $17::text[], $18::text[], $19::text[])
-    WITH ORDINALITY AS m (role, content, calls, call_id, name, n)
+SELECT status FROM run
 """
 _SWEEP = """
 UPDATE runs SET status = 'failed', finished_at = now(), failure = $2
@@ -123,18 +144,19 @@ class RunRepository:
             raise missing("run", run_id)
         return _run(row, row["messages"] or ())
 
-    async def finish(self, run: Run, outcome: RunOutcome) -> None:
-        """Write how a live run ended, its messages and its usage; a run that is over stays as it is.
+    async def finish(self, run: Run, outcome: RunOutcome) -> RunStatus:
+        """Write how a run ended, and return how it stands: see `services.runs.ports.RunStore.finish`.
 
         A record must not fail on what a model said, so what Postgres cannot hold becomes U+FFFD. Raises StoreUnavailable.
         """
         if outcome.status in {RunStatus.PENDING, RunStatus.RUNNING}:
             raise ValueError(f"{outcome.status} is not how a run ends")
         async with self._database.raw() as connection:
-            await connection.execute(
+            status = await connection.fetchval(
                 _FINISH,
                 run.tenant_id,
                 run.id,
+                run.user_id,
                 outcome.status,
                 outcome.finish_reason,
                 failure_to_json(outcome.failure),
@@ -144,6 +166,7 @@ class RunRepository:
                 len(run.messages),
                 *message_columns([storable_message(message) for message in outcome.messages]),
             )
+        return outcome.status if status is None else RunStatus(status)
 
     async def get(self, principal: Principal, run_id: UUID) -> Run:
         """Return a run of the principal's. Raises NotFound and StoreUnavailable."""

@@ -93,9 +93,10 @@ class InMemoryStore:
     async def start(self, run_id: UUID) -> Run:
         return self.runs[run_id]
 
-    async def finish(self, run: Run, outcome: RunOutcome) -> None:
-        self.outcomes.setdefault(run.id, outcome)
-        self.runs[run.id] = replace(run, status=outcome.status, failure=outcome.failure, usage=outcome.usage)
+    async def finish(self, run: Run, outcome: RunOutcome) -> RunStatus:
+        first = self.outcomes.setdefault(run.id, outcome)
+        self.runs[run.id] = replace(run, status=first.status, failure=first.failure, usage=first.usage)
+        return first.status
 
     async def get_run(self, principal: Principal, run_id: UUID) -> Run:
         run = self.runs.get(run_id)

@@ -91,25 +91,66 @@ async def test_a_failure_is_recorded_as_data(stores: Stores) -> None:
 
 
 async def test_the_first_end_of_a_run_counts(stores: Stores) -> None:
-    """A second finish changes neither status nor messages nor usage."""
-    run = await answered(stores, a_run())
-    await stores.runs.finish(
-        run,
-        RunOutcome(
-            status=RunStatus.CANCELLED,
-            messages=(Message(role="assistant", content="?"),),
-            usage=Usage(output_tokens=99),
-        ),
-    )
+    """A second finish is told how the run stands, and changes neither status, reason nor answer."""
+    run = a_run()
+    await stores.runs.create(run)
+    assert await stores.runs.finish(run, ANSWERED) is RunStatus.COMPLETED
+    said = (Message(role="assistant", content="?"), Message(role="assistant", content="!"))
+    late = RunOutcome(status=RunStatus.CANCELLED, messages=said, usage=Usage(output_tokens=1))
+    assert await stores.runs.finish(run, late) is RunStatus.COMPLETED
     stored = await stores.runs.get(ALICE, run.id)
-    assert (stored.status, stored.usage) == (RunStatus.COMPLETED, ANSWERED.usage)
+    assert (stored.status, stored.finish_reason, stored.usage) == (RunStatus.COMPLETED, "stop", ANSWERED.usage)
     assert len(await stores.threads.messages(ALICE, run.thread_id, limit=10)) == 2
+
+
+async def test_a_run_that_somebody_else_closed_keeps_its_bill_and_its_answer(stores: Stores) -> None:
+    """The agent's late outcome of a run that was closed empty leaves the status, and brings usage and text."""
+    run = a_run()
+    await stores.runs.create(run)
+    lost = RunOutcome(status=RunStatus.CANCELLED, messages=(), usage=Usage())
+    assert await stores.runs.finish(run, lost) is RunStatus.CANCELLED
+    assert await stores.runs.finish(run, ANSWERED) is RunStatus.CANCELLED
+    assert await stores.runs.finish(run, lost) is RunStatus.CANCELLED
+    stored = await stores.runs.get(ALICE, run.id)
+    assert (stored.status, stored.finish_reason, stored.usage) == (RunStatus.CANCELLED, None, ANSWERED.usage)
+    said = await stores.threads.messages(ALICE, run.thread_id, limit=10)
+    assert [message.content for message in said] == ["How long is the warranty?", "Two years."]
+
+
+async def test_a_swept_run_keeps_the_bill_that_comes_late(stores: Stores) -> None:
+    """A replica that was only slow finds its run failed; what it spent is recorded all the same."""
+    run = a_run()
+    await stores.runs.create(run)
+    await stores.runs.sweep(older_than_s=-60.0)
+    assert await stores.runs.finish(run, ANSWERED) is RunStatus.FAILED
+    assert (await stores.runs.get(ALICE, run.id)).usage == ANSWERED.usage
+
+
+async def test_ends_that_race_agree_on_one(stores: Stores) -> None:
+    """Of eight outcomes at once all are told the same status, one gives the answer, and the largest usage is the bill."""
+    run = a_run()
+    await stores.runs.create(run)
+    outcomes = [
+        RunOutcome(
+            status=RunStatus.CANCELLED if number % 2 else RunStatus.COMPLETED,
+            messages=(Message(role="assistant", content=str(number)),) * (number + 1),
+            usage=Usage(output_tokens=number),
+        )
+        for number in range(8)
+    ]
+    told = await asyncio.gather(*(stores.runs.finish(run, outcome) for outcome in outcomes))
+    stored = await stores.runs.get(ALICE, run.id)
+    assert set(told) == {stored.status}
+    assert stored.usage == Usage(output_tokens=7)
+    said = [message.content for message in await stores.threads.messages(ALICE, run.thread_id, limit=20)][1:]
+    assert len(said) == int(said[0]) + 1
+    assert len(set(said)) == 1
 
 
 async def test_finishing_an_unknown_run_does_nothing(stores: Stores) -> None:
     """A run that was erased meanwhile has no end to record."""
     run = a_run()
-    await stores.runs.finish(run, ANSWERED)
+    assert await stores.runs.finish(run, ANSWERED) is ANSWERED.status
     with pytest.raises(NotFound):
         await stores.runs.get(ALICE, run.id)
 

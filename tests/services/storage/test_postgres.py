@@ -51,6 +51,18 @@ async def test_usage_is_the_bill_and_outlives_its_thread(database: Database) -> 
     assert {name: value for name, value in bill.items() if name != "created_at"} == expected
 
 
+async def test_the_bill_of_an_erased_run_is_kept(database: Database) -> None:
+    """A run that was closed and erased while its replica still paid for it is billed."""
+    runs = RunRepository(database)
+    run = a_run()
+    await runs.create(run)
+    await runs.sweep(older_than_s=-60.0)
+    await ThreadRepository(database).delete(ALICE, run.thread_id)
+    await runs.finish(run, ANSWERED)
+    async with database.raw() as connection:
+        assert await connection.fetchval("SELECT input_tokens FROM usage WHERE run_id = $1", run.id) == 10
+
+
 async def test_the_database_itself_allows_one_live_run_per_thread(database: Database) -> None:
     """Even SQL that goes past the repository cannot make a second one."""
     run = a_run()
