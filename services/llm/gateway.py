@@ -13,7 +13,16 @@ from typing import Protocol
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from services.errors import ContextTooLong, ModelError, ModelRejectedRequest, ModelUnreachable
+from services.errors import (
+    ContextTooLong,
+    ModelAuthRejected,
+    ModelError,
+    ModelQuotaExhausted,
+    ModelRejectedRequest,
+    ModelServerError,
+    ModelThrottled,
+    ModelUnreachable,
+)
 from services.llm.types import ChatProvider, ModelCall
 from services.runs.deadline import Deadline
 from services.types import Usage
@@ -25,6 +34,17 @@ CHARS_PER_TOKEN = 4
 
 CONNECT_ATTEMPTS = 2
 """Servers close idle connections; the request that meets one fails before it is sent, and is safe to send again."""
+
+_REFUSALS = (
+    ModelUnreachable,
+    ModelServerError,
+    ModelThrottled,
+    ModelQuotaExhausted,
+    ModelAuthRejected,
+    ModelRejectedRequest,
+    ContextTooLong,
+)
+"""The provider did not take the call on: it costs nothing, though the request was sent."""
 
 
 class StreamSink(Protocol):
@@ -55,17 +75,35 @@ class Gateway:
 
 @dataclass(slots=True, kw_only=True)
 class _Tap:
-    """One call's way into the run's sink: remembers what was said, and keeps a silent call's text from the client."""
+    """A call's way into the run's sink: remembers what the provider did, and keeps a silent call's text from the client."""
 
     sink: StreamSink
     source: str | None
     silent: bool
     parts: list[str] = field(default_factory=list)
     reasoning_chars: int = 0
+    tool_call_chars: int = 0
+    was_sent: bool = False
+
+    def begin(self) -> None:
+        """Forget what an earlier provider did."""
+        self.parts.clear()
+        self.reasoning_chars = self.tool_call_chars = 0
+        self.was_sent = False
+
+    @property
+    def output_chars(self) -> int:
+        return sum(map(len, self.parts)) + self.reasoning_chars + self.tool_call_chars
 
     @property
     def shown(self) -> bool:
         return not self.silent and (bool(self.parts) or self.reasoning_chars > 0)
+
+    def sent(self) -> None:
+        self.was_sent = True
+
+    def tool_call(self, chars: int) -> None:
+        self.tool_call_chars += chars
 
     def text(self, delta: str) -> None:
         self.parts.append(delta)
@@ -122,19 +160,22 @@ class RunModel:
 
     async def _call(self, provider: ChatProvider, call: ModelCall, tap: _Tap) -> AIMessage:
         self.provider, self.model = provider.name, provider.model
-        tap.parts.clear()
+        tap.begin()
         answer: AIMessage | None = None
         try:
             answer = await provider.generate(call, tap, self.deadline)
+        except _REFUSALS:
+            tap.was_sent = False
+            raise
         finally:
             self._bill(call, tap, answer)
         return answer
 
     def _bill(self, call: ModelCall, tap: _Tap, answer: AIMessage | None) -> None:
-        """Add the call to the run's usage: as reported, or as estimated where text came but no report did."""
+        """Add the call to the run's usage: as reported, or as estimated where it was sent or answered without a report."""
         if answer is not None and answer.usage_metadata is not None:
             self.usage += _reported(answer.usage_metadata)
-        elif answer is not None or tap.parts or tap.reasoning_chars:
+        elif answer is not None or tap.was_sent or tap.output_chars:
             self.usage += _estimated(call, tap)
 
 
@@ -150,10 +191,9 @@ def _reported(usage: UsageMetadata) -> Usage:
 
 def _estimated(call: ModelCall, tap: _Tap) -> Usage:
     asked = sum(len(str(message.content)) for message in call.messages)
-    said = sum(map(len, tap.parts)) + tap.reasoning_chars
     return Usage(
         input_tokens=math.ceil(asked / CHARS_PER_TOKEN),
-        output_tokens=math.ceil(said / CHARS_PER_TOKEN),
+        output_tokens=math.ceil(tap.output_chars / CHARS_PER_TOKEN),
         reasoning_tokens=math.ceil(tap.reasoning_chars / CHARS_PER_TOKEN),
         model_calls=1,
         estimated=True,

@@ -1,6 +1,11 @@
-"""Everything that can go wrong between us and a provider's HTTP endpoint, as errors of our own tree."""
+"""Everything that can go wrong between us and a provider's HTTP endpoint, as errors of our own tree.
+
+A message is read by clients and stored: it names the provider as configured and the HTTP status, nothing that the provider
+or the network said. That goes to the log, shortened and without the key.
+"""
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +26,8 @@ from services.errors import (
     ModelUnreachable,
 )
 
+logger = logging.getLogger(__name__)
+
 MAX_QUOTED_CHARS = 300
 
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "credit_balance_too_low"})
@@ -38,42 +45,54 @@ def translated(provider: str) -> Iterator[None]:
     except asyncio.CancelledError:
         raise
     except aiohttp.ClientConnectorCertificateError as error:
-        raise ModelUnreachable(
-            f"{provider}: its TLS certificate is not trusted ({error.certificate_error})."
-        ) from error
+        logger.warning("%s: its TLS certificate is not trusted: %s", provider, error.certificate_error)
+        raise ModelUnreachable(f"{provider} cannot be reached: its TLS certificate is not trusted.") from error
     except aiohttp.ClientPayloadError as error:
         raise ModelStreamBroken(f"{provider}: the connection closed in the middle of the answer.") from error
     except aiohttp.ServerTimeoutError as error:
         raise ModelTimeout(f"{provider}: no connection in time.") from error
     except (aiohttp.ClientConnectionError, aiohttp.InvalidURL, OSError) as error:
-        raise ModelUnreachable(f"{provider}: cannot be reached ({type(error).__name__}: {error}).") from error
+        logger.warning("%s cannot be reached: %s: %.300s", provider, type(error).__name__, error)
+        raise ModelUnreachable(f"{provider} cannot be reached.") from error
     except aiohttp.ClientError as error:
-        raise ModelStreamBroken(f"{provider}: not a readable HTTP answer ({type(error).__name__}).") from error
+        logger.warning("%s: not a readable HTTP answer: %s: %.300s", provider, type(error).__name__, error)
+        raise ModelStreamBroken(f"{provider}: not a readable HTTP answer.") from error
 
 
-def error_from_status(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
-    """Return the error that a non-200 answer stands for, with what the provider says of it, shortened."""
+def error_from_status(
+    provider: str, status: int, headers: Mapping[str, str], body: bytes, *, secret: str = ""
+) -> ModelError:
+    """Return the error that a non-200 answer stands for. What the provider says of it is logged, without `secret`."""
     code, said = _read(body)
-    text = f"{provider}: HTTP {status}: {said}"
+    logger.warning("%s: HTTP %d: %s", provider, status, quoted(said, secret))
     if status in (401, 403):
         return ModelAuthRejected(
             f"{provider} refused our API key (HTTP {status}). Check the key it is configured with."
         )
     if code in _QUOTA_CODES:
-        return ModelQuotaExhausted(text)
+        return ModelQuotaExhausted(f"{provider} says that our quota with it is used up (HTTP {status}).")
     if status == 429:
+        text = f"{provider} is taking no more of our requests for now (HTTP 429). Try again later."
         return ModelThrottled(text, retry_after_s=retry_after_s(headers))
     if code in _CONTEXT_CODES:
         return ContextTooLong("The conversation is too long for the model. Start a new thread or shorten the message.")
     if status == 408 or status >= 500:
-        return ModelServerError(text, retry_after_s=retry_after_s(headers))
-    return ModelRejectedRequest(text)
+        return ModelServerError(f"{provider} failed (HTTP {status}).", retry_after_s=retry_after_s(headers))
+    return ModelRejectedRequest(
+        f"{provider} rejected the request (HTTP {status}). Check its messages and parameters; the details are in our log."
+    )
 
 
-def error_in_stream(provider: str, error: object) -> ModelError:
-    """Return the error for an error object that arrived inside a stream that began with status 200."""
+def error_in_stream(provider: str, error: object, *, secret: str = "") -> ModelError:
+    """Return the error for an error object that arrived inside a stream that began with status 200; see above."""
     said = error.get("message") if isinstance(error, Mapping) else error
-    return ModelStreamBroken(f"{provider}: error in the stream: {str(said)[:MAX_QUOTED_CHARS]}")
+    logger.warning("%s: error in the stream: %s", provider, quoted(str(said), secret))
+    return ModelStreamBroken(f"{provider} reported an error in the middle of its answer.")
+
+
+def quoted(said: str, secret: str) -> str:
+    """Return a stranger's text as it may stand in a log: in one line, shortened, without the key."""
+    return repr((said.replace(secret, "***") if secret else said)[:MAX_QUOTED_CHARS])
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -91,9 +110,9 @@ def _read(body: bytes) -> tuple[str | None, str]:
     try:
         parsed: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return None, body[:MAX_QUOTED_CHARS].decode("utf-8", "replace").strip() or "(empty body)"
+        return None, body.decode("utf-8", "replace").strip() or "(empty body)"
     error = parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
     if not isinstance(error, dict):
-        return None, str(error)[:MAX_QUOTED_CHARS]
+        return None, str(error)
     code = error.get("code") or error.get("type")
-    return (str(code) if code is not None else None), str(error.get("message", error))[:MAX_QUOTED_CHARS]
+    return (str(code) if code is not None else None), str(error.get("message", error))

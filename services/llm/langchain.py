@@ -4,29 +4,45 @@ Slower per token than our own stream (LangChain builds an object for each), and 
 recognised by their HTTP status where they carry one, and otherwise count as the stream having broken.
 """
 
+import asyncio
 import importlib
-from functools import reduce
+import logging
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata
 
-from services.errors import ConfigurationError, MainstayError, ModelError, ModelStreamBroken
-from services.llm.http_errors import error_from_status
-from services.llm.patience import patience
+from services.errors import ConfigurationError, MainstayError, ModelError, ModelOutputTooLarge, ModelStreamBroken
+from services.llm.answer import MAX_ANSWER_CHARS, token_count
+from services.llm.finish import known_finish_reason
+from services.llm.http_errors import error_from_status, quoted
+from services.llm.patience import Pace, patience
 from services.llm.types import ModelCall, ProviderSpec, TextSink
 from services.runs.deadline import Deadline
+
+logger = logging.getLogger(__name__)
 
 
 class LangChainProvider:
     """Implements `ChatProvider` over a LangChain chat model.
 
     `spec.arguments` holds `class`, as `package.module:ClassName`, and the arguments of its constructor. `model` and, where
-    one is configured, `api_key` and `base_url` are passed along with them.
+    one is configured, `api_key` and `base_url` are passed along with them. An answer without a finish reason counts as
+    broken off; for an integration that never gives one, `finish_reason_optional: true` (not handed to the constructor)
+    takes its end for a stop, and a truncated answer then cannot be told from a whole one.
     """
 
-    def __init__(self, spec: ProviderSpec, chat_model: BaseChatModel | None = None) -> None:
+    def __init__(
+        self,
+        spec: ProviderSpec,
+        chat_model: BaseChatModel | None = None,
+        *,
+        max_chars: int = MAX_ANSWER_CHARS,
+    ) -> None:
         self._spec = spec
+        self._max_chars = max_chars
+        self._reason_optional = spec.arguments.get("finish_reason_optional") is True
         self._chat_model = chat_model or _construct(spec)
 
     @property
@@ -42,21 +58,49 @@ class LangChainProvider:
 
     async def generate(self, call: ModelCall, sink: TextSink, deadline: Deadline) -> AIMessage:
         """Stream one answer; see `ChatProvider`."""
-        async with patience(self._spec, deadline) as progressed:
-            chunks = []
+        async with patience(self._spec, deadline) as pace:
             try:
-                async for chunk in self._bound(call).astream(list(call.messages), **self._options(call)):
-                    chunks.append(chunk)
-                    if _show(chunk, sink):
-                        progressed()
-                    await sink.drain()
+                return await self._stream(call, sink, pace)
             except MainstayError:
                 raise
-            except Exception as error:  # any SDK may stand behind this: its exceptions cannot be named here
-                raise self._translated(error) from error
+            except asyncio.CancelledError:
+                sink.sent()  # an SDK does not say how far the request had got
+                raise
+            except Exception as error:  # noqa: BLE001  any SDK may stand behind this: its exceptions cannot be named here
+                raise self._translated(error) from None
+
+    async def _stream(self, call: ModelCall, sink: TextSink, pace: Pace) -> AIMessage:
+        chunks: list[AIMessageChunk] = []
+        chars = 0
+        async for chunk in self._bound(call).astream(list(call.messages), **self._options(call)):
+            if not chunks:
+                sink.sent()
+            chunks.append(chunk)
+            if came := _show(chunk, sink):
+                pace.progressed = True
+                chars += came
+                if chars > self._max_chars:
+                    raise ModelOutputTooLarge(f"The provider's answer is longer than {self._max_chars} characters.")
+            await pace.drained(sink)
         if not chunks:
             raise ModelStreamBroken(f"{self.name}: the answer is empty.")
-        return _joined(chunks)
+        return self._joined(chunks)
+
+    def _joined(self, chunks: list[AIMessageChunk]) -> AIMessage:
+        whole = chunks[0] + chunks[1:]
+        reason = next(filter(None, map(_finish_reason, reversed(chunks))), None)
+        if reason is None and not self._reason_optional:
+            raise ModelStreamBroken(f"{self.name}: the answer broke off: it ended without a finish reason.")
+        finish_reason = "stop" if reason is None else known_finish_reason(reason)
+        return AIMessage(
+            content=whole.text,
+            id=whole.id,
+            tool_calls=whole.tool_calls,
+            invalid_tool_calls=whole.invalid_tool_calls,
+            usage_metadata=_counted(whole.usage_metadata),
+            response_metadata={**whole.response_metadata, "finish_reason": finish_reason},
+            additional_kwargs=whole.additional_kwargs,
+        )
 
     def _bound(self, call: ModelCall) -> Any:
         if not call.tools:
@@ -68,7 +112,7 @@ class LangChainProvider:
         asked = {
             "temperature": options.temperature,
             "top_p": options.top_p,
-            "max_tokens": options.max_output_tokens or self._spec.max_output_tokens,
+            "max_tokens": self._spec.output_limit(options),
             "stop": list(options.stop) or None,
         }
         return {key: value for key, value in asked.items() if value is not None}
@@ -77,13 +121,18 @@ class LangChainProvider:
         status = getattr(error, "status_code", None)
         if isinstance(status, int):
             headers = getattr(getattr(error, "response", None), "headers", None) or {}
-            return error_from_status(self.name, status, headers, str(error).encode())
-        return ModelStreamBroken(f"{self.name}: {type(error).__name__}: {str(error)[:300]}")
+            return error_from_status(
+                self.name, status, headers, str(error).encode("utf-8", "replace"), secret=self._spec.api_key
+            )
+        said = quoted(str(error), self._spec.api_key)
+        logger.warning("%s: the call failed: %s: %s", self.name, type(error).__name__, said)
+        return ModelStreamBroken(f"{self.name}: the call failed before its answer was whole.")
 
 
 def _construct(spec: ProviderSpec) -> BaseChatModel:
     arguments = dict(spec.arguments)
     path = arguments.pop("class", None)
+    arguments.pop("finish_reason_optional", None)
     if not isinstance(path, str) or ":" not in path:
         raise ConfigurationError(
             f"Provider {spec.name}: arguments.class must name a chat model as 'package.module:Class'."
@@ -104,27 +153,31 @@ def _construct(spec: ProviderSpec) -> BaseChatModel:
     return built
 
 
-def _show(chunk: AIMessageChunk, sink: TextSink) -> bool:
-    """Send a chunk's text and reasoning to the sink; return whether it held content."""
+def _show(chunk: AIMessageChunk, sink: TextSink) -> int:
+    """Send a chunk's text and reasoning to the sink; return how many characters of content it held, at least 1 for any."""
+    chars = 0
     if text := chunk.text:
         sink.text(text)
-    if reasoning := chunk.additional_kwargs.get("reasoning_content"):
+        chars += len(text)
+    reasoning = chunk.additional_kwargs.get("reasoning_content")
+    if reasoning and isinstance(reasoning, str):
         sink.reasoning(reasoning)
-    return bool(text or reasoning or chunk.tool_call_chunks)
+        chars += len(reasoning)
+    for piece in chunk.tool_call_chunks:
+        called = len(piece["name"] or "") + len(piece["args"] or "")
+        sink.tool_call(called)
+        chars += max(called, 1)
+    return chars
 
 
-def _joined(chunks: list[AIMessageChunk]) -> AIMessage:
-    whole = reduce(lambda left, right: left + right, chunks)
-    reason = whole.response_metadata.get("finish_reason") or whole.response_metadata.get("stop_reason") or "stop"
-    return AIMessage(
-        content=whole.text,
-        id=whole.id,
-        tool_calls=whole.tool_calls,
-        invalid_tool_calls=whole.invalid_tool_calls,
-        usage_metadata=whole.usage_metadata,
-        response_metadata={**whole.response_metadata, "finish_reason": _FINISH_REASONS.get(reason, reason)},
-        additional_kwargs=whole.additional_kwargs,
-    )
+def _finish_reason(chunk: AIMessageChunk) -> object:
+    """The reason that a chunk gives, under one of the names that integrations have for it. Joined, two would run together."""
+    metadata = chunk.response_metadata
+    return next(filter(None, map(metadata.get, ("finish_reason", "stop_reason", "stopReason", "done_reason"))), None)
 
 
-_FINISH_REASONS = {"end_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls", "stop_sequence": "stop"}
+def _counted(usage: UsageMetadata | None) -> UsageMetadata | None:
+    if usage is None:
+        return None
+    counts = {key: token_count(usage.get(key)) for key in ("input_tokens", "output_tokens", "total_tokens")}
+    return UsageMetadata(**{**usage, **counts})  # type: ignore[typeddict-item]

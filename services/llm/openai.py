@@ -5,7 +5,9 @@ HTTP chunks, parsed with orjson, text straight to the run's sink. That costs abo
 LangChain's chunks cost 240 (docs/performance.md).
 """
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -16,12 +18,17 @@ from langchain_openai import ChatOpenAI
 from services.errors import ModelStreamBroken
 from services.llm.answer import AnswerBuilder
 from services.llm.http_errors import error_from_status, error_in_stream, translated
-from services.llm.patience import patience
+from services.llm.patience import Pace, patience
 from services.llm.sse import EventStreamDecoder
 from services.llm.types import ModelCall, ProviderSpec, TextSink
 from services.runs.deadline import Deadline
 
+logger = logging.getLogger(__name__)
+
 MAX_ERROR_BODY_BYTES = 65_536
+
+_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
+"""What reading JSON of another shape than the API's raises; pydantic's ValidationError is a ValueError."""
 
 
 class OpenAIProvider:
@@ -50,43 +57,48 @@ class OpenAIProvider:
     async def generate(self, call: ModelCall, sink: TextSink, deadline: Deadline) -> AIMessage:
         """Stream one answer; see `ChatProvider`. On cancellation the connection is closed, which stops the provider."""
         body = orjson.dumps(self._payload(call))
-        async with patience(self._spec, deadline) as progressed:
+        async with patience(self._spec, deadline) as pace:
             with translated(self.name):
-                return await self._stream(body, AnswerBuilder(sink), sink, progressed)
+                return await self._stream(body, AnswerBuilder(sink), sink, pace)
 
-    async def _stream(
-        self, body: bytes, answer: AnswerBuilder, sink: TextSink, progressed: Callable[[], None]
-    ) -> AIMessage:
+    async def _stream(self, body: bytes, answer: AnswerBuilder, sink: TextSink, pace: Pace) -> AIMessage:
         decoder = EventStreamDecoder()
-        async with self._session.post(self._url, data=body) as response:
+        async with self._session.post(self._url, data=body, trace_request_ctx=sink) as response:
             await self._check_head(response)
             async for chunk in response.content.iter_any():
                 for payload in decoder.feed(chunk):
                     if payload == b"[DONE]":
-                        return answer.message()
+                        return self._whole(answer)
                     if self._take(payload, decoder, answer):
-                        progressed()
-                await sink.drain()
-        return answer.message()
+                        pace.progressed = True
+                await pace.drained(sink)
+        return self._whole(answer)
 
     async def _check_head(self, response: aiohttp.ClientResponse) -> None:
         if response.status != 200:
             body = await response.content.read(MAX_ERROR_BODY_BYTES)
-            raise error_from_status(self.name, response.status, response.headers, body)
+            raise error_from_status(self.name, response.status, response.headers, body, secret=self._spec.api_key)
         if response.content_type != "text/event-stream":
-            raise ModelStreamBroken(f"{self.name}: expected an event stream, got {response.content_type}.")
+            logger.warning("%s answered with %.100r, not with an event stream", self.name, response.content_type)
+            raise ModelStreamBroken(f"{self.name} did not answer with an event stream (HTTP 200).")
 
     def _take(self, payload: bytes, decoder: EventStreamDecoder, answer: AnswerBuilder) -> bool:
         """Feed one payload to the answer; return whether it was content."""
         try:
             chunk = orjson.loads(payload)
             if decoder.error_event or chunk.get("error"):
-                raise error_in_stream(self.name, chunk.get("error") or chunk)
+                raise error_in_stream(self.name, chunk.get("error") or chunk, secret=self._spec.api_key)
             return answer.feed(chunk)
         except orjson.JSONDecodeError:
             raise ModelStreamBroken(f"{self.name}: a chunk of the stream is not valid JSON.") from None
-        except (AttributeError, KeyError, TypeError, IndexError):
+        except _UNREADABLE:
             raise ModelStreamBroken(f"{self.name}: a chunk of the stream has an unexpected shape.") from None
+
+    def _whole(self, answer: AnswerBuilder) -> AIMessage:
+        try:
+            return answer.message()
+        except _UNREADABLE:
+            raise ModelStreamBroken(f"{self.name}: the answer has an unexpected shape.") from None
 
     def _payload(self, call: ModelCall) -> dict[str, Any]:
         options = call.options
@@ -95,7 +107,7 @@ class OpenAIProvider:
             "top_p": options.top_p,
             "seed": options.seed,
             "stop": list(options.stop) or None,
-            "max_completion_tokens": options.max_output_tokens or self._spec.max_output_tokens,
+            "max_completion_tokens": self._spec.output_limit(options),
         }
         if call.tools:
             extra["tools"] = list(call.tools)
@@ -115,8 +127,17 @@ def _tool_choice(choice: str) -> Any:
     return {"type": "function", "function": {"name": choice}}
 
 
+async def _sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    sink: TextSink = context.trace_request_ctx
+    sink.sent()
+
+
 def _open_session(spec: ProviderSpec) -> aiohttp.ClientSession:
+    # Only when the body goes out does the provider have the call: not while a connection is awaited or made.
+    trace = aiohttp.TraceConfig()
+    trace.on_request_chunk_sent.append(_sent)
     return aiohttp.ClientSession(
+        trace_configs=[trace],
         connector=aiohttp.TCPConnector(limit=spec.max_connections, ttl_dns_cache=60),
         # Only the connection is limited here; how long an answer may take is `patience`'s to say.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=spec.connect_timeout_s),

@@ -33,7 +33,8 @@ class ProviderSpec:
     """One configured provider with its variables resolved. Times are seconds; `api_key` is kept out of the repr.
 
     `arguments` are the provider's own: request-body defaults for `openai` and `embedded`, constructor arguments for
-    `langchain`. The token timeouts count content only (text, reasoning, tool-call pieces): heartbeats do not reset them.
+    `langchain`. `max_output_tokens` is the operator's limit; a client may only ask for less. The token timeouts count
+    content only (text, reasoning, tool-call pieces): heartbeats do not reset them.
     """
 
     name: str
@@ -47,17 +48,29 @@ class ProviderSpec:
     first_token_timeout_s: float = 20.0
     inter_token_timeout_s: float = 15.0
 
+    def output_limit(self, options: ModelOptions) -> int:
+        """The tokens that an answer may have: the operator's limit, or the client's where that is less."""
+        return min(options.max_output_tokens or self.max_output_tokens, self.max_output_tokens)
+
 
 class TextSink(Protocol):
     """Where a provider puts what the model says, as it says it.
 
     `text` and `reasoning` only append. `drain` returns at once unless the reader is far behind; a provider awaits it once
     per network read, which stops the reading of the socket: that is the back-pressure.
+
+    The other two are for the bill of a call that ends without a report of its usage. `sent` says that the provider has the
+    request, so that its input counts even if nothing comes back; a call that it then refuses counts for nothing.
+    `tool_call` counts the characters of a tool call's name and arguments, which are not shown.
     """
+
+    def sent(self) -> None: ...
 
     def text(self, delta: str) -> None: ...
 
     def reasoning(self, delta: str) -> None: ...
+
+    def tool_call(self, chars: int) -> None: ...
 
     async def drain(self) -> None: ...
 

@@ -1,15 +1,17 @@
 """The gateway: fail-over before the first token only, one bill per run."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from services.errors import ModelError, ModelRejectedRequest, ModelServerError, ModelUnreachable
+from services.errors import ModelError, ModelRejectedRequest, ModelServerError, ModelStreamBroken, ModelUnreachable
 from services.llm.gateway import Gateway, RunModel
 from services.llm.types import ModelCall, TextSink
 from services.runs.deadline import Deadline
+from services.types import Usage
 from tests.services.runs.fakes import FakeProvider
 
 CALL = ModelCall(messages=[HumanMessage("hello you")])
@@ -126,3 +128,63 @@ async def test_usage_adds_up_over_the_calls_of_a_run() -> None:
     await run_model.generate(CALL)
     await run_model.generate(CALL)
     assert (run_model.usage.input_tokens, run_model.usage.model_calls) == (14, 2)
+
+
+async def hang(call: ModelCall, sink: TextSink) -> AIMessage:
+    sink.sent()
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_a_call_cancelled_while_its_prompt_is_read_is_billed() -> None:
+    """The provider had the request and was reading it: the input counts, though nothing was said."""
+    run_model, _ = model(FakeProvider(hang))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(run_model.generate(CALL), 0.01)
+    usage = run_model.usage
+    assert (usage.input_tokens, usage.output_tokens, usage.model_calls, usage.estimated) == (3, 0, 1, True)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+async def test_a_call_that_was_refused_costs_nothing(sent: bool) -> None:
+    """A status that says no, and a connection that never was, are not billed."""
+
+    async def refuse(call: ModelCall, sink: TextSink) -> AIMessage:
+        if sent:
+            sink.sent()
+        raise ModelServerError("503")
+
+    run_model, _ = model(FakeProvider(refuse))
+    with pytest.raises(ModelServerError):
+        await run_model.generate(CALL)
+    assert run_model.usage == Usage()
+
+
+async def test_a_tool_call_that_was_cut_off_is_billed() -> None:
+    """What a model wrote into a call is output like any other."""
+
+    async def cut(call: ModelCall, sink: TextSink) -> AIMessage:
+        sink.tool_call(10)
+        raise ModelStreamBroken("cut")
+
+    run_model, _ = model(FakeProvider(cut))
+    with pytest.raises(ModelStreamBroken):
+        await run_model.generate(CALL)
+    assert run_model.usage.output_tokens == 3
+
+
+async def test_one_providers_words_are_not_anothers_bill() -> None:
+    """After a fail-over the next provider's estimate begins at nothing."""
+
+    async def think(call: ModelCall, sink: TextSink) -> AIMessage:
+        sink.reasoning("x" * 400)
+        sink.tool_call(400)
+        raise ModelStreamBroken("cut")
+
+    async def unreported(call: ModelCall, sink: TextSink) -> AIMessage:
+        sink.text("fine")
+        return AIMessage(content="fine")
+
+    run_model, _ = model(FakeProvider(think), FakeProvider(unreported))
+    await run_model.generate(CALL, silent=True)
+    assert (run_model.usage.output_tokens, run_model.usage.reasoning_tokens) == (201, 100)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import orjson
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
@@ -21,9 +22,11 @@ from services.errors import (
     ModelUnreachable,
 )
 from services.llm import PROVIDERS
+from services.llm.http_errors import error_from_status, error_in_stream
 from services.llm.types import ChatProvider, ModelCall, ProviderSpec
 from services.runs.deadline import Deadline
 from services.types import ModelOptions
+from tests.services.llm.fakes import KeptSink
 
 CALCULATOR = {
     "type": "function",
@@ -40,6 +43,10 @@ class Sink:
         self.texts: list[str] = []
         self.thoughts: list[str] = []
         self.first = asyncio.Event()
+
+    def sent(self) -> None: ...
+
+    def tool_call(self, chars: int) -> None: ...
 
     def text(self, delta: str) -> None:
         self.texts.append(delta)
@@ -215,3 +222,42 @@ async def test_a_closed_port_is_unreachable() -> None:
     with pytest.raises(ModelUnreachable, match="main"):
         await ask(provider, asking("hi"))
     await provider.aclose()
+
+
+async def test_the_operators_limit_is_the_upper_one(spec: ProviderSpec, upstream: Upstream) -> None:
+    """A client that asks for more tokens than the provider is configured for gets the provider's limit."""
+    provider = PROVIDERS["openai"](replace(spec, max_output_tokens=50))
+    await ask(provider, asking("hi", options=ModelOptions(max_output_tokens=5_000)))
+    assert upstream.seen.last.body["max_completion_tokens"] == 50
+    await provider.aclose()
+
+
+async def test_a_request_counts_as_sent_once_it_is_on_its_way(provider: ChatProvider, upstream: Upstream) -> None:
+    """The sink knows before any answer; a connection that fails sends nothing."""
+    sink = KeptSink()
+    hanging = asking(Directive(fault="hang").in_message())
+    task = asyncio.create_task(provider.generate(hanging, sink, Deadline.after(30.0)))
+    await upstream.seen.until(lambda seen: len(seen.requests) == 1, timeout_s=2.0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sink.was_sent
+    closed, unsent = PROVIDERS["openai"](ProviderSpec(name="x", model="m", base_url="http://127.0.0.1:9")), KeptSink()
+    with pytest.raises(ModelUnreachable) as caught:
+        await closed.generate(asking("hi"), unsent, Deadline.after(5.0))
+    assert not unsent.was_sent
+    assert "127.0.0.1" not in str(caught.value)
+    await closed.aclose()
+
+
+def test_a_providers_words_are_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The client's message has the configured name and the status; the log has the body, without the key."""
+    for status, code in ((400, None), (429, None), (429, "insufficient_quota"), (500, None), (401, None)):
+        body = orjson.dumps({"error": {"message": "db 10.1.2.3 refused sk-secret", "code": code}})
+        error = error_from_status("main", status, {}, body, secret="sk-secret")
+        assert "main" in error.message
+        assert f"HTTP {status}" in error.message
+        assert "10.1.2.3" not in error.message
+    assert "10.1.2.3" not in error_in_stream("main", {"message": "10.1.2.3 sk-secret"}, secret="sk-secret").message
+    assert caplog.text.count("10.1.2.3") == 6
+    assert "sk-secret" not in caplog.text
