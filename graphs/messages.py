@@ -7,19 +7,26 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall as LangChainCall
 
+from services.llm.finish import known_finish_reason
 from services.types import FinishReason, Message, ToolCall
 
 MALFORMED = "malformed_arguments"
 """Key in `additional_kwargs`: call id -> the argument text as the model wrote it, where that was no JSON object."""
 
+MAX_EVENT_CHARS = 2_000
+"""Of what a model wrote into a call, in an event: the whole stands in the thread, and a message between processes has a cap."""
+
 _FINISH_REASONS: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "tool_calls": "stop",
     "length": "length",
-    "max_tokens": "length",
-    "MAX_TOKENS": "length",
     "content_filter": "content_filter",
-    "refusal": "content_filter",
-    "SAFETY": "content_filter",
 }
+
+
+def shortened(text: str, max_chars: int = MAX_EVENT_CHARS) -> str:
+    """Return the text as an event carries it: whole, or its beginning and how much is missing."""
+    return text if len(text) <= max_chars else f"{text[:max_chars]}… [{len(text) - max_chars} more characters]"
 
 
 def text_of(message: BaseMessage) -> str:
@@ -67,10 +74,13 @@ def from_langchain(message: BaseMessage) -> Message:
 
 
 def finish_reason_of(message: BaseMessage) -> FinishReason:
-    """Why the model stopped; what is neither a length limit nor a filter is a normal stop."""
+    """Why the model stopped; a message that gives no reason, such as one a graph wrote itself, is a normal stop.
+
+    Raises ModelStreamBroken for a reason that is not known.
+    """
     metadata = message.response_metadata
     reason = metadata.get("finish_reason") or metadata.get("stop_reason") or metadata.get("done_reason")
-    return _FINISH_REASONS.get(str(reason), "stop")
+    return _FINISH_REASONS[known_finish_reason(reason)] if reason else "stop"
 
 
 def settled(answer: AIMessage) -> AIMessage:

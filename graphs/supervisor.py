@@ -15,7 +15,7 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
 
-from graphs.messages import instructed, settled
+from graphs.messages import instructed, settled, shortened
 from graphs.parallel import in_parallel
 from graphs.prompts import closing, prompt, question_of
 from graphs.react import text_only
@@ -97,7 +97,7 @@ class _Supervisor:
         if not allowed:
             return _reply(call, f"Not done: at most {self._max_handovers} hand-overs are made per turn.", ok=False)
         task = str(call["args"].get("task") or request)
-        context.events.emit(HandedOver(from_agent="supervisor", to_agent=specialist.name, reason=task))
+        context.events.emit(HandedOver(from_agent="supervisor", to_agent=specialist.name, reason=shortened(task)))
         await context.events.drain()
         report = await specialist.work(f"{task}\n\nIt is part of this request of the user: {request}", context)
         return _reply(call, report.text, ok=report.ok)

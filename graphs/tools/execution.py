@@ -17,11 +17,13 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.errors import GraphBubbleUp
 from pydantic import ValidationError
 
-from graphs.messages import arguments_of, malformed_arguments, text_of
+from graphs.messages import arguments_of, malformed_arguments, shortened, text_of
 from graphs.parallel import in_parallel
 from services.errors import MainstayError
 from services.runs.types import RunContext
 from services.types import Action, GuardrailTripped, Stage, ToolFinished, ToolStarted
+
+MAX_NAME_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +69,11 @@ class ToolExecution:
 
     async def _answer(self, answer: AIMessage, index: int, context: RunContext, source: str | None) -> ToolMessage:
         call = answer.tool_calls[index]
+        shown_name = shortened(call["name"], MAX_NAME_CHARS)
         call_id, name, arguments = call["id"] or "", call["name"], arguments_of(answer, call)
-        context.events.emit(ToolStarted(call_id=call_id, name=name, arguments=arguments, source=source))
+        context.events.emit(
+            ToolStarted(call_id=call_id, name=shown_name, arguments=shortened(arguments), source=source)
+        )
         clock = context.deadline.clock
         started = clock()
         refusal = self._refusal(answer, index, arguments)
@@ -77,7 +82,12 @@ class ToolExecution:
         outcome = await self._screened(self._sized(outcome), context)
         context.events.emit(
             ToolFinished(
-                call_id=call_id, name=name, ok=outcome.ok, result=outcome.text, duration_s=duration_s, source=source
+                call_id=call_id,
+                name=shown_name,
+                ok=outcome.ok,
+                result=outcome.text,
+                duration_s=duration_s,
+                source=source,
             )
         )
         status = "success" if outcome.ok else "error"

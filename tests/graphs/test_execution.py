@@ -259,3 +259,17 @@ async def test_cancellation_reaches_every_tool() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [one.cancelled for one in stuck] == [True, True]
+
+
+async def test_an_event_carries_the_beginning_of_long_arguments() -> None:
+    """What a model writes without end is refused as too long, and is not sent on in the event either."""
+
+    async def probe(text: str) -> str:
+        raise AssertionError
+
+    turned = turn()
+    message = await answer_of(probe, turned, text="x" * 5_000_000)
+    [started] = turned.events.of(ToolStarted)
+    assert "too long" in str(message.content)
+    assert len(started.arguments) < 2_100
+    assert started.arguments.endswith("more characters]")

@@ -1,8 +1,10 @@
 """Messages to LangChain and back, and how a model's answer is settled before it enters a thread."""
 
+import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from graphs.messages import MALFORMED, finish_reason_of, from_langchain, settled, to_langchain, without_calls
+from services.errors import ModelStreamBroken
 from services.types import Message, ToolCall
 
 
@@ -91,3 +93,11 @@ def test_ids_of_messages_are_given() -> None:
         converted = to_langchain(message, message_id="m")
         assert isinstance(converted, kind)
         assert converted.id == "m"
+
+
+def test_an_unknown_finish_reason_is_not_a_stop() -> None:
+    """A message without a reason is a normal stop; one with a reason that nobody knows is a failure."""
+    assert finish_reason_of(AIMessage(content="x")) == "stop"
+    assert finish_reason_of(AIMessage(content="x", response_metadata={"stop_reason": "tool_use"})) == "stop"
+    with pytest.raises(ModelStreamBroken, match="insufficient_system_resource"):
+        finish_reason_of(AIMessage(content="x", response_metadata={"finish_reason": "insufficient_system_resource"}))

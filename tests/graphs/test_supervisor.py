@@ -120,3 +120,14 @@ async def test_specialists_follow_from_the_tools() -> None:
     assert turned.model.asked[0].tool_names == ["transfer_to_math"]
     with pytest.raises(ConfigurationError, match="at least one tool"):
         build("supervisor", options, ())
+
+
+async def test_a_hand_overs_event_carries_the_beginning_of_a_long_task() -> None:
+    """The specialist gets the whole task; the event, which crosses between processes, its beginning."""
+    task = "multiply " * 1_000
+    turned = turn(calls(("transfer_to_math", {"task": task})), says("42"), says("Done."))
+    await make_graph("supervisor").invoke(turned.context)
+    [handed] = turned.events.of(HandedOver)
+    assert len(handed.reason) < 2_100
+    assert handed.reason.endswith("more characters]")
+    assert task in turned.model.asked[1].texts[-1][1]
