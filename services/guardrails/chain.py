@@ -1,6 +1,7 @@
-"""The rules in order: the first that blocks decides."""
+"""The rules in order over every text: the most severe verdict decides, so that no redaction hides a block."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from services.errors import ConfigurationError
@@ -19,14 +20,47 @@ class GuardrailChain:
         self._rules = tuple(rules)
 
     async def check(self, texts: Sequence[str], stage: Stage) -> Verdict:
-        """Return the first verdict that is not to allow, over the texts in order."""
+        """Return the most severe verdict over all rules and texts: the first block, else the redaction, else to allow.
+
+        Rules that redact the same text do so one after another, each on what the last one left. There is one
+        replacement in a verdict, so with several texts it is that of the first which needs one.
+        """
+        worst = ALLOWED
         for text in texts:
-            screened = ScreenedText(raw=text, normal=normalise(text))
-            for rule in self._rules:
-                verdict = rule.check(screened, stage)
-                if verdict.action is not Action.ALLOW:
-                    return verdict
-        return ALLOWED
+            verdict = self._check_one(text, stage)
+            if verdict.action is Action.BLOCK:
+                return verdict
+            if worst.action is Action.ALLOW:
+                worst = verdict
+        return worst
+
+    def _check_one(self, text: str, stage: Stage) -> Verdict:
+        original, redaction = _screened(text), ALLOWED
+        for rule in self._rules:
+            verdict = rule.check(original, stage)
+            if verdict.action is Action.BLOCK:
+                return verdict
+            if verdict.action is Action.REDACT:
+                redaction = _redacted_too(redaction, rule, verdict, stage)
+        return redaction
+
+
+def _screened(text: str) -> ScreenedText:
+    return ScreenedText(raw=text, normal=normalise(text))
+
+
+def _redacted_too(earlier: Verdict, rule: Guardrail, verdict: Verdict, stage: Stage) -> Verdict:
+    """Return one redaction for the earlier one and this rule's. Without a replacement nothing of the text may be shown."""
+    if earlier.action is Action.ALLOW or verdict.replacement is None:
+        return verdict
+    if earlier.replacement is None:
+        return earlier
+    again = rule.check(_screened(earlier.replacement), stage)
+    if again.action is Action.ALLOW:
+        return earlier
+    if again.action is Action.BLOCK:
+        return again
+    return replace(earlier, replacement=again.replacement)
 
 
 def build_chain(names: Sequence[str], knobs: Knobs) -> GuardrailChain:

@@ -8,7 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from services.errors import ConfigurationError
+from pydantic import Field, field_validator
+
+from services.guardrails.knobs import RuleKnobs
 from services.guardrails.types import ScreenedText
 from services.types import ALLOWED, Action, Stage, Verdict
 
@@ -29,16 +31,27 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
 }
 
 
+class InjectionKnobs(RuleKnobs):
+    """A rule without a pattern would let everything through: leave it out of `guardrail.rules` instead."""
+
+    patterns: tuple[str, ...] = Field(default=tuple(PATTERNS), min_length=1)
+
+    @field_validator("patterns")
+    @classmethod
+    def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in PATTERNS]
+        if unknown:
+            raise ValueError(f"unknown {unknown}; choose from {', '.join(PATTERNS)}")
+        return names
+
+
 class InjectionRule:
     """Blocks a text that holds one of the known phrases. `patterns` (a knob) names those to use; all by default."""
 
     name = "injection"
 
     def __init__(self, knobs: Mapping[str, Any]) -> None:
-        names = knobs.get("patterns", list(PATTERNS))
-        unknown = [name for name in names if name not in PATTERNS]
-        if unknown:
-            raise ConfigurationError(f"injection.patterns: unknown {unknown}; choose from {', '.join(PATTERNS)}.")
+        names = InjectionKnobs.read(self.name, knobs).patterns
         self._patterns = {name: PATTERNS[name] for name in names}
 
     def check(self, text: ScreenedText, stage: Stage) -> Verdict:

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.errors import ConfigurationError
+from pydantic import Field
+
+from services.guardrails.knobs import RuleKnobs
 from services.guardrails.types import ScreenedText
 from services.types import ALLOWED, Action, Stage, Verdict
 
-DEFAULT_MAX_CHARS = 32_768
+
+class LengthKnobs(RuleKnobs):
+    max_chars: int = Field(default=32_768, ge=1, strict=True)
 
 
 class LengthRule:
@@ -16,10 +20,7 @@ class LengthRule:
     name = "length"
 
     def __init__(self, knobs: Mapping[str, Any]) -> None:
-        max_chars = knobs.get("max_chars", DEFAULT_MAX_CHARS)
-        if not isinstance(max_chars, int) or max_chars < 1:
-            raise ConfigurationError("length.max_chars must be a whole number above 0.")
-        self._max_chars = max_chars
+        self._max_chars = LengthKnobs.read(self.name, knobs).max_chars
 
     def check(self, text: ScreenedText, stage: Stage) -> Verdict:
         if len(text.raw) <= self._max_chars:

@@ -61,11 +61,22 @@ async def test_a_text_over_the_limit_is_refused_with_the_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    "knobs", [{"length": {"max_chars": 0}}, {"injection": {"patterns": ["nobody"]}}, {"nobody": {}}]
+    ("knobs", "named"),
+    [
+        ({"length": {"max_chars": 0}}, "length.max_chars"),
+        ({"length": {"max_chars": True}}, "length.max_chars"),
+        ({"length": {"max_chars": "10"}}, "length.max_chars"),
+        ({"length": {"max_char": 5}}, "length.max_char"),
+        ({"injection": {"patterns": ["nobody"]}}, "injection.patterns"),
+        ({"injection": {"patterns": "override"}}, "injection.patterns"),
+        ({"injection": {"patterns": []}}, "injection.patterns"),
+        ({"injection": {"pattern": ["override"]}}, "injection.pattern"),
+        ({"nobody": {}}, "nobody"),
+    ],
 )
-def test_a_wrong_knob_is_refused(knobs: dict[str, dict[str, Any]]) -> None:
-    """A live change that cannot work is an error, not a guard that lets everything through."""
-    with pytest.raises(ConfigurationError):
+def test_a_wrong_knob_is_refused_and_named(knobs: dict[str, dict[str, Any]], named: str) -> None:
+    """A live change that is misspelt or cannot work is an error, not a guard that lets everything through."""
+    with pytest.raises(ConfigurationError, match=re.escape(named) + r"\b"):
         build_chain(list(GUARDRAILS), knobs)
 
 
