@@ -7,6 +7,7 @@ from deployments.autoscaling import UNSEEN_WORK
 from evaluation.evaluator import Evaluator
 from services.llm.types import ChatProvider
 from services.storage.database import Database
+from services.telemetry.metrics import SAMPLES_DROPPED, Meter
 from services.types import Sample
 
 
@@ -16,6 +17,7 @@ class EvaluatorParts:
 
     evaluator: Evaluator
     provider: ChatProvider
+    meter: Meter
     database: Database
 
 
@@ -27,13 +29,19 @@ class EvaluatorReplica:
 
     async def __init__(self, open_evaluator: OpenEvaluator) -> None:  # type: ignore[misc]  # Serve awaits it
         self._parts = await open_evaluator()
+        self._reported_drops = 0
         self._parts.evaluator.start()
 
     async def offer(self, sample: Sample) -> None:
         self._parts.evaluator.offer(sample)
+        self._report_drops()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
-        """Report what is queued: `offer` returns at once, so Serve's count of requests shows none of it."""
+        """Report what is queued: `offer` returns at once, so Serve's count of requests shows none of it.
+
+        Serve asks at intervals, which is also when drops that no offer follows are counted: those of a store that is down.
+        """
+        self._report_drops()
         return {UNSEEN_WORK: float(self._parts.evaluator.queued)}
 
     async def check_health(self) -> None:
@@ -42,5 +50,12 @@ class EvaluatorReplica:
     async def __del__(self) -> None:
         """Called and awaited by Serve on a graceful stop."""
         await self._parts.evaluator.stop()
+        self._report_drops()
         await self._parts.provider.aclose()
         await self._parts.database.close()
+
+    def _report_drops(self) -> None:
+        new = self._parts.evaluator.dropped - self._reported_drops
+        if new:
+            self._parts.meter.record(SAMPLES_DROPPED, float(new), {})
+            self._reported_drops += new

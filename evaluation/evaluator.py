@@ -1,7 +1,7 @@
 """Finished runs in, scores out: a bounded queue and a few workers, never in anybody's way.
 
-A full queue drops what comes and counts it. A criterion that fails gives an unscored value with the reason; the next sample
-is judged all the same.
+A full queue drops what comes and counts it. A criterion that fails, in whatever way, gives an unscored value with the reason;
+the next criterion and the next sample are judged all the same.
 """
 
 import asyncio
@@ -65,18 +65,33 @@ class Evaluator:
         while True:
             sample = await self._queue.get()
             try:
-                await self._scores.add([await self._score(criterion, sample) for criterion in self._criteria])
-            except StoreUnavailable:
-                self.dropped += 1
-                logger.warning("scores of run %s could not be stored", sample.run_id)
+                await self._judge_all(sample)
             finally:
                 self._queue.task_done()
 
+    async def _judge_all(self, sample: Sample) -> None:
+        # gather, here and below, makes whatever is raised a value, while cancelling the worker still ends it: criteria
+        # and stores are other people's code, and a worker that one of them ends is not replaced.
+        scores = [await self._score(criterion, sample) for criterion in self._criteria]
+        [failure] = await asyncio.gather(self._scores.add(scores), return_exceptions=True)
+        if failure is not None:
+            self.dropped += 1
+            trace = None if isinstance(failure, StoreUnavailable) else failure
+            logger.warning("scores of run %s could not be stored", sample.run_id, exc_info=trace)
+
     async def _score(self, criterion: Criterion, sample: Sample) -> Score:
-        try:
-            reading = await criterion.read(sample, self._judge)
-        except MainstayError as error:
-            reading = Reading(value=None, reason=error.code)
+        [score] = await asyncio.gather(self._read(criterion, sample), return_exceptions=True)
+        if not isinstance(score, BaseException):
+            return score
+        if isinstance(score, MainstayError):
+            return self._scored(criterion, sample, Reading(value=None, reason=score.code))
+        logger.warning("criterion %s failed on run %s", criterion.name, sample.run_id, exc_info=score)
+        return self._scored(criterion, sample, Reading(value=None, reason=type(score).__name__))
+
+    async def _read(self, criterion: Criterion, sample: Sample) -> Score:
+        return self._scored(criterion, sample, await criterion.read(sample, self._judge))
+
+    def _scored(self, criterion: Criterion, sample: Sample, reading: Reading) -> Score:
         return Score(
             run_id=sample.run_id,
             tenant_id=sample.tenant_id,

@@ -4,6 +4,7 @@ from configs.settings import Settings
 from deployments.composition.database import open_database
 from deployments.composition.provider import open_provider
 from deployments.evaluator import EvaluatorParts
+from deployments.metrics import RayMeter
 from evaluation.criteria import CRITERIA
 from evaluation.evaluator import Evaluator
 from evaluation.judge import ModelJudge
@@ -21,4 +22,4 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
         queue_size=settings.evaluator.queue_size,
         concurrency=settings.evaluator.concurrency,
     )
-    return EvaluatorParts(evaluator=evaluator, provider=provider, database=database)
+    return EvaluatorParts(evaluator=evaluator, provider=provider, meter=RayMeter(), database=database)

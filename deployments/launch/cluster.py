@@ -10,7 +10,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class Cluster:
         return address
 
     def _init_ray(self) -> str:
-        with _translated("Ray did not start", self.logs.parent):
+        with _Translated("Ray did not start", self.logs.parent):
             context = ray.init(
                 address="local",
                 num_cpus=self.options.cpus or max(2, machine.cpu_count()),
@@ -92,7 +92,7 @@ class Cluster:
     def deploy(self, overlay: str) -> None:
         """Start Serve and hand it serve_config.yaml with our port and overlay."""
         config = read_config(self.options, overlay)
-        with _translated("Serve did not start", self.logs):
+        with _Translated("Serve did not start", self.logs):
             _deploy(config)
 
     def wait(self) -> None:
@@ -146,15 +146,18 @@ class Cluster:
             return f"/readyz does not answer: {error}"
 
 
-@contextlib.contextmanager
-def _translated(what: str, logs: Path) -> Iterator[None]:
-    """Turn Ray's failures into ours. Some of them are bare `Exception`s: exactly those, no class derived from it."""
-    try:
-        yield
-    except BaseException as error:
+class _Translated:
+    """Turns Ray's failures into ours. Some of them are bare `Exception`s: exactly those, no class derived from it."""
+
+    def __init__(self, what: str, logs: Path) -> None:
+        self._what, self._logs = what, logs
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if type(error) is Exception or isinstance(error, _RAY_FAILURES):
-            raise LaunchFailed(f"{what} ({raised(str(error))})", f"see {logs}, then start again") from error
-        raise
+            cause = raised(str(error))
+            raise LaunchFailed(f"{self._what} ({cause})", f"see {self._logs}, then start again") from error
 
 
 def read_config(options: Options, overlay: str, path: Path = REPOSITORY / "serve_config.yaml") -> ServeDeploySchema:

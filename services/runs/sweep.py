@@ -23,11 +23,18 @@ async def sweep_forever(
     every_s: float,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> NoReturn:
-    """Sweep now and every `every_s` seconds. Several replicas may do so at once: the store fails each run once."""
+    """Sweep now and every `every_s` seconds, whatever a sweep raises.
+
+    Several replicas may do so at once: the store fails each run once.
+    """
     while True:
-        try:
-            if lost := await runs.sweep(older_than_s=older_than_s):
-                logger.warning("%d runs had lost their replica and were failed", lost)
-        except StoreUnavailable:
+        # gather makes whatever a sweep raises a value: nobody awaits this task, so an error that ended it would go unseen
+        # and threads would stay busy for good. Cancelling this task still ends it.
+        [lost] = await asyncio.gather(runs.sweep(older_than_s=older_than_s), return_exceptions=True)
+        if isinstance(lost, StoreUnavailable):
             logger.warning("the sweep of lost runs has to wait: the database cannot be reached")
+        elif isinstance(lost, BaseException):
+            logger.error("the sweep of lost runs failed and will be tried again", exc_info=lost)
+        elif lost:
+            logger.warning("%d runs had lost their replica and were failed", lost)
         await sleep(every_s)

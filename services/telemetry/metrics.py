@@ -52,8 +52,14 @@ TOKENS_PER_RUN = Metric(
     buckets=TOKENS,
 )
 
+SAMPLES_DROPPED = Metric(
+    name="mainstay_samples_dropped",
+    kind="counter",
+    description="Samples that were never scored: the evaluator's queue was full, or their scores could not be stored.",
+)
+
 METRICS: Mapping[str, Metric] = {
-    metric.name: metric for metric in (RUNS, RUN_DURATION, TIME_TO_FIRST_TEXT, TOKENS_PER_RUN)
+    metric.name: metric for metric in (RUNS, RUN_DURATION, TIME_TO_FIRST_TEXT, TOKENS_PER_RUN, SAMPLES_DROPPED)
 }
 
 

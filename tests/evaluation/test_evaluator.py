@@ -10,7 +10,7 @@ import pytest
 from evaluation.criteria import CRITERIA
 from evaluation.evaluator import Evaluator
 from evaluation.sampler import sampled
-from services.errors import MainstayError, ModelServerError, StoreUnavailable
+from services.errors import ModelServerError, StoreUnavailable
 from services.types import Sample, Score
 
 
@@ -20,7 +20,7 @@ def a_sample(answer: str = "42") -> Sample:
 
 @dataclass
 class FakeJudge:
-    reply: str | MainstayError = "8"
+    reply: str | Exception = "8"
     model: str = "judge-1"
     read: list[str] = field(default_factory=list)
     held: asyncio.Event | None = None
@@ -29,7 +29,7 @@ class FakeJudge:
         self.read.append(material)
         if self.held is not None:
             await self.held.wait()
-        if isinstance(self.reply, MainstayError):
+        if isinstance(self.reply, Exception):
             raise self.reply
         return self.reply
 
@@ -37,7 +37,7 @@ class FakeJudge:
 @dataclass
 class FakeScores:
     kept: list[Score] = field(default_factory=list)
-    failures: list[MainstayError] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
 
     async def add(self, scores: Sequence[Score]) -> None:
         if self.failures:
@@ -50,7 +50,7 @@ def an_evaluator(judge: FakeJudge, scores: FakeScores, *, queue_size: int = 8) -
     return Evaluator(criteria=criteria, judge=judge, scores=scores, queue_size=queue_size, concurrency=1)
 
 
-async def judged(reply: str | MainstayError, sample: Sample | None = None) -> Score:
+async def judged(reply: str | Exception, sample: Sample | None = None) -> Score:
     scores = FakeScores()
     evaluator = an_evaluator(FakeJudge(reply), scores)
     evaluator.start()
@@ -82,6 +82,22 @@ async def test_a_failing_judge_is_unscored_with_its_reason() -> None:
     assert (score.value, score.reason) == (None, "model_server_error")
 
 
+async def test_a_criterion_with_a_bug_is_unscored_by_the_name_of_its_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a criterion raises is on record and in the log, and the worker judges the next sample."""
+    scores, judge = FakeScores(), FakeJudge(KeyError("typo"))
+    evaluator = an_evaluator(judge, scores)
+    evaluator.start()
+    evaluator.offer(a_sample())
+    await evaluator.settled()
+    judge.reply = "8"
+    evaluator.offer(a_sample())
+    await evaluator.settled()
+    await evaluator.stop()
+    assert [score.value for score in scores.kept] == [None, 8.0]
+    assert scores.kept[0].reason == "KeyError"
+    assert caplog.records[0].exc_info is not None
+
+
 async def test_the_judged_text_cannot_leave_its_markers() -> None:
     """An answer that closes the marker and asks for a 10 stays inside it."""
     judge = FakeJudge()
@@ -110,9 +126,10 @@ async def test_a_full_queue_drops_and_counts() -> None:
     assert len(scores.kept) == 2
 
 
-async def test_a_store_that_is_down_costs_the_score_and_not_the_worker() -> None:
+@pytest.mark.parametrize("failure", [StoreUnavailable("down"), ValueError("not a number")], ids=["outage", "bug"])
+async def test_a_store_that_fails_costs_the_score_and_not_the_worker(failure: Exception) -> None:
     """The next sample is judged all the same."""
-    scores = FakeScores(failures=[StoreUnavailable("down")])
+    scores = FakeScores(failures=[failure])
     evaluator = an_evaluator(FakeJudge(), scores)
     evaluator.start()
     evaluator.offer(a_sample())

@@ -1,6 +1,7 @@
 """The sweep goes on whatever the store does."""
 
 import asyncio
+import logging
 
 import pytest
 
@@ -9,21 +10,22 @@ from services.runs.sweep import sweep_forever
 
 
 class Store:
-    """A store that is away at its second sweep."""
+    """A store that raises `failure` at its second sweep."""
 
-    def __init__(self) -> None:
+    def __init__(self, failure: Exception) -> None:
         self.sweeps: list[float] = []
+        self.failure = failure
 
     async def sweep(self, *, older_than_s: float) -> int:
         self.sweeps.append(older_than_s)
         if len(self.sweeps) == 2:
-            raise StoreUnavailable("down")
+            raise self.failure
         return 1
 
 
-async def test_an_outage_of_the_store_does_not_end_the_sweep() -> None:
-    """It sweeps at once, then after every pause, and an unreachable store only costs a turn."""
-    store, pauses = Store(), []
+async def swept(store: Store) -> list[float]:
+    """Sweep three times and return the pauses between."""
+    pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
@@ -32,5 +34,21 @@ async def test_an_outage_of_the_store_does_not_end_the_sweep() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await sweep_forever(store, older_than_s=660.0, every_s=60.0, sleep=sleep)
+    return pauses
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("down"), ValueError("a bug")], ids=["outage", "bug"])
+async def test_nothing_that_the_store_raises_ends_the_sweep(failure: Exception) -> None:
+    """It sweeps at once, then after every pause; an unreachable store, and even a bug, only costs a turn."""
+    store = Store(failure)
+    assert await swept(store) == [60.0, 60.0, 60.0]
     assert store.sweeps == [660.0, 660.0, 660.0]
-    assert pauses == [60.0, 60.0, 60.0]
+
+
+async def test_a_bug_in_the_sweep_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody awaits the sweeping task, so the log is the only place that can tell."""
+    bug = ValueError("a bug")
+    await swept(Store(bug))
+    [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.exc_info is not None
+    assert record.exc_info[1] is bug

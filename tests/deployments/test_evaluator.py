@@ -1,0 +1,58 @@
+"""The evaluator's replica counts what is dropped."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from deployments.evaluator import EvaluatorParts, EvaluatorReplica
+from evaluation.evaluator import Evaluator
+from services.llm.types import ChatProvider
+from services.storage.database import Database
+from services.telemetry.metrics import METRICS, SAMPLES_DROPPED, Metric
+from tests.evaluation.test_evaluator import FakeJudge, FakeScores, a_sample
+
+
+@dataclass
+class FakeMeter:
+    seen: list[tuple[Metric, float, Mapping[str, str]]] = field(default_factory=list)
+
+    def record(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
+        self.seen.append((metric, value, labels))
+
+
+class Closeable:
+    async def aclose(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Replica(EvaluatorReplica):
+    """Garbage collection calls `__del__` without awaiting it; Serve awaits it."""
+
+    def __del__(self) -> None:  # type: ignore[override]
+        return
+
+
+async def test_drops_are_counted_once_each() -> None:
+    """The meter is told the difference since the last time, after an offer and whenever Serve asks."""
+    meter = FakeMeter()
+    evaluator = Evaluator(criteria=[], judge=FakeJudge(), scores=FakeScores(), queue_size=1, concurrency=1)
+
+    async def opened() -> EvaluatorParts:
+        return EvaluatorParts(
+            evaluator=evaluator,
+            provider=cast(ChatProvider, Closeable()),
+            meter=meter,
+            database=cast(Database, Closeable()),
+        )
+
+    replica = Replica.__new__(Replica)
+    await replica.__init__(opened)  # type: ignore[misc]  # as Serve does it
+    for _ in range(3):
+        await replica.offer(a_sample())
+    evaluator.dropped += 2
+    replica.record_autoscaling_stats()
+    replica.record_autoscaling_stats()
+    await EvaluatorReplica.__del__(replica)
+    assert meter.seen == [(SAMPLES_DROPPED, value, {}) for value in (1.0, 1.0, 2.0)]
+    assert METRICS["mainstay_samples_dropped"].labels == ()
