@@ -64,6 +64,8 @@ class MemoryRuns:
             self._conversations[run.thread_id] = _Conversation(thread=thread, ephemeral=run.ephemeral)
         principal = Principal(tenant_id=run.tenant_id, user_id=run.user_id)
         conversation = _owned(self._conversations, principal, run.thread_id)
+        if conversation.ephemeral and not run.new_thread:
+            raise missing("thread", run.thread_id)
         if _busy(conversation, self._runs):
             raise busy()
         conversation.thread = replace(conversation.thread, updated_at=now)

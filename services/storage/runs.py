@@ -47,7 +47,9 @@ _CREATE_WITH_THREAD = _CREATE.format(
     thread="INSERT INTO threads (tenant_id, user_id, id, ephemeral) VALUES ($1, $2, $3, $5) RETURNING id"
 )
 _CREATE_IN_THREAD = _CREATE.format(
-    thread="UPDATE threads SET updated_at = now() WHERE tenant_id = $1 AND user_id = $2 AND id = $3 RETURNING id"
+    thread="""
+    UPDATE threads SET updated_at = now() WHERE tenant_id = $1 AND user_id = $2 AND id = $3 AND NOT ephemeral RETURNING id
+"""
 )
 _START = """
 WITH run AS (

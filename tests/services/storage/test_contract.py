@@ -199,6 +199,18 @@ async def test_a_turn_needs_a_thread_of_its_own_principal(stores: Stores) -> Non
     assert len(messages) == 1
 
 
+async def test_an_ephemeral_thread_takes_no_second_turn(stores: Stores) -> None:
+    """It is refused in the words for a thread that is absent, since nobody promised to remember it."""
+    run = await answered(stores, a_run(ephemeral=True))
+    words = set()
+    for thread_id in (run.thread_id, uuid7()):
+        for ephemeral in (False, True):
+            with pytest.raises(NotFound) as caught:
+                await stores.runs.create(a_run(thread_id=thread_id, ephemeral=ephemeral))
+            words.add(str(caught.value).replace(str(thread_id), "ID"))
+    assert len(words) == 1
+
+
 async def test_ids_of_others_look_like_ids_of_nothing(stores: Stores) -> None:
     """For run, thread, messages and deletion: another's id and an invented one raise the same NotFound."""
     run = await answered(stores, a_run())
