@@ -46,7 +46,7 @@ class Database:
         cls,
         url: str,
         *,
-        pool_size: int = 8,
+        pool_size: int = 3,
         pool_timeout_s: float = 5.0,
         command_timeout_s: float = 10.0,
         application_name: str = "mainstay",

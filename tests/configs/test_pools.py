@@ -1,0 +1,26 @@
+"""All connections that replicas may hold fit the Postgres that most people have."""
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from configs.settings import load
+
+ROOT = Path(__file__).parents[2]
+WITH_DATABASE = {"ingress", "agent", "evaluator"}
+POSTGRES_LEAVES = 97
+"""Postgres' default max_connections of 100 without the three that it reserves for superusers."""
+
+
+@pytest.mark.parametrize("overlays", [(), ("local",), ("openai",), ("production",)])
+def test_every_pool_at_its_maximum_fits_postgres(overlays: tuple[str, ...]) -> None:
+    """Ninety connections at full size, and what an application may have at most while a rollout adds its surge."""
+    pool_size = load(overlays).database.pool_size
+    [application] = yaml.safe_load((ROOT / "serve_config.yaml").read_text(encoding="utf-8"))["applications"]
+    deployments = [item for item in application["deployments"] if item["name"] in WITH_DATABASE]
+    assert {item["name"] for item in deployments} == WITH_DATABASE
+    most = [(item["autoscaling_config"]["max_replicas"], item["max_surge_percent"] / 100) for item in deployments]
+    assert sum(replicas for replicas, _ in most) * pool_size <= 90
+    assert sum(replicas + math.ceil(replicas * surge) for replicas, surge in most) * pool_size <= POSTGRES_LEAVES
