@@ -1,6 +1,6 @@
 """What can be changed in a running agent replica through `user_config`, without a restart."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,17 +31,26 @@ class AgentKnobs(BaseModel):
 
 
 class LivePrompts:
-    """The prompts of every graph: those of the settings under those of the knobs."""
+    """The prompts of every graph: those of the settings under those of the knobs.
 
-    def __init__(self, configured: Prompts) -> None:
+    `roles` are those that each graph knows: a prompt for another would silently do nothing.
+    """
+
+    def __init__(self, configured: Prompts, roles: Mapping[str, Collection[str]]) -> None:
         self._configured = configured
+        self._roles = roles
         self._current = dict(configured)
 
     def overlay(self, changed: Prompts) -> None:
-        """Lay new prompts over the configured ones. Raises ConfigurationError for a graph that is not served."""
-        for graph in changed:
+        """Lay new prompts over the configured ones. Raises ConfigurationError for a graph or a role that is not there."""
+        for graph, prompts in changed.items():
             if graph not in self._configured:
                 raise ConfigurationError(f"user_config of agent: prompts.{graph}: there is no such graph.")
+            known = self._roles[graph]
+            for role in prompts:
+                if role not in known:
+                    key = f"prompts.{graph}.{role}"
+                    raise ConfigurationError(f"user_config of agent: {key}: the roles are {', '.join(known)}.")
         self._current = {graph: {**roles, **changed.get(graph, {})} for graph, roles in self._configured.items()}
 
     def __call__(self, graph: str) -> Mapping[str, str]:

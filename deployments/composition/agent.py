@@ -1,26 +1,21 @@
 """What an agent replica stands on."""
 
 import asyncio
-from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from configs.settings import Settings
 from deployments.agent import AgentParts
 from deployments.composition.database import open_database
+from deployments.composition.graphs import build_graphs, prompt_roles
 from deployments.composition.provider import open_provider
 from deployments.knobs import LivePrompts
 from deployments.metrics import RayMeter
 from deployments.remote import Handle, RemoteGuard, RemoteSamples
 from deployments.reporter import RunReporter
-from graphs.build import build, build_tools
-from graphs.spec import GraphOptions
 from graphs.tools.resources import ToolResources
 from services.llm.gateway import Gateway
 from services.runs.engine import EngineLimits, RunEngine
 from services.runs.sweep import sweep_forever
-from services.runs.types import Graph
 from services.storage.checkpointer import AsyncpgSaver
-from services.storage.database import Database
 from services.storage.documents import DocumentRepository
 from services.storage.runs import RunRepository
 
@@ -32,12 +27,13 @@ SWEEP_MARGIN_S = 60.0
 async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -> AgentParts:
     database = await open_database(settings, "agent")
     gateway = Gateway([open_provider(provider) for provider in settings.providers])
-    prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()})
+    prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
+    resources = ToolResources(documents=DocumentRepository(database))
     reporter = RunReporter(RemoteSamples(evaluator), RayMeter())
     runs = RunRepository(database)
     engine = RunEngine(
         runs=runs,
-        graphs=_build_graphs(settings, database),
+        graphs=build_graphs(settings, resources, AsyncpgSaver(database, history=False)),
         gateway=gateway,
         guard=RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s),
         observer=reporter,
@@ -59,17 +55,3 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         reporter=reporter,
         drain_s=settings.runs.max_run_s,
     )
-
-
-def _build_graphs(settings: Settings, database: Database) -> Mapping[str, Graph]:
-    resources = ToolResources(documents=DocumentRepository(database), now=lambda: datetime.now(UTC))
-    checkpointer = AsyncpgSaver(database, history=False)
-    return {
-        name: build(
-            graph.kind,
-            GraphOptions(max_tool_rounds=graph.max_tool_rounds, max_steps=graph.max_steps),
-            build_tools(graph.tools, resources),
-            checkpointer,
-        )
-        for name, graph in settings.graphs.items()
-    }

@@ -9,7 +9,7 @@ from deployments.knobs import AgentKnobs, LivePrompts
 from deployments.reporter import RunReporter
 from services.errors import ConfigurationError, ModelTimeout
 from services.runs.engine import RunTimes
-from services.telemetry.metrics import METRICS, Metric
+from services.telemetry.metrics import METRICS, SAMPLES_DROPPED, Metric
 from services.types import Message, RunOutcome, RunStatus, Sample, Usage
 from tests.services.runs.fakes import a_run
 
@@ -50,9 +50,9 @@ def report(outcome: RunOutcome, *, rate: float = 1.0, times: RunTimes = TIMES) -
 
 
 def test_a_completed_run_is_measured_and_sampled() -> None:
-    """Every declared metric is recorded with exactly its labels; the sample holds question, answer and tool results."""
+    """Every declared metric of a run is recorded with its labels; the sample holds question, answer and tool results."""
     meter, samples = report(DONE)
-    assert {name for name, _, _ in meter.seen} == set(METRICS)
+    assert {name for name, _, _ in meter.seen} == set(METRICS) - {SAMPLES_DROPPED.name}
     [sample] = samples.offered
     assert (sample.question, sample.answer, sample.tool_results) == ("hello", "It is 7006652.", ("7006652",))
     assert sample.weight == 1.0
@@ -75,7 +75,7 @@ def test_a_rate_of_zero_samples_nothing() -> None:
 
 def test_prompts_are_overlaid_by_role_and_fall_back() -> None:
     """A live prompt replaces one role of one graph; taking it away brings the configured one back."""
-    prompts = LivePrompts({"react": {"system": "old", "final": "f"}})
+    prompts = LivePrompts({"react": {"system": "old", "final": "f"}}, {"react": ("system", "final")})
     prompts.overlay({"react": {"system": "new"}})
     assert prompts("react") == {"system": "new", "final": "f"}
     prompts.overlay({})
@@ -89,4 +89,14 @@ def test_wrong_knobs_are_refused_and_named() -> None:
     with pytest.raises(ConfigurationError, match="sample_rate"):
         AgentKnobs.parse({"sample_rate": 2})
     with pytest.raises(ConfigurationError, match="nobody"):
-        LivePrompts({"react": {}}).overlay({"nobody": {"system": "x"}})
+        LivePrompts({"react": {}}, {"react": ("system", "final")}).overlay({"nobody": {"system": "x"}})
+
+
+def test_a_misspelt_prompt_role_is_refused_and_the_prompts_stay() -> None:
+    """A role that the graph does not know is named with those it does; one that it could have is taken."""
+    prompts = LivePrompts({"react": {"system": "old"}}, {"react": ("system", "final")})
+    with pytest.raises(ConfigurationError, match=r"prompts\.react\.sytem: the roles are system, final"):
+        prompts.overlay({"react": {"sytem": "new", "final": "f"}})
+    assert prompts("react") == {"system": "old"}
+    prompts.overlay({"react": {"final": "f"}})
+    assert prompts("react") == {"system": "old", "final": "f"}

@@ -1,0 +1,48 @@
+"""What can be wrong with settings that have the right shape, found where the application is built.
+
+A replica that cannot be made is restarted for ever, and says why in a log only. Nothing here opens a connection.
+"""
+
+import pkgutil
+from collections.abc import Sequence
+
+from configs.settings import ProviderSettings, Settings
+from deployments.composition.graphs import build_graphs
+from evaluation.criteria import CRITERIA
+from graphs.tools.resources import Passage, ToolResources
+from services.errors import ConfigurationError
+from services.guardrails.chain import build_chain
+from services.llm import PROVIDERS
+
+
+class _NoDocuments:
+    """Implements `DocumentSearch` for graphs that are built and never run."""
+
+    async def search(self, query: str, limit: int) -> Sequence[Passage]:
+        return ()
+
+
+def check(settings: Settings) -> None:
+    """Refuse a name that no registry holds and a graph that cannot be built. Raises ConfigurationError with the key."""
+    for provider in settings.providers:
+        if provider.kind not in PROVIDERS:
+            known = ", ".join(PROVIDERS)
+            raise ConfigurationError(f"providers.{provider.name}.kind: {provider.kind!r} is not one of: {known}.")
+        if provider.kind == "langchain":
+            _check_chat_model(provider)
+    for criterion in settings.evaluator.criteria:
+        if criterion not in CRITERIA:
+            raise ConfigurationError(f"evaluator.criteria: {criterion!r} is not one of: {', '.join(CRITERIA)}.")
+    build_graphs(settings, ToolResources(documents=_NoDocuments()))
+    build_chain(settings.guardrail.rules, {})
+
+
+def _check_chat_model(provider: ProviderSettings) -> None:
+    """Import the class and no more: what its constructor needs, such as a key, is in the replicas' environment."""
+    key, path = f"providers.{provider.name}.arguments.class", provider.arguments.get("class")
+    if not isinstance(path, str) or ":" not in path:
+        raise ConfigurationError(f"{key}: name a chat model as 'package.module:Class'.", param=key)
+    try:
+        pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(f"{key}: {path} cannot be imported: {error}. Is it installed?", param=key) from error

@@ -1,0 +1,38 @@
+"""The configured graphs, for the replica that runs them and for the check before anything starts."""
+
+from collections.abc import Mapping
+
+from configs.settings import GraphSettings, Settings
+from graphs import GRAPHS
+from graphs.build import build, build_tools, check_prompts
+from graphs.spec import GraphOptions
+from graphs.tools.resources import ToolResources
+from services.errors import ConfigurationError
+from services.runs.types import Graph
+from services.storage.checkpointer import AsyncpgSaver
+
+
+def build_graphs(
+    settings: Settings, resources: ToolResources, checkpointer: AsyncpgSaver | None = None
+) -> Mapping[str, Graph]:
+    """Return every graph by its name. Raises ConfigurationError, naming the key, for one that cannot be built."""
+    graphs = {}
+    for name, graph in settings.graphs.items():
+        try:
+            graphs[name] = _build(graph, resources, checkpointer)
+        except ConfigurationError as error:
+            key = ".".join(filter(None, ("graphs", name, error.param)))
+            raise ConfigurationError(f"{key}: {error.message}", param=key) from None
+    return graphs
+
+
+def prompt_roles(settings: Settings) -> Mapping[str, tuple[str, ...]]:
+    """Return the prompt roles that each configured graph knows."""
+    specs = {name: GRAPHS[graph.kind] for name, graph in settings.graphs.items()}
+    return {name: (*spec.prompts, *spec.optional_prompts) for name, spec in specs.items()}
+
+
+def _build(graph: GraphSettings, resources: ToolResources, checkpointer: AsyncpgSaver | None) -> Graph:
+    check_prompts(graph.kind, graph.prompts)
+    options = GraphOptions(max_tool_rounds=graph.max_tool_rounds, max_steps=graph.max_steps)
+    return build(graph.kind, options, build_tools(graph.tools, resources), checkpointer)

@@ -1,0 +1,53 @@
+"""Settings that no replica could start with are refused where the application is built, with the key."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from configs.settings import load
+from deployments.composition.check import check
+from deployments.composition.graphs import prompt_roles
+from services.errors import ConfigurationError
+
+CHAT_MODEL = "langchain_core.language_models.fake_chat_models:FakeListChatModel"
+
+
+def langchain(**arguments: str) -> Mapping[str, Any]:
+    return {"providers": [{"name": "other", "kind": "langchain", "model": "m", "arguments": arguments}]}
+
+
+@pytest.mark.parametrize("overlay", ["local", "openai", "production"])
+def test_what_ships_can_be_built(overlay: str) -> None:
+    """Every overlay passes, without a variable of its environment being set."""
+    check(load([overlay]))
+    check(load([overlay], langchain(**{"class": CHAT_MODEL})))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        ({"graphs": {"supervisor": {"tools": []}}}, "graphs.supervisor.tools"),
+        ({"graphs": {"react": {"tools": ["calculator", "calculator"]}}}, "graphs.react.tools"),
+        ({"graphs": {"react": {"tools": ["nobody"]}}}, "graphs.react.tools"),
+        ({"graphs": {"react": {"kind": "nobody"}}}, "graphs.react.kind"),
+        ({"graphs": {"react": {"prompts": {"sytem": "x"}}}}, "graphs.react.prompts.sytem"),
+        ({"evaluator": {"criteria": ["nobody"]}}, "evaluator.criteria"),
+        ({"guardrail": {"rules": ["nobody"]}}, "nobody"),
+        ({"providers": [{"name": "p", "kind": "nobody", "model": "m"}]}, "providers.p.kind"),
+        (langchain(), "providers.other.arguments.class"),
+        (langchain(**{"class": "no.colon"}), "providers.other.arguments.class"),
+        (langchain(**{"class": "not_installed:Chat"}), "providers.other.arguments.class"),
+        (langchain(**{"class": CHAT_MODEL + "Typo"}), "providers.other.arguments.class"),
+    ],
+)
+def test_what_cannot_be_built_is_named(overrides: Mapping[str, Any], named: str) -> None:
+    """A wrong name, a graph that does not fit its tools, and a chat model that is not installed."""
+    with pytest.raises(ConfigurationError, match=re.escape(named)):
+        check(load([], overrides))
+
+
+def test_a_graph_knows_its_roles() -> None:
+    """Those it needs and those it may have: what a live prompt may change."""
+    assert prompt_roles(load([]))["react"] == ("system", "final")
