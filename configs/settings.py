@@ -79,6 +79,9 @@ class RunSettings(Section):
     max_buffered_chars: int = Field(default=65_536, ge=1_024, description="unread text per stream before it waits")
     max_flush_window_s: float = Field(default=0.05, ge=0, le=1)
     flushes_per_s: float = Field(default=1_000.0, gt=0, description="what the window aims at, per agent replica")
+    warm_up_s: float = Field(
+        default=0.0, ge=0, le=600, description="time for a turn of the default graph when a replica starts; 0 for none"
+    )
 
 
 class HttpSettings(Section):

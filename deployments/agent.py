@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 from deployments.autoscaling import UNSEEN_WORK
@@ -27,7 +27,7 @@ class AgentParts:
     database: Database
     prompts: LivePrompts
     reporter: RunReporter
-    sweeper: "asyncio.Task[NoReturn]"
+    chores: "tuple[asyncio.Task[Any], ...]"
     drain_s: float
 
 
@@ -71,7 +71,8 @@ class AgentReplica:
 
     async def __del__(self) -> None:
         """Called and awaited by Serve on a graceful stop, once no request is being served: let detached runs end."""
-        self._parts.sweeper.cancel()
+        for chore in self._parts.chores:
+            chore.cancel()
         await self._parts.engine.drain(self._parts.drain_s)
         await self._parts.gateway.aclose()
         await self._parts.database.close()

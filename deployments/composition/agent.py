@@ -1,6 +1,7 @@
 """What an agent replica stands on."""
 
 import asyncio
+from typing import Any
 
 from configs.settings import Settings
 from deployments.agent import AgentParts
@@ -15,6 +16,7 @@ from graphs.tools.resources import ToolResources
 from services.llm.gateway import Gateway
 from services.runs.engine import EngineLimits, RunEngine
 from services.runs.sweep import sweep_forever
+from services.runs.warm_up import warm_up
 from services.storage.checkpointer import AsyncpgSaver
 from services.storage.documents import DocumentRepository
 from services.storage.runs import RunRepository
@@ -31,11 +33,13 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     resources = ToolResources(documents=DocumentRepository(database))
     reporter = RunReporter(RemoteSamples(evaluator), RayMeter())
     runs = RunRepository(database)
+    guard = RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s)
+    graphs = build_graphs(settings, resources, AsyncpgSaver(database, history=False))
     engine = RunEngine(
         runs=runs,
-        graphs=build_graphs(settings, resources, AsyncpgSaver(database, history=False)),
+        graphs=graphs,
         gateway=gateway,
-        guard=RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s),
+        guard=guard,
         observer=reporter,
         prompts=prompts,
         limits=EngineLimits(
@@ -46,9 +50,14 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         ),
     )
     sweeping = sweep_forever(runs, older_than_s=settings.runs.max_run_s + SWEEP_MARGIN_S, every_s=SWEEP_EVERY_S)
+    chores: list[asyncio.Task[Any]] = [asyncio.create_task(sweeping)]
+    if settings.runs.warm_up_s:
+        name = settings.default_graph
+        warming = warm_up(name, graphs[name], gateway, guard, prompts(name), within_s=settings.runs.warm_up_s)
+        chores.append(asyncio.create_task(warming))
     return AgentParts(
         engine=engine,
-        sweeper=asyncio.create_task(sweeping),
+        chores=tuple(chores),
         gateway=gateway,
         database=database,
         prompts=prompts,
