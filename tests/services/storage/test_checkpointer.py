@@ -118,17 +118,29 @@ async def test_a_failed_step_is_repeated_alone(database: Database) -> None:
     assert done["steps"] == 2
 
 
-async def test_without_history_a_thread_does_not_grow_with_the_square_of_its_turns(database: Database) -> None:
+@pytest.mark.parametrize("durability", ["exit", "sync"])
+async def test_without_history_a_thread_does_not_grow_with_the_square_of_its_turns(
+    database: Database, durability: Literal["exit", "sync"]
+) -> None:
     """One checkpoint, and one value per channel, is all that is left however many turns there were."""
     graph = chat(AsyncpgSaver(database, history=False))
     for turn in range(5):
-        await graph.ainvoke(says(str(turn)), thread(), durability="sync")
+        await graph.ainvoke(says(str(turn)), thread(), durability=durability)
     assert await count(database, "checkpoints") == 1
-    assert await count(database, "checkpoint_writes") == 0
     async with database.raw() as connection:
         channels = [row["channel"] for row in await connection.fetch("SELECT channel FROM checkpoint_blobs")]
     assert len(channels) == len(set(channels))
     assert len((await graph.aget_state(thread())).values["messages"]) == 10
+
+
+async def test_without_history_a_finished_turn_leaves_no_writes(database: Database) -> None:
+    """Saved once, at its end, a turn leaves nothing pending. Saved at every step, LangGraph sends a step's writes beside the next
+    checkpoint, so that those of the last step may stay until the next turn.
+    """
+    graph = chat(AsyncpgSaver(database, history=False))
+    for turn in range(5):
+        await graph.ainvoke(says(str(turn)), thread(), durability="exit")
+    assert await count(database, "checkpoint_writes") == 0
 
 
 async def test_without_history_the_other_threads_are_left_alone(database: Database) -> None:
