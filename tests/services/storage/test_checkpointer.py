@@ -134,8 +134,9 @@ async def test_without_history_a_thread_does_not_grow_with_the_square_of_its_tur
 
 
 async def test_without_history_a_finished_turn_leaves_no_writes(database: Database) -> None:
-    """Saved once, at its end, a turn leaves nothing pending. Saved at every step, LangGraph sends a step's writes beside the next
-    checkpoint, so that those of the last step may stay until the next turn.
+    """Saved once, at its end, a turn leaves nothing pending.
+
+    Saved at every step, LangGraph sends a step's writes beside the next checkpoint: the last ones may stay for a turn.
     """
     graph = chat(AsyncpgSaver(database, history=False))
     for turn in range(5):
