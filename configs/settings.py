@@ -8,7 +8,7 @@ replica resolves for itself, so that no secret is ever an argument that Ray stor
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -54,7 +54,6 @@ class ProviderSettings(Section):
     base_url: str | EnvRef | None = None
     api_key: EnvRef | None = None
     arguments: Mapping[str, Any] = Field(default_factory=dict, description="handed to the provider as they are")
-    context_tokens: int = Field(default=128_000, ge=512)
     max_output_tokens: int = Field(default=4_096, ge=1)
     max_connections: int = Field(default=2_000, ge=1, description="open connections to this provider, per replica")
     connect_timeout_s: PositiveSeconds = 5.0
@@ -130,7 +129,6 @@ class Settings(Section):
     guardrail: GuardrailSettings = GuardrailSettings()
     evaluator: EvaluatorSettings = EvaluatorSettings()
     security: SecuritySettings = SecuritySettings()
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Settings":

@@ -24,4 +24,4 @@ def missing(kind: str, id_: UUID) -> NotFound:
 
 def busy() -> ThreadBusy:
     """Return the error for a thread that has a live run."""
-    return ThreadBusy("The thread has a run that has not ended. Wait for it, or cancel it.")
+    return ThreadBusy("The thread has a run that has not ended. Wait until it has ended.")
