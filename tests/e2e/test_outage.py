@@ -41,20 +41,21 @@ async def test_postgres_dies_under_load_and_nobody_restarts(served: Served, clie
     """Streams in flight end with one terminal event, new runs are refused with 503 or served, and then all is well."""
     replicas = await asyncio.to_thread(replica_pids, served)
     question = Directive(tokens=150, token_s=0.02).in_message()
-    shown = asyncio.Event()
+    all_speaking = asyncio.Barrier(STREAMS + 1)
 
     async def stream() -> str:
         body = {"messages": [{"role": "user", "content": question}]}
         async with client.stream("POST", "/chat/stream", json=body) as response:
-            last = ""
+            assert response.status_code == 200
+            names: list[str] = []
             async for event in events(response):
-                last = event.name
-                if last == "text_delta":
-                    shown.set()
-            return last
+                if event.name == "text_delta" and "text_delta" not in names:
+                    await all_speaking.wait()
+                names.append(event.name)
+            return names[-1]
 
     streams = [asyncio.create_task(stream()) for _ in range(STREAMS)]
-    await shown.wait()
+    await all_speaking.wait()
     postmaster = served.home / "postgres" / "postmaster.pid"
     os.kill(int((await asyncio.to_thread(postmaster.read_text)).splitlines()[0]), signal.SIGKILL)
 
