@@ -114,6 +114,7 @@ class LangChainProvider:
             "top_p": options.top_p,
             "max_tokens": self._spec.output_limit(options),
             "stop": list(options.stop) or None,
+            "response_format": call.response_format,
         }
         return {key: value for key, value in asked.items() if value is not None}
 

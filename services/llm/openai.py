@@ -108,6 +108,7 @@ class OpenAIProvider:
             "seed": options.seed,
             "stop": list(options.stop) or None,
             "max_completion_tokens": self._spec.output_limit(options),
+            "response_format": call.response_format,
         }
         if call.tools:
             extra["tools"] = list(call.tools)

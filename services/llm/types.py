@@ -19,13 +19,15 @@ class ModelCall:
     """One call of a chat model.
 
     `tools` are OpenAI function schemas (`{"type": "function", "function": {...}}`). `tool_choice` is "auto", "none",
-    "required" or a tool's name; it is ignored without tools.
+    "required" or a tool's name; it is ignored without tools. `response_format` is OpenAI's (`{"type": "json_object"}` or
+    `{"type": "json_schema", ...}`): a provider that cannot hold to it is passed over.
     """
 
     messages: Sequence[BaseMessage]
     tools: Sequence[Mapping[str, Any]] = ()
     tool_choice: str = "auto"
     options: ModelOptions = field(default_factory=ModelOptions)
+    response_format: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
