@@ -33,6 +33,8 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+    incomplete: bool = False
+    """In a thread's history: this is what a run had said when it failed or was cancelled. Nobody else sets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +103,14 @@ class RunRequest:
     """What a client protocol makes of one HTTP body: a turn to run, before it has an id.
 
     `thread_id` None starts a new thread. An `ephemeral` thread is one that the client cannot come back to (a stateless
-    protocol resends its history each time): it is kept for the record, not listed, and has no checkpoints.
+    protocol resends its history each time): it is kept for the record, not listed, and has no checkpoints. `timeout_s` is
+    how long the client gives the whole turn, from the moment its request was read; None is as long as the operator allows.
     """
 
     graph: str
     messages: tuple[Message, ...]
     thread_id: UUID | None = None
+    timeout_s: float | None = None
     ephemeral: bool = False
     options: ModelOptions = field(default_factory=ModelOptions)
     on_disconnect: OnDisconnect = OnDisconnect.CANCEL
@@ -133,6 +137,7 @@ class Run:
     on_disconnect: OnDisconnect = OnDisconnect.CANCEL
     metadata: Mapping[str, str] = field(default_factory=dict)
     created_at: datetime | None = None
+    started_at: datetime | None = None
     finished_at: datetime | None = None
     finish_reason: FinishReason | None = None
     failure: Failure | None = None
@@ -360,7 +365,7 @@ class SampleSink(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTicket:
-    """What travels to an agent replica: the id of a stored run and the seconds it has left, never its history."""
+    """What travels to an agent replica: the id of a stored run, never its history, and the seconds it had left when sent."""
 
     run_id: UUID
     remaining_s: float
