@@ -46,7 +46,10 @@ class ThreadStore(Protocol):
         ...
 
     async def messages(self, principal: Principal, thread_id: UUID, *, limit: int) -> Sequence[Message]:
-        """Return the last `limit` messages, oldest first. Raises NotFound."""
+        """Return the last `limit` messages, oldest first. Raises NotFound.
+
+        What a run added that failed or was cancelled is `incomplete`: it may have been cut off anywhere.
+        """
         ...
 
     async def delete(self, principal: Principal, thread_id: UUID) -> None:

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 class Sweepable(Protocol):
     async def sweep(self, *, older_than_s: float) -> int:
-        """Fail live runs created longer ago than this and return how many. Raises StoreUnavailable."""
+        """Fail live runs that began longer ago than this and return how many. Raises StoreUnavailable."""
         ...
 
 

@@ -20,6 +20,7 @@ from services.storage.tenancy import busy, missing
 from services.types import Message, Principal, Run, RunOutcome, RunStatus, Thread, Usage
 
 _LIVE = {RunStatus.PENDING, RunStatus.RUNNING}
+_UNFINISHED = {RunStatus.FAILED, RunStatus.CANCELLED}
 
 
 @dataclass(slots=True)
@@ -76,7 +77,7 @@ class MemoryRuns:
         run = self._runs.get(run_id)
         if run is None or run.status is not RunStatus.PENDING:
             raise missing("run", run_id)
-        self._runs[run_id] = replace(run, status=RunStatus.RUNNING)
+        self._runs[run_id] = replace(run, status=RunStatus.RUNNING, started_at=self._now())
         return self._runs[run_id]
 
     async def finish(self, run: Run, outcome: RunOutcome) -> RunStatus:
@@ -107,9 +108,7 @@ class MemoryRuns:
 
     async def sweep(self, *, older_than_s: float) -> int:
         before = self._now() - timedelta(seconds=older_than_s)
-        lost = [
-            run for run in self._runs.values() if run.status in _LIVE and run.created_at and run.created_at < before
-        ]
+        lost = [run for run in self._runs.values() if run.status in _LIVE and _began_at(run) < before]
         for run in lost:
             failure = AgentLost("The replica that ran this run was lost.").to_failure()
             self._runs[run.id] = replace(run, status=RunStatus.FAILED, finished_at=self._now(), failure=failure)
@@ -150,8 +149,10 @@ class MemoryThreads:
     async def messages(self, principal: Principal, thread_id: UUID, *, limit: int) -> Sequence[Message]:
         said: list[Message] = []
         for run_id in _owned(self._conversations, principal, thread_id).runs:
-            said += self._runs[run_id].messages
-            said += self._answers.get(run_id, ())
+            run = self._runs[run_id]
+            unfinished = run.status in _UNFINISHED
+            said += run.messages
+            said += (replace(message, incomplete=unfinished) for message in self._answers.get(run_id, ()))
         return said[max(0, len(said) - limit) :]
 
     async def delete(self, principal: Principal, thread_id: UUID) -> None:
@@ -187,6 +188,13 @@ class MemoryApiKeys:
                 self._keys[key.lookup] = replace(key, revoked_at=key.revoked_at or at)
                 return
         raise missing("key", key_id)
+
+
+def _began_at(run: Run) -> datetime:
+    began_at = run.started_at or run.created_at
+    if began_at is None:
+        raise ValueError("a stored run has the time of its creation")
+    return began_at
 
 
 def _size(usage: Usage) -> tuple[int, int]:

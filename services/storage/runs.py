@@ -100,7 +100,7 @@ SELECT status FROM run
 """
 _SWEEP = """
 UPDATE runs SET status = 'failed', finished_at = now(), failure = $2
-WHERE status IN ('pending', 'running') AND created_at < now() - make_interval(secs => $1)
+WHERE status IN ('pending', 'running') AND coalesce(started_at, created_at) < now() - make_interval(secs => $1)
 """
 
 
@@ -187,9 +187,14 @@ class RunRepository:
         return replace(_run(row, rows), usage=spent)
 
     async def sweep(self, *, older_than_s: float) -> int:
-        """Fail live runs created longer ago than `older_than_s`, so that their threads are free; return how many.
+        """Fail runs that began longer ago than `older_than_s` and still live, so that their threads are free; return how many.
 
-        For runs whose replica died before it could record their end: `older_than_s` must exceed the longest run.
+        For runs whose replica died before it could record their end: `older_than_s` must exceed the longest run. A run
+        begins when an agent takes it, until when it counts from its creation: its time in an agent is what was left when
+        its ticket was sent, so one that waited for a replica may rightly live longer than its creation tells.
+
+        The shorter limit that a client may have asked for is not stored: the ingress ends its run in time, and the agent
+        too. Only where nobody reads the run and its agent is lost does it keep its thread until the general limit.
         """
         lost = failure_to_json(AgentLost("The replica that ran this run was lost.").to_failure())
         async with self._database.raw() as connection:
@@ -211,6 +216,7 @@ def _run(row: Mapping[Any, Any], inputs: Sequence[Mapping[Any, Any]]) -> Run:
         on_disconnect=OnDisconnect(row["on_disconnect"]),
         metadata=row["metadata"],
         created_at=row["created_at"],
+        started_at=row["started_at"],
         finished_at=row["finished_at"],
         finish_reason=row["finish_reason"],
         failure=failure_from(row["failure"]),

@@ -1,10 +1,11 @@
 """Threads in Postgres."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, exists, select, tuple_
+from sqlalchemy import Select, and_, delete, exists, select, tuple_
 
 from services.storage.database import Database
 from services.storage.encoding import message_from, plain
@@ -19,6 +20,8 @@ from services.storage.tables import (
 )
 from services.storage.tenancy import busy, missing, owned
 from services.types import Message, Principal, Thread
+
+_UNFINISHED = ("failed", "cancelled")
 
 
 class ThreadRepository:
@@ -51,9 +54,9 @@ class ThreadRepository:
         return [_thread(row) for row in rows]
 
     async def messages(self, principal: Principal, thread_id: UUID, *, limit: int) -> Sequence[Message]:
-        """Return the last `limit` messages, oldest first. Raises NotFound."""
+        """Return the last `limit` messages, oldest first, those that an unfinished run added marked so. Raises NotFound."""
         newest = (
-            select(messages)
+            select(messages, and_(~messages.c.input, runs.c.status.in_(_UNFINISHED)).label("incomplete"))
             .join(runs, runs.c.id == messages.c.run_id)
             .where(runs.c.thread_id == thread_id, owned(runs, principal))
             .order_by(runs.c.created_at.desc(), runs.c.id.desc(), messages.c.position.desc())
@@ -63,7 +66,7 @@ class ThreadRepository:
             if (await connection.execute(_one(principal, thread_id))).one_or_none() is None:
                 raise missing("thread", thread_id)
             rows = (await connection.execute(newest)).mappings().all()
-        return [message_from(row) for row in reversed(rows)]
+        return [replace(message_from(row), incomplete=row["incomplete"]) for row in reversed(rows)]
 
     async def delete(self, principal: Principal, thread_id: UUID) -> None:
         """Erase a thread with its runs, messages, scores and checkpoints; only its usage stays, which holds no text.

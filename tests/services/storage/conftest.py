@@ -1,7 +1,8 @@
 """A database with all tables, the stores in both kinds, and values to put into them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -31,11 +32,12 @@ ANSWERED = RunOutcome(
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """One database's repositories."""
+    """One database's repositories, and the time that passes there: `later(60.0)` makes all runs a minute older."""
 
     runs: RunRepository | MemoryRuns
     threads: ThreadStore
     api_keys: ApiKeyStore
+    later: Callable[[float], Awaitable[None]]
 
 
 @pytest.fixture
@@ -49,11 +51,35 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
 def stores(request: pytest.FixtureRequest) -> Stores:
     """The stores, once in memory and once in Postgres: whatever holds for one must hold for the other."""
-    if request.param == "memory":
-        memory = MemoryStore()
-        return Stores(runs=memory.runs, threads=memory.threads, api_keys=memory.api_keys)
-    opened: Database = request.getfixturevalue("database")
-    return Stores(runs=RunRepository(opened), threads=ThreadRepository(opened), api_keys=ApiKeyRepository(opened))
+    return in_memory() if request.param == "memory" else in_postgres(request.getfixturevalue("database"))
+
+
+def in_memory() -> Stores:
+    passed = timedelta()
+
+    async def later(seconds: float) -> None:
+        nonlocal passed
+        passed += timedelta(seconds=seconds)
+
+    memory = MemoryStore(now=lambda: datetime.now(UTC) + passed)
+    return Stores(runs=memory.runs, threads=memory.threads, api_keys=memory.api_keys, later=later)
+
+
+def in_postgres(database: Database) -> Stores:
+    async def later(seconds: float) -> None:
+        async with database.raw() as connection:
+            await connection.execute(
+                "UPDATE runs SET created_at = created_at - make_interval(secs => $1),"
+                " started_at = started_at - make_interval(secs => $1)",
+                seconds,
+            )
+
+    return Stores(
+        runs=RunRepository(database),
+        threads=ThreadRepository(database),
+        api_keys=ApiKeyRepository(database),
+        later=later,
+    )
 
 
 def a_run(

@@ -61,7 +61,16 @@ async def test_a_run_starts_once(stores: Stores) -> None:
     run = a_run()
     await stores.runs.create(run)
     started = await stores.runs.start(run.id)
-    assert started == replace(run, status=RunStatus.RUNNING, new_thread=False, created_at=started.created_at)
+    assert started.created_at is not None
+    assert started.started_at is not None
+    assert started.started_at >= started.created_at
+    assert started == replace(
+        run,
+        status=RunStatus.RUNNING,
+        new_thread=False,
+        created_at=started.created_at,
+        started_at=started.started_at,
+    )
     for run_id in (run.id, uuid7()):
         with pytest.raises(NotFound):
             await stores.runs.start(run_id)
@@ -241,6 +250,22 @@ async def test_the_last_messages_come_oldest_first(stores: Stores) -> None:
     assert list(await stores.threads.messages(ALICE, first.thread_id, limit=3)) == list(said[1:])
 
 
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED])
+async def test_what_an_unfinished_run_said_is_marked(stores: Stores, status: RunStatus) -> None:
+    """Of a failed or cancelled run the answer is incomplete, its question is not; whole answers before and after are not."""
+    before = await answered(stores, a_run("one"))
+    partial = (Message(role="assistant", content="Two ye"),)
+    await answered(stores, a_run("two", thread_id=before.thread_id), replace(ANSWERED, status=status, messages=partial))
+    await answered(stores, a_run("three", thread_id=before.thread_id))
+    live = a_run("four", thread_id=before.thread_id)
+    await stores.runs.create(live)
+    await stores.runs.start(live.id)
+    said = await stores.threads.messages(ALICE, before.thread_id, limit=10)
+    assert [message.content for message in said if message.incomplete] == ["Two ye"]
+    assert len(said) == 7
+    assert (await stores.threads.messages(ALICE, before.thread_id, limit=4))[0] == replace(partial[0], incomplete=True)
+
+
 async def test_threads_are_listed_newest_first_in_pages(stores: Stores) -> None:
     """Pages join without gap or overlap; ephemeral threads and other people's are not listed."""
     mine = [(await answered(stores, a_run(str(n)))).thread_id for n in range(5)]
@@ -301,6 +326,21 @@ async def test_the_sweep_frees_threads_of_lost_runs(stores: Stores) -> None:
     assert lost.failure.code == "agent_lost"
     assert (await stores.runs.get(ALICE, done.id)).status is RunStatus.COMPLETED
     await stores.runs.create(a_run(thread_id=stuck.thread_id))
+
+
+async def test_a_run_is_lost_by_the_time_since_it_began(stores: Stores) -> None:
+    """A run that waited long for a replica has its whole time after that; one that nobody took counts from its creation."""
+    waited, untaken = a_run(), a_run()
+    await stores.runs.create(waited)
+    await stores.runs.create(untaken)
+    await stores.later(100.0)
+    await stores.runs.start(waited.id)
+    assert await stores.runs.sweep(older_than_s=60.0) == 1
+    assert (await stores.runs.get(ALICE, untaken.id)).status is RunStatus.FAILED
+    assert (await stores.runs.get(ALICE, waited.id)).status is RunStatus.RUNNING
+    await stores.later(100.0)
+    assert await stores.runs.sweep(older_than_s=60.0) == 1
+    assert (await stores.runs.get(ALICE, waited.id)).status is RunStatus.FAILED
 
 
 @pytest.mark.parametrize("text", [NUL, LONE], ids=["nul", "surrogate"])
