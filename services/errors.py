@@ -20,16 +20,22 @@
     ├── StoreUnavailable            503  Postgres cannot be reached
     ├── SchemaMismatch              503  Postgres is at another revision than this code
     ├── ModelError                  502  something between us and a model
-    │   ├── ModelUnreachable        502  DNS, connect, TLS, reset before the answer
+    │   ├── ModelUnavailable        503  every provider that could answer is taken out of service; says when to come back
+    │   ├── NoCapableModel          502  no configured provider can do what the call needs (tools, JSON)
+    │   ├── ModelUnreachable        502  connection refused, or reset before the answer
+    │   │   ├── ModelNameUnresolved 502  DNS does not know the provider's host
+    │   │   └── ModelTlsFailed      502  the provider's certificate is not to be trusted, or it does not speak TLS
     │   ├── ModelServerError        502  5xx, 408
     │   ├── ModelThrottled          503  429; says when to come back
     │   ├── ModelQuotaExhausted     502  429 that waiting does not cure
     │   ├── ModelAuthRejected       502  401 or 403 for *our* key
-    │   ├── ModelRejectedRequest    502  400, 404, 422: the call itself is wrong
+    │   ├── ModelMissing            502  404: the provider has no such model, or no such address
+    │   ├── ModelRejectedRequest    502  400, 413, 422: the call itself is wrong
     │   ├── ContextTooLong          400  the conversation does not fit the model
     │   ├── ModelTimeout            504  no content in time: first token, between tokens, in total
     │   ├── ModelStreamBroken       502  truncated, malformed, not an event stream, or an error in the stream
     │   └── ModelOutputTooLarge     502  more bytes or tokens than the cap
+    │       └── ModelOutputLoops    502  the same piece over and over
     ├── ConfigurationError          500  settings that cannot work; says which key and what to write
     └── InternalError               500  a bug; the details are in the log, never in the answer
 
@@ -180,9 +186,27 @@ class ModelError(MainstayError):
     status = 502
 
 
+class ModelUnavailable(ModelError):
+    code = "model_unavailable"
+    status = 503
+    retryable = True
+
+
+class NoCapableModel(ModelError):
+    code = "no_capable_model"
+
+
 class ModelUnreachable(ModelError):
     code = "model_unreachable"
     retryable = True
+
+
+class ModelNameUnresolved(ModelUnreachable):
+    code = "model_name_unresolved"
+
+
+class ModelTlsFailed(ModelUnreachable):
+    code = "model_tls_failed"
 
 
 class ModelServerError(ModelError):
@@ -202,6 +226,10 @@ class ModelQuotaExhausted(ModelError):
 
 class ModelAuthRejected(ModelError):
     code = "model_auth_rejected"
+
+
+class ModelMissing(ModelError):
+    code = "model_missing"
 
 
 class ModelRejectedRequest(ModelError):
@@ -226,6 +254,10 @@ class ModelStreamBroken(ModelError):
 
 class ModelOutputTooLarge(ModelError):
     code = "model_output_too_large"
+
+
+class ModelOutputLoops(ModelOutputTooLarge):
+    code = "model_output_loops"
 
 
 class ConfigurationError(MainstayError):

@@ -17,14 +17,18 @@ from services.errors import (
     ContextTooLong,
     ModelAuthRejected,
     ModelError,
+    ModelMissing,
+    ModelNameUnresolved,
     ModelQuotaExhausted,
     ModelRejectedRequest,
     ModelServerError,
     ModelStreamBroken,
     ModelThrottled,
     ModelTimeout,
+    ModelTlsFailed,
     ModelUnreachable,
 )
+from services.llm.retry_after import retry_after_s
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +48,20 @@ def translated(provider: str) -> Iterator[None]:
         yield
     except asyncio.CancelledError:
         raise
+    except aiohttp.ClientConnectorDNSError as error:
+        logger.warning("%s: its host name cannot be resolved: %.300s", provider, error)
+        raise ModelNameUnresolved(f"{provider} cannot be reached: its host name is not known.") from error
     except aiohttp.ClientConnectorCertificateError as error:
         logger.warning("%s: its TLS certificate is not trusted: %s", provider, error.certificate_error)
-        raise ModelUnreachable(f"{provider} cannot be reached: its TLS certificate is not trusted.") from error
+        raise ModelTlsFailed(f"{provider} cannot be reached: its TLS certificate is not trusted.") from error
+    except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch) as error:
+        logger.warning("%s: no TLS connection: %.300s", provider, error)
+        raise ModelTlsFailed(f"{provider} cannot be reached: no TLS connection could be made.") from error
     except aiohttp.ClientPayloadError as error:
         raise ModelStreamBroken(f"{provider}: the connection closed in the middle of the answer.") from error
     except aiohttp.ServerTimeoutError as error:
         raise ModelTimeout(f"{provider}: no connection in time.") from error
-    except (aiohttp.ClientConnectionError, aiohttp.InvalidURL, OSError) as error:
+    except (aiohttp.ClientConnectionError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, OSError) as error:
         logger.warning("%s cannot be reached: %s: %.300s", provider, type(error).__name__, error)
         raise ModelUnreachable(f"{provider} cannot be reached.") from error
     except aiohttp.ClientError as error:
@@ -76,6 +86,9 @@ def error_from_status(
         return ModelThrottled(text, retry_after_s=retry_after_s(headers))
     if code in _CONTEXT_CODES:
         return ContextTooLong("The conversation is too long for the model. Start a new thread or shorten the message.")
+    if status == 404 or 300 <= status < 400:
+        logger.error("%s has no such model or address (HTTP %d): check its model and base_url", provider, status)
+        return ModelMissing(f"{provider} does not have the model it is configured with (HTTP {status}).")
     if status == 408 or status >= 500:
         return ModelServerError(f"{provider} failed (HTTP {status}).", retry_after_s=retry_after_s(headers))
     return ModelRejectedRequest(
@@ -93,16 +106,6 @@ def error_in_stream(provider: str, error: object, *, secret: str = "") -> ModelE
 def quoted(said: str, secret: str) -> str:
     """Return a stranger's text as it may stand in a log: in one line, shortened, without the key."""
     return repr((said.replace(secret, "***") if secret else said)[:MAX_QUOTED_CHARS])
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds a provider asks us to wait (`retry-after-ms`, or `retry-after` in seconds), if it says so."""
-    for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[name]) * scale)
-        except (KeyError, ValueError):
-            continue
-    return None
 
 
 def _read(body: bytes) -> tuple[str | None, str]:
