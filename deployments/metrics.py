@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ray.util.metrics import Counter, Histogram
+from ray.util.metrics import Counter, Gauge, Histogram
 
 from services.telemetry.metrics import METRICS, Metric
 
@@ -24,8 +24,16 @@ class RayMeter:
             if metric.kind == "histogram"
         }
 
+        self._gauges = {
+            metric.name: Gauge(metric.name, metric.description, tag_keys=metric.labels)
+            for metric in METRICS.values()
+            if metric.kind == "gauge"
+        }
+
     def record(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
         if metric.kind == "counter":
             self._counters[metric.name].inc(value, tags=dict(labels))
+        elif metric.kind == "gauge":
+            self._gauges[metric.name].set(value, tags=dict(labels))
         else:
             self._histograms[metric.name].observe(value, tags=dict(labels))

@@ -18,7 +18,7 @@ class Metric:
     """`buckets` are a histogram's upper bounds."""
 
     name: str
-    kind: Literal["counter", "histogram"]
+    kind: Literal["counter", "histogram", "gauge"]
     description: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
@@ -58,8 +58,95 @@ SAMPLES_DROPPED = Metric(
     description="Samples that were never scored: the evaluator's queue was full, or their scores could not be stored.",
 )
 
+MODEL_CALLS = Metric(
+    name="mainstay_model_calls",
+    kind="counter",
+    description="Attempts at a provider, by outcome: `ok`, an error code, or `stopped` (cancelled, or out of time).",
+    labels=("provider", "outcome"),
+)
+MODEL_FIRST_CONTENT = Metric(
+    name="mainstay_model_first_content_seconds",
+    kind="histogram",
+    description="From sending a call to its first content: text, reasoning or a piece of a tool call.",
+    labels=("provider",),
+    buckets=SECONDS,
+)
+MODEL_RETRIES = Metric(
+    name="mainstay_model_retries",
+    kind="counter",
+    description="Calls that were sent to the same provider again.",
+    labels=("provider",),
+)
+MODEL_FAIL_OVERS = Metric(
+    name="mainstay_model_fail_overs",
+    kind="counter",
+    description="Calls that a provider was asked to take because those before it failed, or were out of service.",
+    labels=("provider",),
+)
+BREAKER_STATE = Metric(
+    name="mainstay_breaker_state",
+    kind="gauge",
+    description="0 closed, 1 half-open, 2 open, in this replica.",
+    labels=("breaker",),
+)
+BREAKER_CHANGES = Metric(
+    name="mainstay_breaker_changes",
+    kind="counter",
+    description="Changes of a breaker's state, by the state it came to.",
+    labels=("breaker", "state"),
+)
+MODEL_LIMIT = Metric(
+    name="mainstay_model_concurrency_limit",
+    kind="gauge",
+    description="Calls of a provider that may await their first content at once, in this replica.",
+    labels=("provider",),
+)
+REQUESTS_SHED = Metric(
+    name="mainstay_requests_shed",
+    kind="counter",
+    description="Work that was refused because this replica was overloaded, by priority.",
+    labels=("priority",),
+)
+TOOL_CALLS = Metric(
+    name="mainstay_tool_calls",
+    kind="counter",
+    description="Tool calls that models asked for, by outcome; a tool that does not exist is `unknown`.",
+    labels=("tool", "outcome"),
+)
+TOOL_CALL_DURATION = Metric(
+    name="mainstay_tool_call_duration_seconds",
+    kind="histogram",
+    description="From a tool call's start to its result.",
+    labels=("tool",),
+    buckets=SECONDS,
+)
+TOOL_CALL_SUCCESS_RATE = Metric(
+    name="mainstay_tool_call_success_rate",
+    kind="gauge",
+    description="Share of a tool's calls over the last five minutes that gave a result, in this replica.",
+    labels=("tool",),
+)
+
 METRICS: Mapping[str, Metric] = {
-    metric.name: metric for metric in (RUNS, RUN_DURATION, TIME_TO_FIRST_TEXT, TOKENS_PER_RUN, SAMPLES_DROPPED)
+    metric.name: metric
+    for metric in (
+        RUNS,
+        RUN_DURATION,
+        TIME_TO_FIRST_TEXT,
+        TOKENS_PER_RUN,
+        SAMPLES_DROPPED,
+        MODEL_CALLS,
+        MODEL_FIRST_CONTENT,
+        MODEL_RETRIES,
+        MODEL_FAIL_OVERS,
+        BREAKER_STATE,
+        BREAKER_CHANGES,
+        MODEL_LIMIT,
+        REQUESTS_SHED,
+        TOOL_CALLS,
+        TOOL_CALL_DURATION,
+        TOOL_CALL_SUCCESS_RATE,
+    )
 }
 
 
@@ -67,5 +154,14 @@ class Meter(Protocol):
     """Where measurements go. Must neither wait nor raise."""
 
     def record(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
-        """Add `value` to a counter, or observe it in a histogram."""
+        """Add `value` to a counter, observe it in a histogram, or set a gauge to it."""
         ...
+
+
+class _Unmeasured:
+    def record(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
+        """Nobody looks."""
+
+
+UNMEASURED: Meter = _Unmeasured()
+"""For what is used outside a replica."""

@@ -9,7 +9,7 @@ from deployments.knobs import AgentKnobs, LivePrompts
 from deployments.reporter import RunReporter
 from services.errors import ConfigurationError, ModelTimeout
 from services.runs.engine import RunTimes
-from services.telemetry.metrics import METRICS, SAMPLES_DROPPED, Metric
+from services.telemetry.metrics import RUN_DURATION, RUNS, TIME_TO_FIRST_TEXT, TOKENS_PER_RUN, Metric
 from services.types import Message, RunOutcome, RunStatus, Sample, Usage
 from tests.services.runs.fakes import a_run
 
@@ -50,9 +50,14 @@ def report(outcome: RunOutcome, *, rate: float = 1.0, times: RunTimes = TIMES) -
 
 
 def test_a_completed_run_is_measured_and_sampled() -> None:
-    """Every declared metric of a run is recorded with its labels; the sample holds question, answer and tool results."""
+    """Every metric of a run is recorded with its labels; the sample holds question, answer and tool results."""
     meter, samples = report(DONE)
-    assert {name for name, _, _ in meter.seen} == set(METRICS) - {SAMPLES_DROPPED.name}
+    assert {name for name, _, _ in meter.seen} == {
+        RUNS.name,
+        RUN_DURATION.name,
+        TIME_TO_FIRST_TEXT.name,
+        TOKENS_PER_RUN.name,
+    }
     [sample] = samples.offered
     assert (sample.question, sample.answer, sample.tool_results) == ("hello", "It is 7006652.", ("7006652",))
     assert sample.weight == 1.0
