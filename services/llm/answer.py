@@ -6,11 +6,9 @@ import orjson
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import UsageMetadata
 
-from services.errors import ModelOutputTooLarge, ModelStreamBroken
+from services.errors import ModelStreamBroken
 from services.llm.finish import known_finish_reason
 from services.llm.types import TextSink
-
-MAX_ANSWER_CHARS = 4_000_000
 
 MAX_TOKEN_COUNT = 2**53
 """What a provider may report; more would be an error of its own, and would not fit where bills are kept."""
@@ -24,10 +22,8 @@ class AnswerBuilder:
     of reading it, which the caller translates.
     """
 
-    def __init__(self, sink: TextSink, *, max_chars: int = MAX_ANSWER_CHARS) -> None:
+    def __init__(self, sink: TextSink) -> None:
         self._sink = sink
-        self._max_chars = max_chars
-        self._chars = 0
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
@@ -36,13 +32,12 @@ class AnswerBuilder:
         self._id: str | None = None
         self.finish_reason: str | None = None
 
-    def feed(self, chunk: dict[str, Any]) -> bool:
-        """Take one chunk; return whether it carried content (text, reasoning or a piece of a tool call)."""
-        progressed = False
+    def feed(self, chunk: dict[str, Any]) -> None:
+        """Take one chunk."""
         if choices := chunk.get("choices"):
             choice = choices[0]
             if delta := choice.get("delta") or choice.get("message"):
-                progressed = self._take_delta(delta)
+                self._take_delta(delta)
             if reason := choice.get("finish_reason"):
                 self.finish_reason = _string(reason)
         if usage := chunk.get("usage"):
@@ -50,7 +45,6 @@ class AnswerBuilder:
         if self._model is None:
             self._model = _string(chunk.get("model") or "")
             self._id = _string(chunk.get("id") or "") or None
-        return progressed
 
     def message(self) -> AIMessage:
         """Return the whole answer. Raises ModelStreamBroken when the stream ended without a finish reason we know."""
@@ -69,22 +63,15 @@ class AnswerBuilder:
             additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
         )
 
-    def _take_delta(self, delta: dict[str, Any]) -> bool:
-        progressed = False
+    def _take_delta(self, delta: dict[str, Any]) -> None:
         if text := delta.get("content"):
             self._text.append(_string(text))
-            self._count(len(text))
             self._sink.text(text)
-            progressed = True
         if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
             self._reasoning.append(_string(reasoning))
-            self._count(len(reasoning))
             self._sink.reasoning(reasoning)
-            progressed = True
         for call in delta.get("tool_calls") or ():
             self._take_call(call)
-            progressed = True
-        return progressed
 
     def _take_call(self, call: dict[str, Any]) -> None:
         index = call.get("index")
@@ -99,14 +86,7 @@ class AnswerBuilder:
         parts["id"] = parts["id"] or call_id
         parts["name"] += name
         parts["arguments"] += arguments
-        chars = len(name) + len(arguments)
-        self._count(chars)
-        self._sink.tool_call(chars)
-
-    def _count(self, chars: int) -> None:
-        self._chars += chars
-        if self._chars > self._max_chars:
-            raise ModelOutputTooLarge(f"The provider's answer is longer than {self._max_chars} characters.")
+        self._sink.tool_call(len(name) + len(arguments))
 
     def _tool_calls(self) -> tuple[list[ToolCall], list[InvalidToolCall]]:
         """Split the calls into those whose arguments are a JSON object and those the model got wrong."""

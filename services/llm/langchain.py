@@ -7,21 +7,49 @@ recognised by their HTTP status where they carry one, and otherwise count as the
 import asyncio
 import importlib
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
 
-from services.errors import ConfigurationError, MainstayError, ModelError, ModelOutputTooLarge, ModelStreamBroken
-from services.llm.answer import MAX_ANSWER_CHARS, token_count
+from services.errors import (
+    ConfigurationError,
+    MainstayError,
+    ModelAuthRejected,
+    ModelError,
+    ModelMissing,
+    ModelRejectedRequest,
+    ModelServerError,
+    ModelStreamBroken,
+    ModelThrottled,
+    ModelTimeout,
+    ModelUnreachable,
+)
+from services.llm.answer import token_count
 from services.llm.finish import known_finish_reason
 from services.llm.http_errors import error_from_status, quoted
-from services.llm.patience import Pace, patience
 from services.llm.types import ModelCall, ProviderSpec, TextSink
-from services.runs.deadline import Deadline
 
 logger = logging.getLogger(__name__)
+
+SDK_ERRORS: Mapping[str, type[ModelError]] = {
+    "APITimeoutError": ModelTimeout,
+    "StreamChunkTimeoutError": ModelTimeout,
+    "TimeoutException": ModelTimeout,
+    "APIConnectionError": ModelUnreachable,
+    "ConnectError": ModelUnreachable,
+    "RateLimitError": ModelThrottled,
+    "AuthenticationError": ModelAuthRejected,
+    "PermissionDeniedError": ModelAuthRejected,
+    "NotFoundError": ModelMissing,
+    "BadRequestError": ModelRejectedRequest,
+    "UnprocessableEntityError": ModelRejectedRequest,
+    "InternalServerError": ModelServerError,
+}
+"""Names of exception classes, the same in the SDKs made by one generator (openai, anthropic, ...) and in httpx, by which an
+error without an HTTP status is known. Any SDK may stand behind this provider, so none is imported for it."""
 
 
 class LangChainProvider:
@@ -33,15 +61,8 @@ class LangChainProvider:
     takes its end for a stop, and a truncated answer then cannot be told from a whole one.
     """
 
-    def __init__(
-        self,
-        spec: ProviderSpec,
-        chat_model: BaseChatModel | None = None,
-        *,
-        max_chars: int = MAX_ANSWER_CHARS,
-    ) -> None:
+    def __init__(self, spec: ProviderSpec, chat_model: BaseChatModel | None = None) -> None:
         self._spec = spec
-        self._max_chars = max_chars
         self._reason_optional = spec.arguments.get("finish_reason_optional") is True
         self._chat_model = chat_model or _construct(spec)
 
@@ -56,32 +77,26 @@ class LangChainProvider:
     async def aclose(self) -> None:
         """LangChain's chat models have no close; their connections end with the process."""
 
-    async def generate(self, call: ModelCall, sink: TextSink, deadline: Deadline) -> AIMessage:
+    async def generate(self, call: ModelCall, sink: TextSink) -> AIMessage:
         """Stream one answer; see `ChatProvider`."""
-        async with patience(self._spec, deadline) as pace:
-            try:
-                return await self._stream(call, sink, pace)
-            except MainstayError:
-                raise
-            except asyncio.CancelledError:
-                sink.sent()  # an SDK does not say how far the request had got
-                raise
-            except Exception as error:  # noqa: BLE001  any SDK may stand behind this: its exceptions cannot be named here
-                raise self._translated(error) from None
+        try:
+            return await self._stream(call, sink)
+        except MainstayError:
+            raise
+        except asyncio.CancelledError:
+            sink.sent()  # an SDK does not say how far the request had got
+            raise
+        except Exception as error:  # noqa: BLE001  any SDK may stand behind this: its exceptions cannot be named here
+            raise self._translated(error) from None
 
-    async def _stream(self, call: ModelCall, sink: TextSink, pace: Pace) -> AIMessage:
+    async def _stream(self, call: ModelCall, sink: TextSink) -> AIMessage:
         chunks: list[AIMessageChunk] = []
-        chars = 0
         async for chunk in self._bound(call).astream(list(call.messages), **self._options(call)):
             if not chunks:
                 sink.sent()
             chunks.append(chunk)
-            if came := _show(chunk, sink):
-                pace.progressed = True
-                chars += came
-                if chars > self._max_chars:
-                    raise ModelOutputTooLarge(f"The provider's answer is longer than {self._max_chars} characters.")
-            await pace.drained(sink)
+            _show(chunk, sink)
+            await sink.drain()
         if not chunks:
             raise ModelStreamBroken(f"{self.name}: the answer is empty.")
         return self._joined(chunks)
@@ -120,14 +135,16 @@ class LangChainProvider:
 
     def _translated(self, error: Exception) -> ModelError:
         status = getattr(error, "status_code", None)
-        if isinstance(status, int):
+        if isinstance(status, int) and status != 200:
             headers = getattr(getattr(error, "response", None), "headers", None) or {}
             return error_from_status(
                 self.name, status, headers, str(error).encode("utf-8", "replace"), secret=self._spec.api_key
             )
         said = quoted(str(error), self._spec.api_key)
         logger.warning("%s: the call failed: %s: %s", self.name, type(error).__name__, said)
-        return ModelStreamBroken(f"{self.name}: the call failed before its answer was whole.")
+        names = (cause.__name__ for cause in type(error).__mro__)
+        known = next((SDK_ERRORS[name] for name in names if name in SDK_ERRORS), ModelStreamBroken)
+        return known(f"{self.name}: the call failed before its answer was whole.")
 
 
 def _construct(spec: ProviderSpec) -> BaseChatModel:
@@ -148,27 +165,23 @@ def _construct(spec: ProviderSpec) -> BaseChatModel:
     for key, value in (("api_key", spec.api_key), ("base_url", spec.base_url)):
         if value:
             arguments.setdefault(key, value)
+    if "max_retries" in getattr(chat_model, "model_fields", ()):
+        arguments.setdefault("max_retries", 0)  # the gateway retries, with a budget; two layers would multiply
     built = chat_model(model=spec.model, **arguments)
     if not isinstance(built, BaseChatModel):
         raise ConfigurationError(f"Provider {spec.name}: {path} is not a LangChain chat model.")
     return built
 
 
-def _show(chunk: AIMessageChunk, sink: TextSink) -> int:
-    """Send a chunk's text and reasoning to the sink; return how many characters of content it held, at least 1 for any."""
-    chars = 0
+def _show(chunk: AIMessageChunk, sink: TextSink) -> None:
+    """Send a chunk's text and reasoning to the sink, and the size of its tool calls."""
     if text := chunk.text:
         sink.text(text)
-        chars += len(text)
     reasoning = chunk.additional_kwargs.get("reasoning_content")
     if reasoning and isinstance(reasoning, str):
         sink.reasoning(reasoning)
-        chars += len(reasoning)
     for piece in chunk.tool_call_chunks:
-        called = len(piece["name"] or "") + len(piece["args"] or "")
-        sink.tool_call(called)
-        chars += max(called, 1)
-    return chars
+        sink.tool_call(len(piece["name"] or "") + len(piece["args"] or ""))
 
 
 def _finish_reason(chunk: AIMessageChunk) -> object:

@@ -15,17 +15,18 @@ import orjson
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 
-from services.errors import ModelStreamBroken
+from services.errors import ModelOutputTooLarge, ModelStreamBroken
 from services.llm.answer import AnswerBuilder
 from services.llm.http_errors import error_from_status, error_in_stream, translated
-from services.llm.patience import Pace, patience
 from services.llm.sse import EventStreamDecoder
 from services.llm.types import ModelCall, ProviderSpec, TextSink
-from services.runs.deadline import Deadline
 
 logger = logging.getLogger(__name__)
 
 MAX_ERROR_BODY_BYTES = 65_536
+
+MAX_STREAM_BYTES = 67_108_864
+"""Of one answer with everything round its content, which is a hundred times it or more for short pieces."""
 
 _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 """What reading JSON of another shape than the API's raises; pydantic's ValidationError is a ValueError."""
@@ -54,24 +55,27 @@ class OpenAIProvider:
     async def aclose(self) -> None:
         await self._session.close()
 
-    async def generate(self, call: ModelCall, sink: TextSink, deadline: Deadline) -> AIMessage:
+    async def generate(self, call: ModelCall, sink: TextSink) -> AIMessage:
         """Stream one answer; see `ChatProvider`. On cancellation the connection is closed, which stops the provider."""
         body = orjson.dumps(self._payload(call))
-        async with patience(self._spec, deadline) as pace:
-            with translated(self.name):
-                return await self._stream(body, AnswerBuilder(sink), sink, pace)
+        with translated(self.name):
+            return await self._stream(body, AnswerBuilder(sink), sink)
 
-    async def _stream(self, body: bytes, answer: AnswerBuilder, sink: TextSink, pace: Pace) -> AIMessage:
+    async def _stream(self, body: bytes, answer: AnswerBuilder, sink: TextSink) -> AIMessage:
         decoder = EventStreamDecoder()
-        async with self._session.post(self._url, data=body, trace_request_ctx=sink) as response:
+        received = 0
+        # A redirect would send the conversation, and our key, to an address that nobody configured.
+        async with self._session.post(self._url, data=body, allow_redirects=False, trace_request_ctx=sink) as response:
             await self._check_head(response)
             async for chunk in response.content.iter_any():
+                received += len(chunk)
+                if received > MAX_STREAM_BYTES:
+                    raise ModelOutputTooLarge(f"{self.name} sent more than {MAX_STREAM_BYTES} bytes for one answer.")
                 for payload in decoder.feed(chunk):
                     if payload == b"[DONE]":
                         return self._whole(answer)
-                    if self._take(payload, decoder, answer):
-                        pace.progressed = True
-                await pace.drained(sink)
+                    self._take(payload, decoder, answer)
+                await sink.drain()
         return self._whole(answer)
 
     async def _check_head(self, response: aiohttp.ClientResponse) -> None:
@@ -82,13 +86,13 @@ class OpenAIProvider:
             logger.warning("%s answered with %.100r, not with an event stream", self.name, response.content_type)
             raise ModelStreamBroken(f"{self.name} did not answer with an event stream (HTTP 200).")
 
-    def _take(self, payload: bytes, decoder: EventStreamDecoder, answer: AnswerBuilder) -> bool:
-        """Feed one payload to the answer; return whether it was content."""
+    def _take(self, payload: bytes, decoder: EventStreamDecoder, answer: AnswerBuilder) -> None:
+        """Feed one payload to the answer."""
         try:
             chunk = orjson.loads(payload)
             if decoder.error_event or chunk.get("error"):
                 raise error_in_stream(self.name, chunk.get("error") or chunk, secret=self._spec.api_key)
-            return answer.feed(chunk)
+            answer.feed(chunk)
         except orjson.JSONDecodeError:
             raise ModelStreamBroken(f"{self.name}: a chunk of the stream is not valid JSON.") from None
         except _UNREADABLE:
@@ -140,7 +144,7 @@ def _open_session(spec: ProviderSpec) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         trace_configs=[trace],
         connector=aiohttp.TCPConnector(limit=spec.max_connections, ttl_dns_cache=60),
-        # Only the connection is limited here; how long an answer may take is `patience`'s to say.
+        # Only the connection is limited here; how long an answer may take is the gateway's to say.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=spec.connect_timeout_s),
         headers={"authorization": f"Bearer {spec.api_key}", "content-type": "application/json"},
     )

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from services.runs.deadline import Deadline
 from services.types import ModelOptions
 
 
@@ -35,8 +34,7 @@ class ProviderSpec:
     """One configured provider with its variables resolved. Times are seconds; `api_key` is kept out of the repr.
 
     `arguments` are the provider's own: request-body defaults for `openai` and `embedded`, constructor arguments for
-    `langchain`. `max_output_tokens` is the operator's limit; a client may only ask for less. The token timeouts count
-    content only (text, reasoning, tool-call pieces): heartbeats do not reset them.
+    `langchain`. `max_output_tokens` is the operator's limit; a client may only ask for less.
     """
 
     name: str
@@ -47,8 +45,6 @@ class ProviderSpec:
     max_output_tokens: int = 4_096
     max_connections: int = 2_000
     connect_timeout_s: float = 5.0
-    first_token_timeout_s: float = 20.0
-    inter_token_timeout_s: float = 15.0
 
     def output_limit(self, options: ModelOptions) -> int:
         """The tokens that an answer may have: the operator's limit, or the client's where that is less."""
@@ -58,12 +54,12 @@ class ProviderSpec:
 class TextSink(Protocol):
     """Where a provider puts what the model says, as it says it.
 
-    `text` and `reasoning` only append. `drain` returns at once unless the reader is far behind; a provider awaits it once
+    `text`, `reasoning` and `tool_call` only append; what is too much, or repeats without end, they refuse with a ModelError,
+    which ends the call. `drain` returns at once unless the reader is far behind; a provider awaits it once
     per network read, which stops the reading of the socket: that is the back-pressure.
 
-    The other two are for the bill of a call that ends without a report of its usage. `sent` says that the provider has the
-    request, so that its input counts even if nothing comes back; a call that it then refuses counts for nothing.
-    `tool_call` counts the characters of a tool call's name and arguments, which are not shown.
+    `sent` says that the provider has the request, so that its input is billed even if nothing comes back; a call that it
+    then refuses costs nothing. `tool_call` counts the characters of a tool call's name and arguments, which are not shown.
     """
 
     def sent(self) -> None: ...
@@ -82,8 +78,8 @@ class ChatProvider(Protocol):
 
     `generate` streams text into the sink and returns the whole answer as one AIMessage: `content`, `tool_calls` (or
     `invalid_tool_calls`), `usage_metadata`, `response_metadata["finish_reason"]` and, for reasoning models,
-    `additional_kwargs["reasoning_content"]`. It raises a `ModelError`, nothing else but CancelledError and
-    DeadlineExceeded; on cancellation the upstream connection is closed before it returns.
+    `additional_kwargs["reasoning_content"]`. It raises a `ModelError`, nothing else but CancelledError; on cancellation the
+    upstream connection is closed before it returns. How long it may take, and whether it is asked at all, is the gateway's.
     """
 
     @property
@@ -92,7 +88,7 @@ class ChatProvider(Protocol):
     @property
     def model(self) -> str: ...
 
-    async def generate(self, call: ModelCall, sink: TextSink, deadline: Deadline) -> AIMessage: ...
+    async def generate(self, call: ModelCall, sink: TextSink) -> AIMessage: ...
 
     async def aclose(self) -> None: ...
 

@@ -4,7 +4,6 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 
 from services.llm.types import ModelCall, ProviderSpec, TextSink
-from services.runs.deadline import Deadline
 
 
 class CannedProvider:
@@ -15,7 +14,7 @@ class CannedProvider:
         self.model = spec.model
         self._answer = str(spec.arguments.get("answer", "Hello."))
 
-    async def generate(self, call: ModelCall, sink: TextSink, deadline: Deadline) -> AIMessage:
+    async def generate(self, call: ModelCall, sink: TextSink) -> AIMessage:
         words = self._answer.split(" ")
         for number, word in enumerate(words):
             sink.text(word if number == 0 else f" {word}")

@@ -14,6 +14,7 @@ from services.guardrails import GUARDRAILS
 from services.guardrails.chain import build_chain
 from services.llm import PROVIDERS
 from services.llm.gateway import Gateway
+from services.llm.route import Route
 from services.llm.types import ModelCall, ProviderSpec
 from services.runs.deadline import Deadline
 from services.types import Action, RunCompleted, Sample, Stage, Usage
@@ -59,7 +60,7 @@ async def test_the_provider_answers_through_the_gateway() -> None:
     extended = {**PROVIDERS, "canned": CannedProvider}
     spec = ProviderSpec(name="demo", model="none", arguments={"answer": "one two three"})
     shown = Shown()
-    model = Gateway([extended["canned"](spec)]).bind(shown, Deadline.after(5.0))
+    model = Gateway([Route.of(extended["canned"](spec))]).bind(shown, Deadline.after(5.0))
     answer = await model.generate(ModelCall(messages=[HumanMessage("hi")]))
     assert answer.text == "".join(text for text, _ in shown.pieces) == "one two three"
     assert model.usage.output_tokens == 3

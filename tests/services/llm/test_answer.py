@@ -7,7 +7,6 @@ from services.errors import ModelStreamBroken
 from services.llm.answer import MAX_TOKEN_COUNT
 from services.llm.openai import OpenAIProvider
 from services.llm.types import ModelCall, ProviderSpec
-from services.runs.deadline import Deadline
 from tests.services.llm.fakes import KeptSink, delta, stream_of
 
 CALL = ModelCall(messages=[HumanMessage("hi")])
@@ -18,7 +17,7 @@ async def answer_to(sink: KeptSink, *chunks: object) -> AIMessage:
     async with stream_of(*chunks) as url:
         provider = OpenAIProvider(ProviderSpec(name="main", model="m", base_url=url, api_key="k"))
         try:
-            return await provider.generate(CALL, sink, Deadline.after(10.0))
+            return await provider.generate(CALL, sink)
         finally:
             await provider.aclose()
 

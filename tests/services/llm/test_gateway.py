@@ -7,9 +7,11 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from services.errors import ModelError, ModelRejectedRequest, ModelServerError, ModelStreamBroken, ModelUnreachable
+from services.errors import ModelError, ModelServerError, ModelStreamBroken
 from services.llm.gateway import Gateway, RunModel
+from services.llm.route import Route
 from services.llm.types import ModelCall, TextSink
+from services.resilience.retry import RetryPolicy
 from services.runs.deadline import Deadline
 from services.types import Usage
 from tests.services.runs.fakes import FakeProvider
@@ -49,8 +51,11 @@ def failing(error: ModelError, *, after: str = "") -> Script:
 
 
 def model(*providers: FakeProvider) -> tuple[RunModel, Shown]:
+    """A gateway that retries nothing: how that is decided is test_fail_over's."""
     shown = Shown()
-    return Gateway(providers).bind(shown, Deadline.after(60.0)), shown
+    once = RetryPolicy(attempts_per_provider=1)
+    gateway = Gateway([Route.of(provider) for provider in providers], retry=once)
+    return gateway.bind(shown, Deadline.after(60.0)), shown
 
 
 async def test_the_first_provider_answers() -> None:
@@ -73,15 +78,6 @@ async def test_a_provider_that_fails_before_its_first_token_is_replaced() -> Non
     assert shown.pieces == [("fine", None)]
 
 
-async def test_a_failed_connection_is_tried_once_more() -> None:
-    """A server that closed an idle connection has not seen the request; it is sent again, once."""
-    first = FakeProvider(failing(ModelUnreachable("reset")), name="a")
-    run_model, _ = model(first)
-    with pytest.raises(ModelUnreachable):
-        await run_model.generate(CALL)
-    assert first.asked == 2
-
-
 async def test_after_the_first_token_nothing_is_restarted() -> None:
     """A provider that breaks in the middle fails the call; no other one continues as if nothing had happened."""
     first, second = FakeProvider(failing(ModelServerError("x"), after="half an ans")), FakeProvider(good)
@@ -92,15 +88,6 @@ async def test_after_the_first_token_nothing_is_restarted() -> None:
     assert run_model.answer_text == "half an ans"
     assert run_model.usage.estimated
     assert run_model.usage.output_tokens == 3
-
-
-async def test_a_wrong_request_is_not_sent_elsewhere() -> None:
-    """What one provider rejects as malformed is our mistake, whoever is asked."""
-    first, second = FakeProvider(failing(ModelRejectedRequest("400"))), FakeProvider(good)
-    run_model, _ = model(first, second)
-    with pytest.raises(ModelRejectedRequest):
-        await run_model.generate(CALL)
-    assert second.asked == 0
 
 
 async def test_a_silent_call_is_billed_and_not_shown() -> None:

@@ -9,7 +9,6 @@ from langchain_core.messages import AIMessage
 
 from services.errors import MainstayError, NotFound
 from services.llm.types import ModelCall, TextSink
-from services.runs.deadline import Deadline
 from services.runs.engine import RunTimes
 from services.runs.types import GraphResult, RunContext
 from services.types import (
@@ -150,7 +149,7 @@ class FakeProvider:
     model: str = "fake-1"
     asked: int = 0
 
-    async def generate(self, call: ModelCall, sink: TextSink, deadline: Deadline) -> AIMessage:
+    async def generate(self, call: ModelCall, sink: TextSink) -> AIMessage:
         self.asked += 1
         return await self.script(call, sink)
 

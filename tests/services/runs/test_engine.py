@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from services.errors import ModelServerError, NotFound, StoreUnavailable
 from services.llm.gateway import Gateway
+from services.llm.route import Route
 from services.llm.types import ModelCall, TextSink
 from services.runs.engine import EngineLimits, RunEngine
 from services.runs.types import GraphResult, RunContext
@@ -49,7 +50,7 @@ class World:
         self.engine = RunEngine(
             runs=self.store,
             graphs={"react": FakeGraph(script)},
-            gateway=Gateway([self.provider]),
+            gateway=Gateway([Route.of(self.provider)]),
             guard=FakeGuard(),
             observer=self.observer,
             prompts=lambda graph: {"system": f"prompt of {graph}"},

@@ -5,6 +5,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from services.errors import ModelUnreachable
 from services.llm.gateway import Gateway
+from services.llm.route import Route
 from services.llm.types import ModelCall, TextSink
 from services.runs.types import GraphResult, RunContext
 from services.runs.warm_up import warm_up
@@ -26,7 +27,7 @@ async def test_the_turn_is_short_and_goes_through_the_graph() -> None:
         await sink.drain()
         return AIMessage(content="h")
 
-    gateway = Gateway([FakeProvider(speak)])
+    gateway = Gateway([Route.of(FakeProvider(speak))])
     await warm_up("react", FakeGraph(look), gateway, FakeGuard(), {"system": "be brief"}, within_s=5.0)
     [context] = seen
     assert context.run.ephemeral

@@ -1,0 +1,93 @@
+"""One call of one provider: a place in its limit, a permit of its breaker, its timers, its verdict, its bill."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from langchain_core.messages import AIMessage
+
+from services.errors import ModelError, ModelUnavailable
+from services.llm.patience import patience
+from services.llm.route import Route
+from services.llm.types import ModelCall
+from services.llm.validator import AnswerStream, StreamCaps
+from services.llm.verdicts import give_verdict
+from services.resilience.breaker import Breaker, Permit
+from services.resilience.limit import Slot
+from services.resilience.priority import Priority
+from services.runs.deadline import Deadline
+from services.telemetry.metrics import MODEL_CALLS, MODEL_FIRST_CONTENT, Meter
+
+Admit = Callable[[Breaker], Permit | None]
+"""How a call asks a breaker: it returns None, or raises BreakerOpen, when the call may not go there."""
+
+Bill = Callable[[Route, AnswerStream, AIMessage | None, ModelError | None], None]
+"""Told of every attempt that was made, with its answer or its failure, or neither where it was cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """Makes the attempts of one model call, each into the same stream."""
+
+    call: ModelCall
+    stream: AnswerStream
+    deadline: Deadline
+    priority: Priority
+    bill: Bill
+    meter: Meter
+    clock: Callable[[], float] = time.monotonic
+
+    async def make(self, route: Route, admit: Admit) -> AIMessage:
+        """Ask one provider. Raises BreakerOpen, Overloaded or ModelUnavailable unasked, then ModelError, DeadlineExceeded."""
+        slot = await route.limit.acquire(self.priority, self.deadline)
+        try:
+            # The breaker is asked last: what it knows may have changed while the call waited for its place.
+            permit = admit(route.breaker)
+            if permit is None:
+                raise ModelUnavailable(f"{route.name} is taken out of service.")
+            with permit:
+                return await self._ask(route, permit, slot)
+        finally:
+            slot.release()
+
+    async def _ask(self, route: Route, permit: Permit, slot: Slot) -> AIMessage:
+        started = self.clock()
+        waited_s: float | None = None
+
+        def begun() -> None:
+            nonlocal waited_s
+            waited_s = self.clock() - started
+            permit.alive(waited_s)
+            slot.answered(waited_s)
+
+        self.stream.begin(StreamCaps.for_tokens(self._token_limit(route)), begun)
+        answer: AIMessage | None = None
+        failure: ModelError | None = None
+        try:
+            async with self._patience(route, permit):
+                answer = self.stream.whole(await route.provider.generate(self.call, self.stream))
+        except ModelError as error:
+            failure = error
+            give_verdict(error, permit, route.limit)
+            raise
+        else:
+            route.retries.succeeded()
+            return answer
+        finally:
+            self.bill(route, self.stream, answer, failure)
+            self._measure(route, "ok" if answer else failure.code if failure else "stopped", waited_s)
+
+    def _patience(self, route: Route, permit: Permit) -> AbstractAsyncContextManager[None]:
+        slow_after_s = route.breaker.slow_after_s
+        return patience(
+            route.name, route.timers, self.stream, self.deadline, slow_after_s=slow_after_s, on_slow=permit.late
+        )
+
+    def _token_limit(self, route: Route) -> int:
+        return min(self.call.options.max_output_tokens or route.max_output_tokens, route.max_output_tokens)
+
+    def _measure(self, route: Route, outcome: str, waited_s: float | None) -> None:
+        self.meter.record(MODEL_CALLS, 1.0, {"provider": route.name, "outcome": outcome})
+        if waited_s is not None:
+            self.meter.record(MODEL_FIRST_CONTENT, waited_s, {"provider": route.name})

@@ -1,0 +1,47 @@
+"""Which providers can take a call at all: tools, JSON, and a context that it fits into."""
+
+import math
+from dataclasses import dataclass
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from services.llm.types import ModelCall
+
+CHARS_PER_TOKEN = 4
+"""OpenAI's rule of thumb for English, for what nobody reported: what fits, and what a call costs that was cut off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What one model can do. `context_tokens` is its whole window, prompt and answer; None where it is not known."""
+
+    tools: bool = True
+    json_mode: bool = True
+    context_tokens: int | None = None
+
+    def lacking(self, call: ModelCall) -> str | None:
+        """Return what the call needs and this model cannot do, None where it can; its length apart."""
+        if call.tools and not self.tools:
+            return "tools"
+        if call.response_format is not None and not self.json_mode:
+            return "JSON"
+        return None
+
+    def has_room(self, call: ModelCall) -> bool:
+        """Whether the conversation fits, as far as characters tell; its answer needs one token at least."""
+        return self.context_tokens is None or input_tokens(call) < self.context_tokens
+
+    def larger_than(self, other: "Capabilities") -> bool:
+        """Whether this window is known to be the larger one."""
+        return (self.context_tokens or 0) > (other.context_tokens or 0)
+
+
+def input_tokens(call: ModelCall) -> int:
+    """Return about how many tokens a call sends: its messages, their tool calls and the schemas of its tools."""
+    chars = sum(map(_chars, call.messages)) + sum(len(str(tool)) for tool in call.tools)
+    return math.ceil(chars / CHARS_PER_TOKEN)
+
+
+def _chars(message: BaseMessage) -> int:
+    asked = message.tool_calls if isinstance(message, AIMessage) else []
+    return len(str(message.content)) + sum(len(call["name"]) + len(str(call["args"])) for call in asked)

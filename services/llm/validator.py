@@ -1,0 +1,128 @@
+"""The stream validator: whatever a provider says passes through here, and what cannot be an answer stops here.
+
+It stands between a provider and the run's sink, so it holds for every provider alike. What only HTTP can tell (status, content
+type, framing, the stream's own grammar) is checked where HTTP is read; how long content may take is `patience`'s to say.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from langchain_core.messages import AIMessage
+
+from services.errors import ModelOutputLoops, ModelOutputTooLarge, ModelStreamBroken
+
+MAX_REPEATS = 100
+"""Equal pieces in a row that make a loop: LiteLLM's REPEATED_STREAMING_CHUNK_LIMIT."""
+
+MIN_REPEATED_CHARS = 3
+"""Shorter pieces may repeat: rules, indentation and empty lines do."""
+
+PIECES_PER_TOKEN = 2
+"""A piece is at least a token, but for characters that a server splits; over this a provider ignores its limit."""
+
+
+class StreamSink(Protocol):
+    """Where the text of several model calls of one run goes, each piece with the name of the agent that speaks."""
+
+    def text(self, delta: str, source: str | None = None) -> None: ...
+
+    def reasoning(self, delta: str, source: str | None = None) -> None: ...
+
+    async def drain(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamCaps:
+    """What one answer may be at most: pieces (about tokens), and characters of text, reasoning and tool calls together."""
+
+    max_pieces: int = 8_192
+    max_chars: int = 4_000_000
+
+    @classmethod
+    def for_tokens(cls, limit: int) -> "StreamCaps":
+        """Return the caps of an answer that was asked to have at most `limit` tokens."""
+        return cls(max_pieces=PIECES_PER_TOKEN * limit + 64)
+
+
+class AnswerStream:
+    """One model call's way into the run's sink, over all its attempts: implements `TextSink` and `patience.Watched`.
+
+    It keeps what was said, for the record and the bill, and keeps a silent call's text from the client. `on_first` is told
+    of an attempt's first content: text, reasoning or a piece of a tool call.
+    """
+
+    def __init__(self, sink: StreamSink, *, source: str | None = None, silent: bool = False) -> None:
+        self._sink = sink
+        self._source = source
+        self._silent = silent
+        self.parts: list[str] = []
+        self.begin(StreamCaps(), lambda: None)
+
+    def begin(self, caps: StreamCaps, on_first: Callable[[], None]) -> None:
+        """Begin an attempt: forget what an earlier one did."""
+        self._max_pieces, self._max_chars = caps.max_pieces, caps.max_chars
+        self._on_first = on_first
+        self._last = ""
+        self._repeats = 0
+        self.parts.clear()
+        self.pieces = 0
+        self.chars = 0
+        self.reasoning_chars = 0
+        self.draining = False
+        self.was_sent = False
+
+    @property
+    def shown(self) -> bool:
+        """Whether the client has seen something of this attempt, so that it cannot be made again in silence."""
+        return not self._silent and (bool(self.parts) or self.reasoning_chars > 0)
+
+    def sent(self) -> None:
+        self.was_sent = True
+
+    def text(self, delta: str) -> None:
+        """Take a piece. Raises ModelOutputTooLarge and ModelOutputLoops, which end the attempt."""
+        self._take(delta, len(delta))
+        self.parts.append(delta)
+        if not self._silent:
+            self._sink.text(delta, self._source)
+
+    def reasoning(self, delta: str) -> None:
+        """Take a piece of visible reasoning; see `text`."""
+        self._take(delta, len(delta))
+        self.reasoning_chars += len(delta)
+        if not self._silent:
+            self._sink.reasoning(delta, self._source)
+
+    def tool_call(self, chars: int) -> None:
+        """Take a piece of a tool call, of which only the size matters here."""
+        self._take("", chars)
+
+    async def drain(self) -> None:
+        if self._silent:
+            return
+        self.draining = True
+        await self._sink.drain()
+        self.draining = False
+
+    def whole(self, answer: AIMessage) -> AIMessage:
+        """Return the answer if it is one. Raises ModelStreamBroken for one that says nothing and was not cut off."""
+        reason = answer.response_metadata.get("finish_reason")
+        if self.pieces or answer.content or answer.tool_calls or reason in ("length", "content_filter"):
+            return answer
+        raise ModelStreamBroken("The model's answer is empty.")
+
+    def _take(self, delta: str, chars: int) -> None:
+        self.pieces += 1
+        self.chars += chars
+        if self.pieces == 1:
+            self._on_first()
+        if self.pieces > self._max_pieces or self.chars > self._max_chars:
+            raise ModelOutputTooLarge(f"The model's answer does not end: over {self.pieces - 1} pieces.")
+        if delta != self._last:
+            self._last = delta
+            self._repeats = 0
+        elif len(delta) >= MIN_REPEATED_CHARS:
+            self._repeats += 1
+            if self._repeats >= MAX_REPEATS:
+                raise ModelOutputLoops("The model repeats itself without end.")

@@ -1,0 +1,47 @@
+"""What a failed model call says about its provider: the one table between our errors and the breaker."""
+
+from services.errors import (
+    ContextTooLong,
+    ModelAuthRejected,
+    ModelError,
+    ModelMissing,
+    ModelOutputTooLarge,
+    ModelQuotaExhausted,
+    ModelRejectedRequest,
+    ModelServerError,
+    ModelStreamBroken,
+    ModelThrottled,
+    ModelTimeout,
+    ModelUnreachable,
+)
+from services.resilience.breaker import Permit
+from services.resilience.limit import AdaptiveLimit
+from services.resilience.policy import FailureKind
+
+FAILURES: dict[type[ModelError], FailureKind] = {
+    ModelUnreachable: FailureKind.TRANSIENT,
+    ModelServerError: FailureKind.TRANSIENT,
+    ModelTimeout: FailureKind.TRANSIENT,
+    ModelStreamBroken: FailureKind.TRANSIENT,
+    ModelOutputTooLarge: FailureKind.TRANSIENT,
+    ModelQuotaExhausted: FailureKind.QUOTA,
+    ModelAuthRejected: FailureKind.AUTH,
+}
+"""What takes a provider out of service when it adds up. Subclasses count as what they are a kind of."""
+
+NEUTRAL: frozenset[type[ModelError]] = frozenset({ModelRejectedRequest, ModelMissing, ContextTooLong})
+"""What says nothing about a provider's health: the call, or its configuration, was wrong."""
+
+REPEATABLE: tuple[type[ModelError], ...] = (ModelUnreachable, ModelServerError, ModelStreamBroken, ModelThrottled)
+"""What the same provider may be asked again after."""
+
+
+def give_verdict(error: ModelError, permit: Permit, limit: AdaptiveLimit) -> None:
+    """Tell the breaker, and of a 429 the limit, what a call ended with."""
+    if isinstance(error, ModelThrottled):
+        permit.throttled(error.retry_after_s)
+        limit.decrease()
+        return
+    kind = next((FAILURES[cause] for cause in type(error).__mro__ if cause in FAILURES), None)
+    if kind is not None:
+        permit.failed(kind, retry_after_s=error.retry_after_s)
