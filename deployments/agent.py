@@ -8,13 +8,15 @@ from typing import Any
 from uuid import UUID
 
 from deployments.autoscaling import UNSEEN_WORK
-from deployments.knobs import AgentKnobs, LivePrompts
+from deployments.knobs import AgentKnobs, LiveBreakers, LivePrompts
 from deployments.remote import Handle
 from deployments.reporter import RunReporter
 from services.errors import Failure, MainstayError
 from services.llm.gateway import Gateway
+from services.resilience.mirror import BreakerSnapshot
 from services.runs.engine import RunEngine
 from services.storage.database import Database
+from services.telemetry.breakers import BreakerReport
 from services.types import EventBatch, RunTicket
 
 
@@ -26,6 +28,8 @@ class AgentParts:
     gateway: Gateway
     database: Database
     prompts: LivePrompts
+    breakers: LiveBreakers
+    breaker_report: BreakerReport
     reporter: RunReporter
     chores: "tuple[asyncio.Task[Any], ...]"
     drain_s: float
@@ -59,11 +63,22 @@ class AgentReplica:
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Apply the live knobs. A wrong one is refused with a message, and the old ones stay."""
         knobs = AgentKnobs.parse(user_config)
+        policies = self._parts.breakers.laid_over(knobs.breakers)
         self._parts.prompts.overlay(knobs.prompts)
+        self._parts.breakers.configure(policies)
         self._parts.reporter.sample_rate = knobs.sample_rate
 
+    def breakers(self) -> tuple[BreakerSnapshot, ...]:
+        """Return the state of every provider's breaker in this replica."""
+        return tuple(route.breaker.snapshot() for route in self._parts.gateway.routes)
+
     def record_autoscaling_stats(self) -> dict[str, float]:
-        """Report the runs that nobody reads: work that Serve's own count of requests does not see."""
+        """Report the runs that nobody reads: work that Serve's own count of requests does not see.
+
+        Serve asks at intervals, which is also when what changes without an event is measured.
+        """
+        for breaker in self.breakers():
+            self._parts.breaker_report.show(breaker)
         return {UNSEEN_WORK: float(self._parts.engine.detached)}
 
     async def check_health(self) -> None:

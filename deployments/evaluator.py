@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from deployments.autoscaling import UNSEEN_WORK
 from evaluation.evaluator import Evaluator
-from services.llm.types import ChatProvider
+from services.llm.gateway import Gateway
 from services.storage.database import Database
 from services.telemetry.metrics import SAMPLES_DROPPED, Meter
 from services.types import Sample
@@ -16,7 +16,7 @@ class EvaluatorParts:
     """What an evaluator replica is made of; opened on the replica's own loop."""
 
     evaluator: Evaluator
-    provider: ChatProvider
+    gateway: Gateway
     meter: Meter
     database: Database
 
@@ -51,7 +51,7 @@ class EvaluatorReplica:
         """Called and awaited by Serve on a graceful stop."""
         await self._parts.evaluator.stop()
         self._report_drops()
-        await self._parts.provider.aclose()
+        await self._parts.gateway.aclose()
         await self._parts.database.close()
 
     def _report_drops(self) -> None:

@@ -1,11 +1,15 @@
 """What can be changed in a running agent replica through `user_config`, without a restart."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from deployments.policies import policy
 from services.errors import ConfigurationError
+from services.resilience.breaker import Breaker
+from services.resilience.policy import BreakerPolicy
 
 Prompts = Mapping[str, Mapping[str, str]]
 """Prompts by graph, then by role."""
@@ -17,6 +21,7 @@ class AgentKnobs(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     prompts: dict[str, dict[str, str]] = Field(default_factory=dict)
+    breakers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     sample_rate: float = Field(default=0.05, ge=0, le=1)
 
     @classmethod
@@ -55,3 +60,29 @@ class LivePrompts:
 
     def __call__(self, graph: str) -> Mapping[str, str]:
         return self._current.get(graph, {})
+
+
+class LiveBreakers:
+    """The breakers of every provider: their configured policies under those of the knobs."""
+
+    def __init__(self, breakers: Mapping[str, Breaker], configured: Mapping[str, BreakerPolicy]) -> None:
+        self._breakers = breakers
+        self._configured = configured
+
+    def laid_over(self, changed: Mapping[str, Mapping[str, Any]]) -> Mapping[str, BreakerPolicy]:
+        """Return every provider's policy with the changed fields. Raises ConfigurationError for one that is not there."""
+        for provider in changed:
+            if provider not in self._configured:
+                known = ", ".join(self._configured)
+                raise ConfigurationError(f"user_config of agent: breakers.{provider}: the providers are {known}.")
+        return {
+            name: policy(
+                BreakerPolicy, f"user_config of agent: breakers.{name}", {**asdict(configured), **changed.get(name, {})}
+            )
+            for name, configured in self._configured.items()
+        }
+
+    def configure(self, policies: Mapping[str, BreakerPolicy]) -> None:
+        """Apply policies; see `Breaker.configure` for what goes on as it was."""
+        for name, changed in policies.items():
+            self._breakers[name].configure(changed)

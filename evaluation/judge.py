@@ -4,40 +4,39 @@ from collections.abc import Callable
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from services.llm.types import ChatProvider, ModelCall
+from services.llm.gateway import Gateway
+from services.llm.types import ModelCall
+from services.resilience.priority import Priority
 from services.runs.deadline import Deadline
 from services.types import ModelOptions
 
 MAX_VERDICT_TOKENS = 16
 
 
-class _Discard:
+class _Nobody:
     """A sink for text that nobody reads as it comes."""
 
-    def sent(self) -> None: ...
+    def text(self, delta: str, source: str | None = None) -> None: ...
 
-    def text(self, delta: str) -> None: ...
-
-    def reasoning(self, delta: str) -> None: ...
-
-    def tool_call(self, chars: int) -> None: ...
+    def reasoning(self, delta: str, source: str | None = None) -> None: ...
 
     async def drain(self) -> None: ...
 
 
 class ModelJudge:
-    """Asks one provider, with greedy decoding and a short answer. Raises its ModelError or DeadlineExceeded."""
+    """Asks the one model of `gateway`, with greedy decoding and a short answer, as the first work to be shed.
+
+    One model, since the scores of two cannot be compared. Raises its ModelError, Overloaded or DeadlineExceeded.
+    """
 
     def __init__(
-        self, provider: ChatProvider, *, timeout_s: float, deadline: Callable[[float], Deadline] = Deadline.after
+        self, gateway: Gateway, *, timeout_s: float, deadline: Callable[[float], Deadline] = Deadline.after
     ) -> None:
-        self._provider = provider
+        [route] = gateway.routes
+        self.model = route.provider.model
+        self._gateway = gateway
         self._timeout_s = timeout_s
         self._deadline = deadline
-
-    @property
-    def model(self) -> str:
-        return self._provider.model
 
     async def ask(self, instruction: str, material: str) -> str:
         """Return the judge's words."""
@@ -45,5 +44,6 @@ class ModelJudge:
             messages=[SystemMessage(instruction), HumanMessage(material)],
             options=ModelOptions(temperature=0.0, max_output_tokens=MAX_VERDICT_TOKENS),
         )
-        answer = await self._provider.generate(call, _Discard(), self._deadline(self._timeout_s))
+        model = self._gateway.bind(_Nobody(), self._deadline(self._timeout_s), Priority.EVALUATION)
+        answer = await model.generate(call, silent=True)
         return answer.text

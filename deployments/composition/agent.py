@@ -7,8 +7,8 @@ from configs.settings import Settings
 from deployments.agent import AgentParts
 from deployments.composition.database import open_database
 from deployments.composition.graphs import build_graphs, prompt_roles
-from deployments.composition.provider import open_provider
-from deployments.knobs import LivePrompts
+from deployments.composition.routes import configured_breaker, open_route
+from deployments.knobs import LiveBreakers, LivePrompts
 from deployments.metrics import RayMeter
 from deployments.remote import Handle, RemoteGuard, RemoteSamples
 from deployments.reporter import RunReporter
@@ -20,6 +20,7 @@ from services.runs.warm_up import warm_up
 from services.storage.checkpointer import AsyncpgSaver
 from services.storage.documents import DocumentRepository
 from services.storage.runs import RunRepository
+from services.telemetry.breakers import BreakerReport
 
 SWEEP_EVERY_S = 60.0
 SWEEP_MARGIN_S = 60.0
@@ -28,10 +29,14 @@ SWEEP_MARGIN_S = 60.0
 
 async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -> AgentParts:
     database = await open_database(settings, "agent")
-    gateway = Gateway([open_provider(provider) for provider in settings.providers])
+    meter = RayMeter()
+    report = BreakerReport(meter)
+    gateway = Gateway([open_route(provider, report) for provider in settings.providers], meter=meter)
+    policies = {provider.name: configured_breaker(provider) for provider in settings.providers}
+    breakers = LiveBreakers({route.name: route.breaker for route in gateway.routes}, policies)
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
     resources = ToolResources(documents=DocumentRepository(database))
-    reporter = RunReporter(RemoteSamples(evaluator), RayMeter())
+    reporter = RunReporter(RemoteSamples(evaluator), meter)
     runs = RunRepository(database)
     guard = RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s)
     graphs = build_graphs(settings, resources, AsyncpgSaver(database, history=False))
@@ -61,6 +66,8 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         gateway=gateway,
         database=database,
         prompts=prompts,
+        breakers=breakers,
+        breaker_report=report,
         reporter=reporter,
         drain_s=settings.runs.max_run_s,
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from configs.settings import ProviderSettings, Settings
 from deployments.composition.graphs import build_graphs
+from deployments.composition.routes import configured_breaker, configured_limit
 from evaluation.criteria import CRITERIA
 from graphs.tools.resources import Passage, ToolResources
 from services.errors import ConfigurationError
@@ -28,6 +29,8 @@ def check(settings: Settings) -> None:
         if provider.kind not in PROVIDERS:
             known = ", ".join(PROVIDERS)
             raise ConfigurationError(f"providers.{provider.name}.kind: {provider.kind!r} is not one of: {known}.")
+        configured_breaker(provider)
+        configured_limit(provider)
         if provider.kind == "langchain":
             _check_chat_model(provider)
     for criterion in settings.evaluator.criteria:

@@ -6,7 +6,7 @@ from typing import cast
 
 from deployments.evaluator import EvaluatorParts, EvaluatorReplica
 from evaluation.evaluator import Evaluator
-from services.llm.types import ChatProvider
+from services.llm.gateway import Gateway
 from services.storage.database import Database
 from services.telemetry.metrics import METRICS, SAMPLES_DROPPED, Metric
 from tests.evaluation.test_evaluator import FakeJudge, FakeScores, a_sample
@@ -41,7 +41,7 @@ async def test_drops_are_counted_once_each() -> None:
     async def opened() -> EvaluatorParts:
         return EvaluatorParts(
             evaluator=evaluator,
-            provider=cast(ChatProvider, Closeable()),
+            gateway=cast(Gateway, Closeable()),
             meter=meter,
             database=cast(Database, Closeable()),
         )
