@@ -59,7 +59,9 @@ class ProviderSettings(Section):
     connect_timeout_s: PositiveSeconds = 5.0
     first_token_timeout_s: PositiveSeconds = Field(default=20.0, description="reasoning models need more")
     inter_token_timeout_s: PositiveSeconds = 15.0
-    answer_timeout_s: PositiveSeconds = Field(default=300.0, description="for a whole answer, however steadily it comes")
+    answer_timeout_s: PositiveSeconds = Field(
+        default=300.0, description="for a whole answer, however steadily it comes"
+    )
     tools: bool = Field(default=True, description="whether the model can call tools")
     json_mode: bool = Field(default=True, description="whether it can be held to JSON")
     context_tokens: int | None = Field(default=None, ge=1, description="its window; unset: nothing is known")
@@ -162,7 +164,8 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """Return the plain values of one settings file. Raises SettingsError when there is none, or it is no mapping."""
     try:
         parsed = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -189,5 +192,5 @@ def load(
     overlays: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, *, folder: Path = CONFIGS
 ) -> Settings:
     """Return the settings of `default.yaml` under the named overlays (files beside it), under `overrides`."""
-    layers = [_read(folder / f"{name}.yaml") for name in ("default", *overlays)]
+    layers = [read(folder / f"{name}.yaml") for name in ("default", *overlays)]
     return parse(reduce(merge, [*layers, overrides or {}]))

@@ -5,7 +5,9 @@ not notice by itself), and what must outlive the request is sent from a task wit
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -21,6 +23,7 @@ Handle = DeploymentHandle[Any]
 
 
 CANCEL_TIMEOUT_S = 10.0
+BREAKERS_TIMEOUT_S = 1.0
 BUSY_RETRY_S = 1.0
 
 
@@ -47,6 +50,40 @@ class RemoteAgent:
         with _translated(AgentLost("The agents cannot be reached.")):
             asked = self._handle.broadcast("cancel", run_id, reason)
             await asked.results_async(timeout_s=CANCEL_TIMEOUT_S, return_exceptions=True)
+
+
+class RemoteBreakers:
+    """What the agent replicas' breakers say, counted by provider and state; empty where no agent answers in time.
+
+    The replicas are asked at most once in `max_age_s`, for anybody may ask us.
+    """
+
+    def __init__(self, handle: Handle, *, max_age_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._handle = handle
+        self._max_age_s = max_age_s
+        self._clock = clock
+        self._asking = asyncio.Lock()
+        self._asked_at = float("-inf")
+        self._states: Mapping[str, Mapping[str, int]] = {}
+
+    async def __call__(self) -> Mapping[str, Mapping[str, int]]:
+        async with self._asking:
+            if self._clock() - self._asked_at >= self._max_age_s:
+                self._states = await self._ask()
+                self._asked_at = self._clock()
+        return self._states
+
+    async def _ask(self) -> Mapping[str, Mapping[str, int]]:
+        try:
+            asked = self._handle.broadcast("breakers")
+            replicas = await asked.results_async(timeout_s=BREAKERS_TIMEOUT_S, return_exceptions=True)
+        except (RayError, RayServeException, TimeoutError):
+            return {}
+        states: dict[str, Counter[str]] = defaultdict(Counter)
+        for breakers in replicas:
+            for breaker in () if isinstance(breakers, BaseException) else breakers:
+                states[breaker.name][breaker.state.value] += 1
+        return states
 
 
 class RemoteGuard:

@@ -11,7 +11,7 @@ from configs.settings import Settings
 from deployments.composition.database import open_database
 from deployments.http.app import HttpServices, create_app
 from deployments.ingress import IngressParts
-from deployments.remote import Handle, RemoteAgent, RemoteGuard
+from deployments.remote import Handle, RemoteAgent, RemoteBreakers, RemoteGuard
 from services.errors import StoreUnavailable
 from services.runs.service import RunService
 from services.security.authenticator import Authenticator
@@ -45,6 +45,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         graphs={name: graph.description for name, graph in settings.graphs.items()},
         default_graph=settings.default_graph,
         readiness=partial(_readiness, database),
+        breakers=RemoteBreakers(agent),
         new_id=uuid7,
     )
     return IngressParts(app=create_app(services, settings.http), runs=runs, database=database)

@@ -1,5 +1,6 @@
 """The ingress's HTTP application, made of plain objects: the same in a Ray Serve replica, under uvicorn and in a test."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ WRITE_TIMEOUT_S = 30.0
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 """What the replica needs, by a name that may be shown to anyone, and whether it is there."""
 
+Breakers = Callable[[], Awaitable[Mapping[str, Mapping[str, int]]]]
+"""The providers' breakers: by provider, how many agent replicas have it in which state. For people; it decides nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpServices:
@@ -45,6 +49,7 @@ class HttpServices:
     graphs: Mapping[str, str]
     default_graph: str
     readiness: Readiness
+    breakers: Breakers
     new_id: Callable[[], UUID] = uuid4
     clock: Callable[[], float] = time.time
 
@@ -63,7 +68,7 @@ def create_app(services: HttpServices, settings: HttpSettings, *, write_timeout_
         routes=[
             *_run_routes(services, settings, write_timeout_s),
             Route("/healthz", healthz, methods=["GET"]),
-            Route("/readyz", _readyz(services.readiness), methods=["GET"]),
+            Route("/readyz", _readyz(services.readiness, services.breakers), methods=["GET"]),
         ],
         middleware=[
             Middleware(RequestId, new_id=services.new_id),
@@ -123,12 +128,12 @@ async def healthz(request: Request) -> Response:
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-def _readyz(readiness: Readiness) -> Callable[[Request], Awaitable[Response]]:
+def _readyz(readiness: Readiness, breakers: Breakers) -> Callable[[Request], Awaitable[Response]]:
     async def readyz(request: Request) -> Response:
-        checks = await readiness()
+        checks, states = await asyncio.gather(readiness(), breakers())
         ready = all(checks.values())
         words = {name: "ok" if fine else "unavailable" for name, fine in checks.items()}
-        body = {"status": "ok" if ready else "unavailable", "checks": words}
+        body = {"status": "ok" if ready else "unavailable", "checks": words, "breakers": states}
         return Response(orjson.dumps(body), status_code=200 if ready else 503, media_type="application/json")
 
     return readyz

@@ -10,7 +10,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ray import serve
 from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ServeDeploySchema
 
+from configs.settings import merge
 from deployments.launch import machine, processes
 from deployments.launch.errors import LaunchFailed, one_line
 from deployments.launch.options import REPOSITORY, Options
@@ -89,9 +90,9 @@ class Cluster:
         self._pids = processes.descendants_named("gcs_server", "raylet")
         return f"http://{context.dashboard_url}"
 
-    def deploy(self, overlay: str) -> None:
-        """Start Serve and hand it serve_config.yaml with our port and overlay."""
-        config = read_config(self.options, overlay)
+    def deploy(self, overlay: str, own: Mapping[str, Any]) -> None:
+        """Start Serve and hand it serve_config.yaml with our port, our overlay, and the operator's own settings over it."""
+        config = read_config(self.options, overlay, own)
         with _Translated("Serve did not start", self.logs):
             _deploy(config)
 
@@ -160,15 +161,18 @@ class _Translated:
             raise LaunchFailed(f"{self._what} ({cause})", f"see {self._logs}, then start again") from error
 
 
-def read_config(options: Options, overlay: str, path: Path = REPOSITORY / "serve_config.yaml") -> ServeDeploySchema:
-    """Return the checked configuration; only the address, the port and the overlays are the launcher's."""
+def read_config(
+    options: Options, overlay: str, own: Mapping[str, Any], path: Path = REPOSITORY / "serve_config.yaml"
+) -> ServeDeploySchema:
+    """Return the checked configuration; only the address, the port, the overlays and the settings are the launcher's."""
     try:
         values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         # In the production profile HAProxy and the replicas listen on all interfaces whatever is written here.
         host = "127.0.0.1" if options.profile == "plain" else "0.0.0.0"  # noqa: S104
         values["http_options"] = {**values.get("http_options", {}), "host": host, "port": options.port}
         for application in values["applications"]:
-            application["args"] = {**application.get("args", {}), "overlays": [overlay]}
+            args = application.get("args", {})
+            application["args"] = {**args, "overlays": [overlay], "settings": merge(args.get("settings", {}), own)}
         config: ServeDeploySchema = ServeDeploySchema.model_validate(values)
     except (OSError, yaml.YAMLError, ValidationError, KeyError, TypeError, AttributeError) as error:
         raise LaunchFailed(

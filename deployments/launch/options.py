@@ -30,6 +30,8 @@ class Options:
     dashboard_port: int
     cpus: int | None
     beside_other_ray: bool
+    settings_path: Path | None = None
+    """Settings of the operator's own, laid over everything else."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Options":
@@ -47,6 +49,9 @@ class Options:
             dashboard_port=_number(environ, "MAINSTAY_DASHBOARD_PORT", 8265, 65_535),
             cpus=_number(environ, "MAINSTAY_CPUS", 2, 4_096) if environ.get("MAINSTAY_CPUS") else None,
             beside_other_ray=environ.get("MAINSTAY_BESIDE_OTHER_RAY") == "1",
+            settings_path=Path(chosen).expanduser().absolute()
+            if (chosen := environ.get("MAINSTAY_SETTINGS"))
+            else None,
         )
 
     @property

@@ -5,13 +5,13 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from configs.settings import load
+from configs.settings import load, read
 from deployments.launch import database, documents, lock, machine, processes, profile, provider, ready, weights
 from deployments.launch.console import Console
 from deployments.launch.errors import LaunchFailed
@@ -46,11 +46,12 @@ class Launch:
         if self.options.profile == "production":
             fitting = profile.connections_that_fit(self.environ, machine.raise_open_file_limit, say=self.console.say)
             self.environ["RAY_SERVE_HAPROXY_MAXCONN"] = str(fitting)
-        model_name, overlay = self._begin_model()
+        own = read(self.options.settings_path) if self.options.settings_path else {}
+        model_name, overlay = self._begin_model(own)
         self._prepare_database()
         cluster, dashboard = self._start_ray()
         with self.console.step("Starting the application"):
-            cluster.deploy(overlay)
+            cluster.deploy(overlay, own)
             cluster.wait()
         self._finish_model()
         given = self.environ.get("MAINSTAY_API_KEY")
@@ -72,10 +73,10 @@ class Launch:
         with contextlib.suppress(KeyboardInterrupt):
             self._watch(cluster)
 
-    def _begin_model(self) -> tuple[str, str]:
+    def _begin_model(self, own: Mapping[str, Any]) -> tuple[str, str]:
         """Check the provider, or find the embedded model and begin to load it. Returns its name and the overlay."""
         if self.environ.get("OPENAI_API_KEY"):
-            endpoint = provider.resolve(load(["openai"]).providers[0], self.environ)
+            endpoint = provider.resolve(load(["openai"], own).providers[0], self.environ)
             provider.check(endpoint, say=self.console.say)
             return f"{endpoint.model} at {endpoint.base_url}", "openai"
         found = weights.resolve(self.environ, PipFetcher(environ=self.environ), self.console, say=self.console.say)

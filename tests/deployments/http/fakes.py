@@ -208,8 +208,12 @@ class Rig:
             graphs={"react": "Model and tools until done.", "planner": "Plans first."},
             default_graph="react",
             readiness=self._readiness,
+            breakers=self._breakers,
             clock=lambda: NOW,
         )
+
+    async def _breakers(self) -> Mapping[str, Mapping[str, int]]:
+        return {"openai": {"closed": 2, "open": 1}}
 
     async def _readiness(self) -> Mapping[str, bool]:
         return self.checks
