@@ -12,7 +12,7 @@ import orjson
 from benchmarks import stamps
 from benchmarks.upstream.directive import Directive
 from benchmarks.upstream.examples import example_of
-from benchmarks.upstream.reply import End, Reply, Step, whole
+from benchmarks.upstream.reply import DONE_EVENT, End, Reply, Step, whole
 from benchmarks.upstream.request import ChatRequest
 
 _TALE = (
@@ -100,8 +100,13 @@ def streamed(request: ChatRequest, directive: Directive, turn: Turn) -> Reply:
     closing: list[Step] = [(0.0, prefix + b"{}" + end)]
     if request.include_usage:
         closing.append((0.0, b"data: " + orjson.dumps({**envelope, "choices": [], "usage": turn.usage()}) + b"\n\n"))
-    closing += [(0.0, b"data: [DONE]\n\n"), (0.0, End.DONE)]
-    return Reply(opening=opening(), closing=closing, stamped=directive.stamp)
+    closing += [(0.0, DONE_EVENT), (0.0, End.DONE)]
+    return Reply(
+        opening=opening(),
+        closing=closing,
+        delta=lambda text: prefix + orjson.dumps({"content": text}) + suffix,
+        stamped=directive.stamp,
+    )
 
 
 def complete(request: ChatRequest, directive: Directive, turn: Turn) -> Reply:

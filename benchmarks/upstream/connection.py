@@ -8,8 +8,10 @@ from typing import Protocol, cast
 import httptools
 
 from benchmarks.upstream.playback import Playback
-from benchmarks.upstream.record import Outcome, Record, SeenRequest
-from benchmarks.upstream.reply import Reply, error
+from benchmarks.upstream.record import ClosedBy, Outcome, Record, SeenConnection, SeenRequest
+from benchmarks.upstream.reply import End, Framing, Reply, error
+
+_UNREADABLE = b"The request cannot be read; this port speaks HTTP/1.1.\n"
 
 
 class Application(Protocol):
@@ -32,6 +34,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
+        self._connection: SeenConnection | None = None
+        self._left = False
         self.lost = asyncio.Event()
         self._target = b""
         self._headers: dict[str, str] = {}
@@ -44,12 +48,16 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its base class
         self._open_connections.add(self)
+        self._connection = self._application.seen.opened(self._number)
 
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self.abort()
+            self._refuse_garbage()
+
+    def eof_received(self) -> None:
+        self._left = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, or we have closed; what is still being played was cut by the client."""
@@ -60,6 +68,9 @@ class Connection(asyncio.Protocol):
         if self._playback is not None:
             self._playback.stop()
             self._finish(Outcome.CLIENT_CLOSED)
+        if self._connection is not None:
+            by = ClosedBy.CLIENT if self._left or exc is not None else ClosedBy.UPSTREAM
+            self._application.seen.lost(self._connection, by)
 
     def pause_writing(self) -> None:
         if self._playback is not None:
@@ -91,6 +102,8 @@ class Connection(asyncio.Protocol):
         if self._playback is not None or self._waiting is not None:
             self.abort()
             return
+        if self._connection is not None:
+            self._connection.requests += 1
         self._keep_alive = self._parser.should_keep_alive()  # true only until the parser has moved on
         answered = self._application.answer(
             method=self._parser.get_method().decode("latin-1"),
@@ -120,6 +133,15 @@ class Connection(asyncio.Protocol):
             reply=reply, seen=seen, transport=self._transport, loop=self._loop, on_end=self._on_end
         )
         self._playback.start()
+
+    def _refuse_garbage(self) -> None:
+        """What no HTTP server can read (a TLS handshake, say) is answered in plain text, as they do."""
+        if self._playback is None and self._waiting is None:
+            body = ((0.0, _UNREADABLE), (0.0, End.FIN))
+            head = (("content-type", "text/plain"),)
+            self._play(Reply(opening=body, status=400, headers=head, framing=Framing.CLOSE), None)
+        else:
+            self.abort()
 
     def _on_end(self, outcome: Outcome, reusable: bool) -> None:
         self._finish(outcome)

@@ -9,6 +9,7 @@ _OPENING = "[[simulate"
 _NUMBER = (int, float)
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "tokens": int,
+    "head_s": _NUMBER,
     "first_token_s": _NUMBER,
     "token_s": _NUMBER,
     "stamp": bool,
@@ -23,6 +24,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "times": int,
     "at_step": int,
     "retry_after_s": _NUMBER,
+    "location": str,
 }
 
 
@@ -38,7 +40,10 @@ class Directive:
 
     tokens: int = 16
     """Length of the deterministic answer, about four characters a token."""
+    head_s: float = 0.0
+    """Until the status line; also of a refusal."""
     first_token_s: float = 0.0
+    """From the status line to the first token."""
     token_s: float = 0.0
     stamp: bool = False
     """Each token carries its send time (`benchmarks.stamps`)."""
@@ -64,7 +69,9 @@ class Directive:
     """Only this model call of the turn is faulted: 0 is the call that answers the user, 1 the one after the first tool
     results."""
     retry_after_s: float = 1.0
-    """`Retry-After` of a 429."""
+    """How long a 429 or 503 asks its client to stay away, in whichever form."""
+    location: str = "http://elsewhere.invalid/v1/chat/completions"
+    """Where a redirect leads: by default to a host that there is not."""
 
     @classmethod
     def from_json(cls, value: object) -> "Directive":

@@ -13,6 +13,7 @@ from benchmarks.upstream.reply import End, Framing, Reply, Step
 
 _RESET_AFTER_S = 0.005  # the last token must have left the process, or the reset would take it along
 _TORN_CHUNK = b'100\r\ndata: {"id":"chatcmpl'
+_STEPS_AT_ONCE = 64  # an endless reply to a fast reader would keep the loop from everybody else
 
 
 class Playback:
@@ -38,14 +39,14 @@ class Playback:
         self._chunked = reply.framing is Framing.CHUNKED
         self._due_s = 0.0
         self._next: Step = (0.0, b"")
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._paused = False
 
     def start(self) -> None:
-        if not self._reply.silent:
-            self._transport.write(self._reply.head())
-        self._due_s = self._loop.time()
-        self._advance()
+        if self._reply.head_s > 0.0:
+            self._timer = self._loop.call_later(self._reply.head_s, self._begin)
+        else:
+            self._begin()
 
     def stop(self) -> None:
         """Nothing is written from here on; `on_end` is not called."""
@@ -62,8 +63,17 @@ class Playback:
             if self._timer is None:
                 self._advance()
 
+    def _begin(self) -> None:
+        self._timer = None
+        if not self._reply.silent:
+            self._write(self._reply.head())
+        self._due_s = self._loop.time()
+        self._advance()
+
     def _advance(self) -> None:
-        while not self._paused:
+        for _ in range(_STEPS_AT_ONCE):
+            if self._paused:
+                return
             step = next(self._steps, None)
             if step is None:
                 return
@@ -73,6 +83,11 @@ class Playback:
                 self._timer = self._loop.call_at(self._due_s, self._fire)
                 return
             self._play(step[1])
+        self._timer = self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._timer = None
+        self._advance()
 
     def _fire(self) -> None:
         self._timer = None
@@ -83,21 +98,26 @@ class Playback:
         if isinstance(what, End):
             self._end(what)
             return
-        if self._seen is not None:
-            self._seen.chunks += 1
         if self._reply.stamped:
             what = what.replace(stamps.UNSENT, stamps.SENT_MARK + stamps.encode(stamps.now_us()))
+        if self._seen is not None:
+            self._seen.chunks += 1
         if what:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(what), what) if self._chunked else what)
+            self._write(b"%x\r\n%b\r\n" % (len(what), what) if self._chunked else what)
+
+    def _write(self, data: bytes) -> None:
+        if self._seen is not None:
+            self._seen.bytes_written += len(data)
+        self._transport.write(data)
 
     def _end(self, end: End) -> None:
         self._steps = itertools.chain(())
         if end is End.STALL:
             return
         if end in {End.DONE, End.COMPLETE_FIN} and self._chunked:
-            self._transport.write(b"0\r\n\r\n")
+            self._write(b"0\r\n\r\n")
         if end is End.TORN:
-            self._transport.write(_TORN_CHUNK)
+            self._write(_TORN_CHUNK)
         reusable = end is End.DONE and self._reply.framing is not Framing.CLOSE
         outcome = Outcome.FAULTED if self._reply.faulted else Outcome.COMPLETED
         if end is End.RST:
@@ -107,7 +127,7 @@ class Playback:
         self._on_end(outcome, reusable)
 
 
-def reset(transport: asyncio.Transport) -> None:
+def reset(transport: asyncio.WriteTransport) -> None:
     """Close with RST instead of FIN."""
     connection: Any = transport.get_extra_info("socket")
     if connection is not None and not transport.is_closing():

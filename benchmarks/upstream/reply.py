@@ -1,11 +1,14 @@
 """A reply as data: what is written, when, and how it ends."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from http import HTTPStatus
+from http.client import responses
 
 import orjson
+
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+DONE_EVENT = b"data: [DONE]\n\n"
 
 
 class End(Enum):
@@ -39,18 +42,22 @@ class Reply:
     opening: Iterable[Step]
     closing: Iterable[Step] = ()
     status: int = 200
-    headers: tuple[tuple[str, str], ...] = (("content-type", "text/event-stream; charset=utf-8"),)
+    headers: tuple[tuple[str, str], ...] = (("content-type", EVENT_STREAM),)
     framing: Framing = Framing.CHUNKED
     length: int | None = None
     silent: bool = False
     """Not even a status line."""
+    head_s: float = 0.0
+    """Seconds until the status line, or until the first step of a reply that has none."""
+    delta: Callable[[str], bytes] = str.encode
+    """One more piece of text as this reply frames it, for faults that go on and on."""
     stamped: bool = False
     faulted: bool = False
 
     def head(self) -> bytes:
         """Status line and headers."""
         lines = [
-            f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}",
+            f"HTTP/1.1 {self.status} {responses.get(self.status, 'Overloaded')}",
             *(f"{name}: {value}" for name, value in self.headers),
         ]
         match self.framing:

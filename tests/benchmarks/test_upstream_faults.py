@@ -1,86 +1,116 @@
-"""The simulated upstream: how it breaks, and what it remembers."""
+"""The simulated upstream: how it breaks. Every listed fault is run because it is listed."""
 
 import asyncio
-import os
-import signal
-import sys
-from pathlib import Path
 
-import httpx
 import orjson
 import pytest
 
-from benchmarks.upstream import FAULTS, Directive, Outcome, Upstream, in_turn
-from tests.benchmarks.conftest import RawClient, chat
+from benchmarks.upstream import FAULTS, Directive, Outcome, Upstream
+from benchmarks.upstream.answers import compose, streamed
+from benchmarks.upstream.faults.stream import PACE_S, dripped
+from benchmarks.upstream.playback import Playback
+from benchmarks.upstream.reply import Reply
+from benchmarks.upstream.request import read_request
+from tests.benchmarks.conftest import Heard, RawClient, chat
 
-STATUSES = {
-    "status_400": 400,
-    "status_401": 401,
-    "status_404": 404,
-    "status_429": 429,
-    "quota": 429,
-    "status_500": 500,
-    "status_503": 503,
+ENDLESS = {name for name, fault in FAULTS.items() if fault.endless}
+WITHOUT_DELTAS = {name for name in FAULTS if name.startswith("status_")} | {
+    "context_length",
+    "quota",
+    "hang",
+    "close_before_head",
+    "reset_before_head",
+    "no_first_token",
+    "empty",
+    "html",
+    "other_form",
+    "error_200",
 }
-UNENDING = {"stall", "pings", "hang"}
-STREAMED = set(FAULTS) - set(STATUSES) - UNENDING - {"html", "empty"}
+"""What answers with nothing of the model's."""
+CUT = sorted(set(FAULTS) - WITHOUT_DELTAS - {"no_done"})
+"""What strikes after so many deltas; the rest has to come here when it is listed."""
 
 
 def ask(fault: str, **more: object) -> str:
     return Directive.from_json({"fault": fault, "tokens": 8, **more}).in_message()
 
 
+def struck(fault: str, directive: Directive) -> Reply:
+    """The broken reply itself, of a stream."""
+    request = read_request(number=1, body=orjson.dumps(chat("hi")), headers={})
+    directive = FAULTS[fault].ask(directive)
+    turn = compose(request, directive, arrived_us=0)
+    return FAULTS[fault].strike(streamed(request, directive, turn), directive)
+
+
+def complete(heard: Heard, *, stream: bool) -> bool:
+    """Whether a client of the usual kind would take this for a whole answer."""
+    if stream:
+        return b'"finish_reason":"stop"' in heard.raw and heard.raw.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    try:
+        return bool(orjson.loads(heard.body)["choices"][0]["finish_reason"] == "stop")
+    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+        return False
+
+
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 @pytest.mark.parametrize("stream", [True, False])
 async def test_no_fault_looks_like_success(raw: RawClient, upstream: Upstream, fault: str, stream: bool) -> None:
-    """Every listed fault, streamed or not, withholds finish_reason and usage, and never counts as completed."""
+    """Every listed fault, streamed or not, is no complete answer, and is recorded by its name and never as completed."""
     await raw.open(chat(ask(fault), stream=stream), connection="close")
-    if fault in UNENDING:
+    if fault in ENDLESS:
         await upstream.seen.until(lambda seen: seen.received == 1)
         raw.close()
         await upstream.seen.until(lambda seen: seen.ended == 1)
         assert upstream.seen.last.outcome is Outcome.CLIENT_CLOSED
-        return
-    heard = await raw.rest()
-    assert b'"finish_reason":"stop"' not in heard.raw
-    assert b'"usage"' not in heard.raw
-    assert upstream.seen.last.outcome is Outcome.FAULTED
+    else:
+        assert not complete(await raw.rest(), stream=stream)
+        assert upstream.seen.last.outcome is Outcome.FAULTED
+    assert upstream.seen.last.fault == fault
 
 
-@pytest.mark.parametrize("fault", sorted(STATUSES))
-async def test_statuses_carry_openais_error_body(raw: RawClient, fault: str) -> None:
-    """Each status comes with the JSON that the SDK turns into its exception."""
-    heard = await raw.ask(chat(ask(fault)))
-    assert heard.status == STATUSES[fault]
-    assert set(orjson.loads(heard.body)["error"]) == {"message", "type", "param", "code"}
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_healthy_answer_is_complete(raw: RawClient, upstream: Upstream, stream: bool) -> None:
+    """What the faults are held against."""
+    assert complete(await raw.ask(chat("hi", stream=stream)), stream=stream)
+    assert (upstream.seen.last.outcome, upstream.seen.last.fault) == (Outcome.COMPLETED, None)
 
 
-async def test_throttling_says_when_to_come_back(raw: RawClient) -> None:
-    """Retry-After of the 429 is the asked one; the quota's 429 has none."""
-    assert "retry-after: 7" in (await raw.ask(chat(ask("status_429", retry_after_s=7)))).head
-    heard = await raw.ask(chat(ask("quota")))
-    assert "retry-after" not in heard.head
-    assert orjson.loads(heard.body)["error"]["code"] == "insufficient_quota"
-
-
-@pytest.mark.parametrize("fault", sorted(STREAMED))
+@pytest.mark.parametrize("fault", CUT)
 @pytest.mark.parametrize("after", [0, 3, 8])
-async def test_stream_faults_strike_after_that_many_tokens(raw: RawClient, fault: str, after: int) -> None:
-    """Exactly `after` deltas arrive before the break, none and all of them included."""
-    heard = await raw.ask(chat(ask(fault, after=after)))
-    assert heard.status == 200
-    assert heard.raw.count(b'"delta":{"content"') == after
+def test_stream_faults_strike_after_that_many_deltas(fault: str, after: int) -> None:
+    """The role and exactly `after` deltas are let through, none and all of them included."""
+    pieces = [what for _, what in struck(fault, Directive(tokens=8, after=after)).opening]
+    assert len(pieces) == 1 + after
+    assert sum(b'"delta":{"content"' in what for what in pieces if isinstance(what, bytes)) == after
+
+
+@pytest.mark.parametrize("fault", sorted(WITHOUT_DELTAS))
+async def test_other_faults_say_nothing_of_the_models(raw: RawClient, upstream: Upstream, fault: str) -> None:
+    """No delta precedes a refusal, or a body of another kind."""
+    await raw.open(chat(ask(fault)), connection="close")
+    if fault in ENDLESS:
+        await upstream.seen.until(lambda seen: seen.received == 1)
+        assert upstream.seen.last.chunks == 0
+        return
+    assert b'"delta"' not in (await raw.rest()).raw
 
 
 @pytest.mark.parametrize(
     ("fault", "end", "reset"),
     [
+        ("close_before_head", b"", False),
+        ("reset_before_head", b"", True),
         ("cut", b"}\n\n\r\n0\r\n\r\n", False),
         ("cut_unframed", b"}\n\n\r\n", False),
         ("cut_close", b"}\n\n", False),
         ("torn", b'"chatcmpl', False),
         ("reset", b"}\n\n\r\n", True),
         ("malformed", b"data: [DONE]\n\n\r\n0\r\n\r\n", False),
+        ("other_shape", b"data: [DONE]\n\n\r\n0\r\n\r\n", False),
+        ("not_utf8", b"data: [DONE]\n\n\r\n0\r\n\r\n", False),
+        ("no_finish_reason", b"data: [DONE]\n\n\r\n0\r\n\r\n", False),
+        ("no_done", b'"finish_reason":"stop"}]}\n\n\r\n0\r\n\r\n', False),
         ("error_data", b'"code":null}}\n\n\r\n0\r\n\r\n', False),
         ("error_event", b'"message":"overloaded"}\n\n\r\n0\r\n\r\n', False),
     ],
@@ -90,15 +120,93 @@ async def test_each_break_has_its_own_last_bytes(raw: RawClient, fault: str, end
     heard = await raw.ask(chat(ask(fault, token_s=0.001)))
     assert heard.raw.endswith(end)
     assert heard.reset is reset
-    assert (b"[DONE]" in heard.raw) is (fault == "malformed")
+    assert (b"[DONE]" in heard.raw) is (b"[DONE]" in end)
+    assert (b'"finish_reason":"stop"' in heard.raw) is (fault == "no_done")
+    assert bool(heard.raw) is bool(end)
 
 
-async def test_html_and_empty_are_successes_without_content(raw: RawClient) -> None:
-    """Both answer 200; one with a page, the other with no byte."""
-    heard = await raw.ask(chat(ask("html")))
-    assert (heard.status, "text/html" in heard.head, heard.body[:9]) == (200, True, b"<!doctype")
-    heard = await raw.ask(chat(ask("empty")))
-    assert (heard.status, heard.body) == (200, b"")
+async def test_without_done_the_answer_is_whole(raw: RawClient) -> None:
+    """All tokens, finish_reason and usage come; only the sentinel is missing."""
+    heard = await raw.ask(chat(ask("no_done"), stream_options={"include_usage": True}))
+    assert heard.raw.count(b'"delta":{"content"') == 8
+    assert b'"completion_tokens":8' in heard.raw
+
+
+@pytest.mark.parametrize(
+    ("fault", "heard"),
+    [
+        ("no_first_token", b"transfer-encoding: chunked\r\n\r\n"),
+        ("pings", b"\r\n8\r\n: ping\n\n\r\n8\r\n: ping\n\n\r\n"),
+        ("ping_drip", b"\r\n1\r\n:\r\n1\r\n \r\n1\r\np\r\n"),
+        ("drip", b"\r\n1\r\nd\r\n1\r\na\r\n1\r\nt\r\n"),
+        ("empty_deltas", b'"delta":{"content":""}}]}\n\n\r\n'),
+    ],
+)
+async def test_what_never_ends_keeps_the_connection_open(
+    raw: RawClient, upstream: Upstream, fault: str, heard: bytes
+) -> None:
+    """The head comes, then nothing or nothing of use; only the client's leaving ends it."""
+    await raw.open(chat(ask(fault, after=0)))
+    assert b"200 OK" in await raw.until(heard)
+    assert (upstream.seen.open, upstream.seen.connected) == (1, 1)
+
+
+def test_a_drip_never_completes_an_event() -> None:
+    """Each step is one byte, at the pace at which no read timeout ever fires, and no line ends."""
+    request = read_request(number=1, body=orjson.dumps(chat("hi")), headers={})
+    reply = streamed(request, Directive(), compose(request, Directive(), arrived_us=0))
+    drip = dripped(reply, Directive())
+    steps = [next(drip) for _ in range(10_000)]
+    assert {(delay_s, len(byte)) for delay_s, byte in steps if isinstance(byte, bytes)} == {(PACE_S, 1)}
+    sent = b"".join(byte for _, byte in steps if isinstance(byte, bytes))
+    assert sent.startswith(b'data: {"choices":[{"index":0,"delta":{"content":"ooo')
+    assert b"\n" not in sent
+
+
+class Sponge(asyncio.Transport):
+    """A connection that takes everything at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = 0
+
+    def write(self, data: object) -> None:
+        self.written += 1
+
+
+@pytest.mark.parametrize("fault", ["flood", "repetition"])
+async def test_an_endless_answer_lets_others_have_their_turn(fault: str) -> None:
+    """However fast it is read, the loop is given back, and the answer goes on afterwards until it is stopped."""
+    sponge = Sponge()
+    loop = asyncio.get_running_loop()
+    playback = Playback(
+        reply=struck(fault, Directive()),
+        seen=None,
+        transport=sponge,
+        loop=loop,
+        on_end=lambda _outcome, _reusable: None,
+    )
+    playback.start()
+    at_once = sponge.written
+    assert at_once < 1000
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert sponge.written > at_once
+    playback.stop()
+    stopped = sponge.written
+    await asyncio.sleep(0)
+    assert sponge.written == stopped
+
+
+async def test_a_late_head_is_no_fault(raw: RawClient, upstream: Upstream) -> None:
+    """`head_s` holds back even the status line, of an answer and of a refusal; a client that leaves meanwhile is seen."""
+    await raw.open(chat(ask("status_503", head_s=3600)))
+    await upstream.seen.until(lambda seen: seen.received == 1)
+    assert upstream.seen.last.bytes_written == 0
+    raw.close()
+    await upstream.seen.until(lambda seen: seen.closed == 1)
+    heard = await raw.ask(chat(Directive(head_s=0.01).in_message()))
+    assert complete(heard, stream=True)
 
 
 async def test_a_whole_body_is_broken_in_its_middle(raw: RawClient) -> None:
@@ -134,114 +242,3 @@ async def test_the_default_makes_an_outage(raw: RawClient, upstream: Upstream) -
     assert (await raw.ask(b"{}", method="PUT", target="/_default")).status == 200
     assert (await raw.ask(chat("hi"))).status == 200
     assert (await raw.ask(b'{"typo": 1}', method="PUT", target="/_default")).status == 400
-
-
-async def test_a_hang_up_is_seen_at_once(raw: RawClient, upstream: Upstream) -> None:
-    """The client's close ends the stream here, with the time and the tokens sent so far."""
-    await raw.open(chat(Directive(tokens=1000, token_s=0.01).in_message()))
-    await raw.until(b'{"content":"The"}')
-    assert upstream.seen.open == 1
-    raw.close()
-    await upstream.seen.until(lambda seen: seen.closed == 1)
-    seen = upstream.seen.last
-    assert (seen.outcome, upstream.seen.open) == (Outcome.CLIENT_CLOSED, 0)
-    assert seen.ended_s is not None
-    assert seen.ended_s >= seen.received_s
-    assert 2 <= seen.chunks < 1000
-
-
-async def test_a_completed_reply_is_not_a_hang_up(raw: RawClient, upstream: Upstream) -> None:
-    """Closing a connection whose reply is over counts as nothing."""
-    await raw.open(chat("hi"))
-    await raw.until(b"[DONE]\n\n\r\n0\r\n\r\n")
-    raw.close()
-    await upstream.seen.until(lambda seen: seen.completed == 1)
-    assert upstream.seen.closed == 0
-
-
-async def test_connections_are_kept_and_numbered() -> None:
-    """Requests over one pooled connection share its number; open streams are counted at their peak."""
-    async with Upstream() as upstream, httpx.AsyncClient(base_url=upstream.url) as client:
-        for _ in range(2):
-            assert (await client.post("/chat/completions", json=chat("hi"))).text.endswith("data: [DONE]\n\n")
-        assert len({seen.connection for seen in upstream.seen.requests}) == 1
-        both = [
-            client.post("/chat/completions", json=chat(Directive(first_token_s=0.05).in_message())) for _ in range(2)
-        ]
-        await asyncio.gather(*both)
-        assert upstream.seen.peak_open == 2
-
-
-async def test_the_key_is_kept_nowhere(raw: RawClient, upstream: Upstream) -> None:
-    """Only the presence of a key is recorded, wherever else a client may repeat it."""
-    await raw.ask(chat("hi"), authorization="Bearer sk-canary", x_copy="sk-canary", x_api_key="sk-canary", x_trace="t1")
-    seen = upstream.seen.last
-    assert seen.authorization is True
-    assert seen.headers["x-trace"] == "t1"
-    assert "canary" not in repr(seen)
-    await raw.ask(chat("hi"))
-    assert upstream.seen.last.authorization is False
-    assert upstream.seen.last.body == chat("hi")
-
-
-async def test_waiting_says_what_was_seen_instead(upstream: Upstream) -> None:
-    """A condition that does not come true is a TimeoutError with the counts."""
-    with pytest.raises(TimeoutError, match="'received': 0"):
-        await upstream.seen.until(lambda seen: seen.received == 1, timeout_s=0.01)
-
-
-async def test_only_the_newest_requests_are_kept(raw: RawClient) -> None:
-    """The memory is bounded; the counts are not."""
-    async with Upstream(remember=2) as upstream:
-        client = RawClient(upstream)
-        for content in ("a", "b", "c"):
-            await client.ask(chat(content))
-        assert [seen.body["messages"][0]["content"] for seen in upstream.seen.requests] == ["b", "c"]
-        assert (upstream.seen.received, upstream.seen.completed) == (3, 3)
-        upstream.seen.clear()
-        assert (len(upstream.seen.requests), upstream.seen.ended) == (0, 0)
-
-
-async def test_a_reader_that_stops_reading_is_waited_for(raw: RawClient, upstream: Upstream) -> None:
-    """Nothing piles up in the upstream: writing pauses with the reader, and the whole answer arrives afterwards."""
-    upstream.script = in_turn(Directive(chunks=("x" * 200_000,) * 100))
-    await raw.open(chat("hi"), connection="close")
-    await upstream.seen.until(lambda seen: seen.received == 1)
-    await raw.until(b"assistant")
-    assert upstream.seen.last.chunks < 100
-    heard = await raw.rest()
-    assert heard.raw.count(b'"delta":{"content":"x') == 100
-
-
-async def test_as_a_process_it_reports_over_http(tmp_path: Path) -> None:
-    """`python -m benchmarks.upstream` writes its port, long-polls for a hang-up, ends on SIGINT."""
-    port_file = tmp_path / "port"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.upstream",
-        "--port-file",
-        str(port_file),
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ},
-    )
-    assert process.stdout is not None
-    await process.stdout.readline()
-    try:
-        await assert_reports(f"http://127.0.0.1:{port_file.read_text()}")
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert await process.wait() == 0
-
-
-async def assert_reports(url: str) -> None:
-    async with httpx.AsyncClient(base_url=url) as client:
-        async with client.stream("POST", "/v1/chat/completions", json=chat(ask("stall"))) as stream:
-            await anext(stream.aiter_bytes())
-            waiting = asyncio.create_task(client.get("/_seen", params={"closed": 1, "open": 0}))
-        report = (await waiting).json()
-        assert (report["client_closed"], report["open"]) == (1, 0)
-        assert report["requests"][0]["outcome"] == "client_closed"
-        assert (await client.get("/_seen", params={"closed": 2, "timeout_s": 0.01})).status_code == 408
-        await client.delete("/_seen")
-        assert (await client.get("/_seen")).json()["received"] == 0
