@@ -14,7 +14,7 @@ from deployments.http.failures import failure_response
 from deployments.http.hang_up import UntilHangUp
 from deployments.protocols.openai_errors import cancelled
 from deployments.protocols.types import Answer, Encoder, Streamed, Whole
-from services.runs.service import LiveRun
+from services.runs.live_run import LiveRun
 from services.types import ReasoningDelta, Run, RunCancelled, RunCompleted, RunFailed, TextDelta
 
 HEARTBEAT = b": keep-alive\n\n"

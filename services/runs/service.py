@@ -7,37 +7,39 @@ waits for the first event before it returns.
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+import time
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 from uuid import UUID
 
-from services.errors import AgentLost, ContentBlocked, MainstayError, StoreUnavailable, UnknownModel
+from services.errors import ContentBlocked, DeadlineExceeded, MainstayError, StoreUnavailable, UnknownModel
+from services.runs.buffer import call_later
+from services.runs.deadline import OUT_OF_TIME, CallLater, Clock, TimeLimit
+from services.runs.live_run import STREAM_LOST, LiveRun
 from services.runs.ports import Agent, RunStore
 from services.types import (
     Action,
-    EventBatch,
     Guard,
     OnDisconnect,
     Principal,
     Run,
-    RunFailed,
     RunOutcome,
     RunRequest,
     RunStatus,
     RunTicket,
     Stage,
-    TextDelta,
     Usage,
 )
 
 logger = logging.getLogger(__name__)
 
 CLIENT_DISCONNECTED = "client_disconnected"
-STREAM_LOST = "stream_lost"
+RECORD_WAIT_S = 1.0
+"""How long a client whose time is up waits for that to be stored: as a rule milliseconds, never for a dead database."""
 
 
 class RunService:
-    """The life of a run up to the agent. One per ingress replica."""
+    """The life of a run up to the agent. One per ingress replica. `max_run_s` is the longest time a request may ask for."""
 
     def __init__(
         self,
@@ -48,23 +50,30 @@ class RunService:
         graphs: Collection[str],
         max_run_s: float,
         new_id: Callable[[], UUID],
+        clock: Clock = time.monotonic,
+        call_later: CallLater = call_later,
     ) -> None:
         self._agent = agent
         self._runs = runs
         self._guard = guard
         self._graphs = frozenset(graphs)
-        self._max_run_s = max_run_s
+        self.max_run_s = max_run_s
         self._new_id = new_id
+        self._clock = clock
+        self._call_later = call_later
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, principal: Principal, request: RunRequest) -> "LiveRun":
+    async def start(self, principal: Principal, request: RunRequest) -> LiveRun:
         """Admit, store and start a run; return it once its first event is there. Whoever gets the LiveRun closes it.
 
-        Raises UnknownModel, ContentBlocked, NotFound, ThreadBusy, Overloaded, AgentLost, GuardrailUnavailable and
-        StoreUnavailable. A run that was stored and then refused is recorded as failed. A caller that is cancelled
-        meanwhile has hung up, and the run's policy decides what becomes of the run.
+        The run's time counts from here: storing, screening and waiting for a replica are part of it. Raises UnknownModel,
+        ContentBlocked, NotFound, ThreadBusy, Overloaded, AgentLost, GuardrailUnavailable, StoreUnavailable, and
+        DeadlineExceeded when the time is up before the first event. A run that was stored and then refused is recorded
+        as failed. A caller that is cancelled meanwhile has hung up, and the run's policy decides what becomes of the run.
         """
-        live = LiveRun(run=self._admit(principal, request), service=self)
+        run = self._admit(principal, request)
+        timeout_s = self.max_run_s if request.timeout_s is None else min(request.timeout_s, self.max_run_s)
+        live = LiveRun(run=run, limit=self._time_limit(timeout_s), endings=self)
         # In a task of its own, with an empty context: Serve cancels what runs in a request's context when the client
         # leaves, and a run that is to continue must get as far as its agent.
         beginning = self._spawn(self._begin(live))
@@ -75,24 +84,42 @@ class RunService:
             raise
         return live
 
-    async def _begin(self, live: "LiveRun") -> None:
-        """Store, screen and start a run. A refusal after it was stored is recorded as its end."""
+    async def _begin(self, live: LiveRun) -> None:
+        """Store, screen and start a run, within its time."""
+        begun = False
+        try:
+            with live.limit:
+                await self._runs.create(live.run)
+                await self._launch(live)
+            begun = True
+        except DeadlineExceeded as error:
+            if live.limit.passed:
+                await self._run_out(live.run, error, asked=live.asked)
+            raise
+        finally:
+            if not begun:
+                live.limit.stop()
+
+    async def _launch(self, live: LiveRun) -> None:
+        """Screen and start a run that is stored. A refusal is recorded as its end."""
         run = live.run
-        await self._runs.create(run)
         try:
             await self._screen(run)
-            await live.open(self._agent.execute(RunTicket(run_id=run.id, remaining_s=self._max_run_s)))
+            await live.open(self._agent.execute(RunTicket(run_id=run.id, remaining_s=live.limit.remaining_s())))
         except MainstayError as error:
             await self.record_failure(run, error)
             raise
 
-    async def _leave_early(self, live: "LiveRun", beginning: "asyncio.Task[None]") -> None:
+    async def _leave_early(self, live: LiveRun, beginning: "asyncio.Task[None]") -> None:
         """The client left before the first event."""
         if live.run.on_disconnect is OnDisconnect.CANCEL:
             beginning.cancel()
         await asyncio.wait([beginning])
         if beginning.cancelled() or beginning.exception() is None:
             await live.aclose()
+
+    def _time_limit(self, seconds: float) -> TimeLimit:
+        return TimeLimit(seconds, clock=self._clock, call_later=self._call_later)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Start a task that no request owns, and keep it until it ends."""
@@ -147,6 +174,29 @@ class RunService:
         except StoreUnavailable as error:
             logger.warning("run %s: the hang-up could not be recorded: %s", run.id, error)
 
+    async def lose(self, run: Run, error: MainstayError) -> None:
+        """Stop a run whose stream broke, and close it if no agent is left to do so."""
+        await self.stop(run, STREAM_LOST)
+        await self.record_failure(run, error)
+
+    def run_out(self, run: Run, error: MainstayError) -> "asyncio.Task[None]":
+        """End a run whose time is up. The task returned is done once that is recorded, or after RECORD_WAIT_S."""
+        return self._spawn(self._run_out(run, error, asked=True))
+
+    async def _run_out(self, run: Run, error: MainstayError, *, asked: bool) -> None:
+        """Record first, then tell the agent: told first, it would close the run as merely cancelled."""
+        recording = self._spawn(self.record_failure(run, error))
+        limit = self._time_limit(RECORD_WAIT_S)
+        try:
+            with limit:
+                await asyncio.wait([recording])
+        except DeadlineExceeded:
+            logger.warning("run %s: its time is up, and the store does not take that in time", run.id)
+        finally:
+            limit.stop()
+        if asked:
+            self._spawn(self.stop(run, OUT_OF_TIME))
+
     async def stop(self, run: Run, reason: str) -> None:
         """Have the agents stop a run, as far as they can be reached: an orphan ends by itself after its grace."""
         try:
@@ -158,76 +208,3 @@ class RunService:
         """Wait until what goes on without a request is done: for shutdown and for tests."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-
-
-class LiveRun:
-    """The events of one run, from RunStarted to its terminal event, as an async iterator of batches.
-
-    An agent that dies, or ends without a terminal event, yields a RunFailed(agent_lost): the reader always sees exactly one
-    terminal event. `aclose` before that is a hang-up.
-    """
-
-    def __init__(self, *, run: Run, service: RunService) -> None:
-        self.run = run
-        self._service = service
-        self._stream: AsyncIterator[EventBatch] | None = None
-        self._first: EventBatch | None = None
-        self._next_seq = 0
-        self._attempt = 1
-        self._shown = False
-        self._ended = False
-
-    async def open(self, stream: AsyncIterator[EventBatch]) -> None:
-        """Wait for the first batch. Raises what the agent raised instead of one."""
-        self._stream = stream
-        try:
-            self._first = await anext(stream)
-        except StopAsyncIteration:
-            raise AgentLost("The agent ended without an answer. Send the request again.") from None
-
-    def __aiter__(self) -> AsyncIterator[EventBatch]:
-        return self
-
-    async def __anext__(self) -> EventBatch:
-        if self._ended or self._stream is None:
-            raise StopAsyncIteration
-        batch, self._first = self._first, None
-        if batch is None:
-            try:
-                batch = await anext(self._stream)
-            except StopAsyncIteration:
-                batch = await self._lost(AgentLost("The agent ended in the middle of the answer."))
-            except MainstayError as error:
-                batch = await self._lost(error)
-        self._next_seq = batch.first_seq + len(batch.events)
-        self._attempt = batch.attempt
-        self._ended = batch.terminal
-        self._shown = self._shown or any(isinstance(event, TextDelta) for event in batch.events)
-        return batch
-
-    async def _lost(self, error: MainstayError) -> EventBatch:
-        """Make the terminal event of a stream that broke.
-
-        The agent may be alive, and this only a detach. A run that must not go on without its client is stopped, which records
-        what it had said, and closed if no agent is left to do so; one that is to continue is left to its agent or the sweep.
-        """
-        if self.run.on_disconnect is OnDisconnect.CANCEL:
-            await self._service.stop(self.run, STREAM_LOST)
-            await self._service.record_failure(self.run, error)
-        failed = RunFailed(failure=error.to_failure(), partial=self._shown, usage=Usage(), duration_s=0.0)
-        return EventBatch(attempt=self._attempt, first_seq=self._next_seq, events=(failed,))
-
-    async def aclose(self) -> None:
-        """Stop reading. If the run has not ended this is a hang-up, and the run's policy decides what becomes of it.
-
-        The stream is closed first: that frees the place at the agent through which the word to cancel comes in.
-        """
-        stream, self._stream = self._stream, None
-        left, self._ended = not self._ended, True
-        close = getattr(stream, "aclose", None)
-        try:
-            if close is not None:
-                await close()
-        finally:
-            if left:
-                self._service.hang_up(self.run)

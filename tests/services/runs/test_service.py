@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.errors import AgentLost, ContentBlocked, GuardrailUnavailable, MainstayError, Overloaded, UnknownModel
-from services.runs.service import LiveRun, RunService
+from services.runs.live_run import LiveRun
+from services.runs.service import RunService
 from services.types import (
     Action,
     EventBatch,
