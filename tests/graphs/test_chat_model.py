@@ -1,10 +1,11 @@
 """The run's model as a LangChain chat model."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 from uuid import uuid4
 
 import pytest
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -74,6 +75,105 @@ async def test_structured_output() -> None:
     assert await model.ainvoke("Which colour?") == Colour(name="red", warm=True)
     assert turned.model.asked[0].silent
     assert turned.model.asked[0].call.tool_choice in {"Colour", "required"}
+
+
+COLOUR = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "warm": {"type": "boolean"}},
+    "required": ["name", "warm"],
+}
+RED = '{"name": "red", "warm": true}'
+
+
+class ColourDict(TypedDict):
+    """A colour, by name."""
+
+    name: str
+    warm: bool
+
+
+@pytest.mark.parametrize(
+    ("schema", "read"),
+    [
+        (Colour, Colour(name="red", warm=True)),
+        (ColourDict, {"name": "red", "warm": True}),
+        ({"title": "Colour", "description": "A colour, by name.", **COLOUR}, {"name": "red", "warm": True}),
+    ],
+    ids=["model", "typed dict", "schema"],
+)
+async def test_structured_output_by_schema(schema: Any, read: object) -> None:
+    """With `json_schema` the provider is held to the schema, in OpenAI's form, and no tool is called."""
+    turned = turn(says(RED))
+    model = RunChatModel(context=turned.context).with_structured_output(schema, method="json_schema", strict=True)
+    assert await model.ainvoke("Which colour?") == read
+    asked = turned.model.asked[0].call
+    assert asked.tools == ()
+    assert asked.response_format is not None
+    described = asked.response_format["json_schema"]
+    assert (asked.response_format["type"], described["strict"]) == ("json_schema", True)
+    assert described["name"] == getattr(schema, "__name__", "Colour")
+    assert described["description"] == "A colour, by name."
+    assert described["schema"]["required"] == ["name", "warm"]
+
+
+async def test_structured_output_by_json_mode() -> None:
+    """With `json_mode` the provider is held to some JSON, which is read as the schema, or as it is without one."""
+    turned = turn(says(RED), says(RED), says(RED))
+    model = RunChatModel(context=turned.context)
+    assert await model.with_structured_output(Colour, method="json_mode").ainvoke("?") == Colour(name="red", warm=True)
+    assert await model.with_structured_output(method="json_mode").ainvoke("?") == {"name": "red", "warm": True}
+    await model.ainvoke("Which colour?")
+    formats = [asked.call.response_format for asked in turned.model.asked]
+    assert formats == [{"type": "json_object"}, {"type": "json_object"}, None]
+
+
+async def test_unreadable_structured_output_is_told() -> None:
+    """An answer that is not what was asked for is an error, or, with `include_raw`, lies beside its message."""
+    turned = turn(says("red"), says("red"), says(RED))
+    model = RunChatModel(context=turned.context)
+    with pytest.raises(OutputParserException):
+        await model.with_structured_output(Colour, method="json_schema").ainvoke("?")
+    raw = model.with_structured_output(Colour, method="json_schema", include_raw=True)
+    unread, read = await raw.ainvoke("?"), await raw.ainvoke("?")
+    assert (unread["raw"].content, unread["parsed"]) == ("red", None)
+    assert isinstance(unread["parsing_error"], OutputParserException)
+    assert (read["parsed"], read["parsing_error"]) == (Colour(name="red", warm=True), None)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"type": "json_object"}, {"type": "json_object"}),
+        ({"type": "json_schema", "json_schema": {"name": "c", "schema": COLOUR}}, None),
+        (None, {}),
+    ],
+)
+async def test_a_response_format_is_bound(given: dict[str, Any] | None, sent: dict[str, Any] | None) -> None:
+    """`bind(response_format=...)` reaches the provider as it was written; a schema in that form is taken by both ways."""
+    turned = turn(says("{}"), says("{}"))
+    model = RunChatModel(context=turned.context)
+    await model.bind(response_format=given).ainvoke("?")
+    assert (turned.model.asked[0].call.response_format or {}) == (given if sent is None else sent)
+    if sent is None:
+        await model.with_structured_output(given, method="json_schema").ainvoke("?")
+        assert turned.model.asked[1].call.response_format == given
+
+
+async def test_a_class_as_a_response_format() -> None:
+    """`bind` takes a model class, as LangChain's OpenAI models do."""
+    turned = turn(says(RED))
+    await RunChatModel(context=turned.context).bind(response_format=Colour).ainvoke("?")
+    asked = turned.model.asked[0].call.response_format
+    assert asked is not None
+    assert asked["json_schema"]["name"] == "Colour"
+    assert "strict" not in asked["json_schema"]
+
+
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+def test_structured_output_needs_a_schema(method: Any) -> None:
+    """Only JSON without a schema can be asked for without one."""
+    with pytest.raises(ValueError, match="schema"):
+        RunChatModel(context=turn().context).with_structured_output(method=method)
 
 
 async def test_langgraphs_own_nodes_work(monkeypatch: pytest.MonkeyPatch) -> None:
