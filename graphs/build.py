@@ -1,6 +1,9 @@
 """From names in the settings to graphs that run: everything that can be wrong is refused here, before the first run."""
 
-from collections.abc import Mapping, Sequence
+import random as dice
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from langchain_core.runnables.config import run_in_executor
@@ -11,8 +14,11 @@ from graphs import GRAPHS
 from graphs.runner import GraphRunner
 from graphs.spec import GraphOptions, GraphSpec
 from graphs.tools import TOOLS
+from graphs.tools.care import ToolLimits
 from graphs.tools.resources import ToolResources
 from services.errors import ConfigurationError
+from services.resilience.breaker import Breaker, BreakerListener
+from services.resilience.policy import BreakerPolicy
 
 
 def build_tools(names: Sequence[str], resources: ToolResources) -> tuple[BaseTool, ...]:
@@ -20,7 +26,26 @@ def build_tools(names: Sequence[str], resources: ToolResources) -> tuple[BaseToo
     unknown = [name for name in names if name not in TOOLS]
     if unknown:
         raise ConfigurationError(f"There is no tool {unknown[0]!r}. The tools are: {', '.join(TOOLS)}.", param="tools")
-    return tuple(TOOLS[name](resources) for name in names)
+    return tuple(TOOLS[name].factory(resources) for name in names)
+
+
+def tool_breakers(
+    policy: BreakerPolicy = BreakerPolicy(),  # noqa: B008  frozen
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    random: Callable[[], float] = dice.random,
+    listeners: Sequence[BreakerListener] = (),
+) -> Mapping[str, Breaker]:
+    """Make a breaker, called `tool:<name>`, for every listed tool that has a network effect: for `ToolCare`, once per replica.
+
+    No call is slow to them: a tool may take the time that it has, and is stopped after it.
+    """
+    patient = replace(policy, slow_floor_s=max(policy.slow_floor_s, ToolLimits().timeout_s))
+    return {
+        name: Breaker(f"tool:{name}", patient, clock=clock, random=random, listeners=listeners)
+        for name, spec in TOOLS.items()
+        if spec.network
+    }
 
 
 def build(

@@ -34,7 +34,7 @@ def compose_agent(
     """Lay out one agent. `role` is the key of its prompt; `source`, where set, names it in the events: its text is then not the
     answer, but work for another agent.
     """
-    agent = _Agent(ToolExecution(tools, options.tool_limits), options.max_tool_rounds, role, source)
+    agent = _Agent(ToolExecution(tools, options.tool_care), options.max_tool_rounds, role, source)
     graph = StateGraph(State, context_schema=RunContext)
     graph.add_node("model", agent.call_model)
     graph.add_node("tools", agent.call_tools)

@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from langgraph.graph import StateGraph
 
-from graphs.tools.execution import ToolLimits
+from graphs.tools.care import ToolCare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class GraphOptions:
     max_steps: int = 40
     max_handovers: int = 4
     max_plan_steps: int = 5
-    tool_limits: ToolLimits = field(default_factory=ToolLimits)
+    tool_care: ToolCare = field(default_factory=ToolCare)
 
 
 Compose = Callable[[GraphOptions, Sequence[BaseTool]], StateGraph[Any, Any, Any, Any]]

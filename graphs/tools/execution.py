@@ -4,53 +4,36 @@ What a tool does wrong is something for the model to read, so no failure of a to
 run's deadline, a guard that gives no verdict (it fails closed), and cancellation, which reaches every tool at once.
 """
 
-import asyncio
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
-from langchain_core.messages.tool import ToolCall
-from langchain_core.tools import BaseTool, ToolException
+from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from langgraph.errors import GraphBubbleUp
-from pydantic import ValidationError
 
-from graphs.messages import arguments_of, malformed_arguments, shortened, text_of
+from graphs.messages import arguments_of, malformed_arguments, shortened
 from graphs.parallel import in_parallel
-from services.errors import MainstayError
+from graphs.tools.calling import CalledTool
+from graphs.tools.care import ToolCalled, ToolCare
+from graphs.tools.outcomes import Outcome, Problem, Reply, told
 from services.runs.types import RunContext
 from services.types import Action, GuardrailTripped, Stage, ToolFinished, ToolStarted
 
 MAX_NAME_CHARS = 200
+UNKNOWN = "unknown"
+"""What a tool that a model invented is counted as."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolLimits:
-    """`timeout_s` is per call, `max_calls` per answer, sizes are characters."""
-
-    timeout_s: float = 20.0
-    max_result_chars: int = 16_000
-    max_argument_chars: int = 32_000
-    max_calls: int = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outcome:
-    """What the model will read. `screened` is True for texts of our own, which the guard need not see."""
-
-    text: str
-    ok: bool
-    screened: bool = False
+_NOT_MADE = frozenset({Outcome.REFUSED, Outcome.UNAVAILABLE, Outcome.CANCELLED})
 
 
 class ToolExecution:
     """The tools of one agent, ready to be called. Built once, used by every run at the same time."""
 
-    def __init__(self, tools: Sequence[BaseTool], limits: ToolLimits) -> None:
-        self._tools = {tool.name: tool for tool in tools}
-        self._limits = limits
+    def __init__(self, tools: Sequence[BaseTool], care: ToolCare) -> None:
+        self._limits = care.limits
+        self._observer = care.observer
+        self._tools = {tool.name: CalledTool(tool, care.limits, care.breakers.get(tool.name)) for tool in tools}
         self.schemas: tuple[Mapping[str, Any], ...] = tuple(convert_to_openai_tool(tool) for tool in tools)
         """The tools as `ModelCall.tools` takes them."""
 
@@ -74,89 +57,58 @@ class ToolExecution:
         context.events.emit(
             ToolStarted(call_id=call_id, name=shown_name, arguments=shortened(arguments), source=source)
         )
-        clock = context.deadline.clock
-        started = clock()
-        refusal = self._refusal(answer, index, arguments)
-        outcome = _ours(refusal) if refusal is not None else await self._call(call, context)
-        duration_s = clock() - started
-        outcome = await self._screened(self._sized(outcome), context)
+        reply, duration_s = Reply(outcome=Outcome.CANCELLED, text=""), 0.0
+        try:
+            started = context.deadline.clock()
+            reply = self._refusal(answer, index, arguments) or await self._tools[name].call(call, context.deadline)
+            duration_s = context.deadline.clock() - started
+            reply = await self._screened(reply, context)
+        finally:
+            self._report(name, reply, duration_s)
         context.events.emit(
             ToolFinished(
                 call_id=call_id,
                 name=shown_name,
-                ok=outcome.ok,
-                result=outcome.text,
+                ok=reply.ok,
+                result=reply.text,
                 duration_s=duration_s,
                 source=source,
             )
         )
-        status = "success" if outcome.ok else "error"
-        return ToolMessage(content=outcome.text, tool_call_id=call_id, name=name, status=status)
+        status = "success" if reply.ok else "error"
+        return ToolMessage(content=reply.text, tool_call_id=call_id, name=name, status=status)
 
-    def _refusal(self, answer: AIMessage, index: int, arguments: str) -> str | None:
+    def _refusal(self, answer: AIMessage, index: int, arguments: str) -> Reply | None:
         """Why the call is not made at all, None where it can be."""
         call, limits = answer.tool_calls[index], self._limits
+        name = call["name"]
         if index >= limits.max_calls:
-            return f"Not called: at most {limits.max_calls} tool calls are answered at once. Ask again for this one."
-        if call["name"] not in self._tools:
-            known = ", ".join(self._tools) or "none"
-            return f"There is no tool called {call['name'][:100]!r}. The tools are: {known}."
+            return told(Problem.TOO_MANY, max_calls=limits.max_calls)
+        if name not in self._tools:
+            return told(Problem.NO_SUCH_TOOL, asked=name[:100], known=", ".join(self._tools) or "none")
         if malformed_arguments(answer, call) is not None:
-            return f"The arguments of {call['name']} must be one JSON object. This is not: {arguments[:500]}"
+            return told(Problem.NO_OBJECT, name=name, arguments=arguments[:500])
         if len(arguments) > limits.max_argument_chars:
-            return f"The arguments are too long: {len(arguments)} characters, at most {limits.max_argument_chars}."
+            return told(Problem.TOO_LONG, name=name, chars=len(arguments), max_chars=limits.max_argument_chars)
         return None
 
-    async def _call(self, call: ToolCall, context: RunContext) -> _Outcome:
-        name = call["name"]
-        timeout_s = context.deadline.clamp(self._limits.timeout_s)
-        try:
-            async with asyncio.timeout(timeout_s):
-                result = await self._tools[name].ainvoke({**call, "type": "tool_call"})
-        except TimeoutError:
-            return _ours(f"{name} did not finish within {timeout_s:g} s.")
-        except ValidationError as error:
-            return _ours(f"The arguments of {name} are wrong. {_described(error)}")
-        except ToolException as error:
-            return _Outcome(text=str(error) or f"{name} failed.", ok=False)
-        except MainstayError as error:
-            return _ours(f"{name} failed: {error.message}")
-        except GraphBubbleUp:  # LangGraph's own signals (interrupts) are exceptions, but no failures
-            raise
-        except Exception:  # a tool is anybody's code; its bugs are logged, and the model goes on without it
-            logging.getLogger(__name__).exception("the tool %s failed", name)
-            return _ours(f"{name} failed with an internal error. Go on without it, or try other arguments.")
-        if not isinstance(result, ToolMessage):
-            return _ours(f"{name} returned no text.")
-        return _Outcome(text=text_of(result), ok=result.status != "error")
-
-    def _sized(self, outcome: _Outcome) -> _Outcome:
-        limit = self._limits.max_result_chars
-        # Neither can be stored: Postgres has no NUL in text, UTF-8 no half of a surrogate pair.
-        text = outcome.text.replace("\x00", "").encode("utf-8", "replace").decode()
-        if len(text) > limit:
-            text = f"{text[:limit]}\n[cut off: {len(text) - limit} more characters]"
-        return replace(outcome, text=text)
-
-    async def _screened(self, outcome: _Outcome, context: RunContext) -> _Outcome:
-        if outcome.screened:
-            return outcome
-        verdict = await context.guard.check([outcome.text], Stage.TOOL_RESULT)
+    async def _screened(self, reply: Reply, context: RunContext) -> Reply:
+        if reply.own:
+            return reply
+        verdict = await context.guard.check([reply.text], Stage.TOOL_RESULT)
         if verdict.action is Action.ALLOW:
-            return outcome
+            return reply
         rule, message = verdict.rule or "unnamed", verdict.message or "The result of a tool was not let through."
         context.events.emit(
             GuardrailTripped(stage=Stage.TOOL_RESULT, rule=rule, action=verdict.action, message=message)
         )
         if verdict.action is Action.REDACT and verdict.replacement is not None:
-            return replace(outcome, text=verdict.replacement)
-        return _ours("The result was withheld by a guardrail. Do not ask for it again; say that you cannot show it.")
+            return replace(reply, text=verdict.replacement)
+        return told(Problem.WITHHELD)
 
-
-def _ours(text: str) -> _Outcome:
-    return _Outcome(text=text, ok=False, screened=True)
-
-
-def _described(error: ValidationError) -> str:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in details[:5])
+    def _report(self, name: str, reply: Reply, duration_s: float) -> None:
+        tool = name if name in self._tools else UNKNOWN
+        made_s = None if reply.outcome in _NOT_MADE else duration_s
+        self._observer.tool_called(
+            ToolCalled(tool=tool, outcome=reply.outcome, duration_s=made_s, abandoned=reply.abandoned)
+        )

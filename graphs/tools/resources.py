@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from langchain_core.tools import BaseTool
-
 
 class Passage(Protocol):
     """A piece of a document that matches a query; a higher `rank` matches better."""
@@ -43,6 +41,3 @@ class ToolResources:
 
     documents: DocumentSearch
     now: Callable[[], datetime] = utc_now
-
-
-ToolFactory = Callable[[ToolResources], BaseTool]

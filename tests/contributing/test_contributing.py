@@ -9,6 +9,11 @@ from langchain_core.messages import HumanMessage
 
 from deployments.protocols.types import Answer, Rules, Whole
 from evaluation.criteria import CRITERIA
+from graphs.build import build_tools, tool_breakers
+from graphs.tools import TOOLS
+from graphs.tools.care import ToolCare
+from graphs.tools.execution import ToolExecution
+from graphs.tools.spec import ToolSpec
 from services.errors import InvalidRequest
 from services.guardrails import GUARDRAILS
 from services.guardrails.chain import build_chain
@@ -23,6 +28,8 @@ from tests.contributing.canned import CannedProvider
 from tests.contributing.no_urls import NoUrlsRule
 from tests.contributing.plain_text import PROTOCOL
 from tests.evaluation.test_evaluator import FakeJudge
+from tests.graphs.examples.days_until import days_until
+from tests.graphs.fakes import calls, resources, turn
 from tests.services.llm.test_gateway import Shown
 from tests.services.runs.fakes import a_run
 
@@ -53,6 +60,23 @@ def test_the_guide_prints_what_is_run(place: str) -> None:
 def test_every_block_of_the_guide_is_run() -> None:
     """No example is printed that no test executes."""
     assert set(blocks()) == set(PLACES)
+
+
+def registry_line(name: str) -> str:
+    """The one line that the guide adds to a registry."""
+    [line] = re.findall(rf'^```python\n    ("{name}": .*),\n```$', (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    return str(line)
+
+
+async def test_the_tool_answers_by_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registered by the very line that the guide prints, settings may name it, and an agent's call is answered."""
+    names = {"ToolSpec": ToolSpec, "days_until": days_until}
+    monkeypatch.setattr("graphs.build.TOOLS", {**TOOLS, **eval(f"{{{registry_line('days_until')}}}", names)})
+    tools = build_tools(["clock", "days_until"], resources())
+    execution = ToolExecution(tools, ToolCare())
+    [message] = await execution.run(calls(("days_until", {"day": "2026-12-24"})), turn().context)
+    assert message.content == "32 days until Thursday, 24 December 2026"
+    assert "days_until" not in tool_breakers()
 
 
 async def test_the_provider_answers_through_the_gateway() -> None:

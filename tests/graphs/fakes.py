@@ -1,18 +1,21 @@
 """A model that follows a script, and recorders for what a graph does: the run's context without a network or a clock."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.tools import BaseTool, StructuredTool
 
 from graphs import GRAPHS
 from graphs.build import build, build_tools
 from graphs.runner import GraphRunner
 from graphs.spec import GraphOptions
+from graphs.tools.care import ToolCalled, ToolCare, ToolLimits
+from graphs.tools.execution import ToolExecution
 from graphs.tools.resources import ToolResources
 from services.llm.types import ModelCall
 from services.runs.deadline import Deadline
@@ -141,6 +144,21 @@ def resources() -> ToolResources:
     return ToolResources(documents=FewDocuments(), now=lambda: NOON)
 
 
+def tool_of(function: Callable[..., Awaitable[object]], name: str = "probe") -> BaseTool:
+    """A tool that is one async function."""
+    return StructuredTool.from_function(coroutine=function, name=name, description="A tool under test.")
+
+
+@dataclass
+class RecordingToolObserver:
+    """A tool observer that keeps everything."""
+
+    called: list[ToolCalled] = field(default_factory=list)
+
+    def tool_called(self, call: ToolCalled) -> None:
+        self.called.append(call)
+
+
 ALL_TOOLS = ("calculator", "clock", "search_documents")
 
 
@@ -193,6 +211,21 @@ def turn(
         prompts=prompts,
     )
     return Turn(context, model, events)
+
+
+async def answer_of(
+    function: Callable[..., Awaitable[object]] | BaseTool,
+    turned: Turn | None = None,
+    *,
+    limits: ToolLimits | None = None,
+    care: ToolCare | None = None,
+    **arguments: Any,
+) -> ToolMessage:
+    """The message that a model reads after one call of a tool named `probe`."""
+    tool = function if isinstance(function, BaseTool) else tool_of(function)
+    execution = ToolExecution([tool], care or ToolCare(limits=limits or ToolLimits()))
+    [message] = await execution.run(calls(("probe", arguments)), (turned or turn()).context)
+    return message
 
 
 def shape(messages: Sequence[BaseMessage | Message]) -> list[str]:

@@ -1,31 +1,22 @@
 """Tool calls of one answer: order, limits, errors as text, guard, cancellation."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, ToolMessage
-from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from langchain_core.messages import AIMessage
+from langchain_core.tools import ToolException
 
 from graphs.messages import settled
-from graphs.tools.execution import ToolExecution, ToolLimits
-from services.errors import DeadlineExceeded, GuardrailUnavailable, StoreUnavailable
-from services.types import Action, GuardrailTripped, Stage, ToolFinished, ToolStarted, Verdict
-from tests.graphs.fakes import Stuck, Turn, calls, turn
-
-
-def tool_of(function: Callable[..., Awaitable[object]], name: str = "probe") -> BaseTool:
-    return StructuredTool.from_function(coroutine=function, name=name, description="A tool under test.")
-
-
-async def answer_of(
-    function: Callable[..., Awaitable[object]], turned: Turn, *, limits: ToolLimits | None = None, **arguments: Any
-) -> ToolMessage:
-    execution = ToolExecution([tool_of(function)], limits or ToolLimits())
-    [message] = await execution.run(calls(("probe", arguments)), turned.context)
-    return message
+from graphs.tools.care import ToolCalled, ToolCare, ToolLimits
+from graphs.tools.execution import ToolExecution
+from graphs.tools.outcomes import Outcome
+from services.errors import DeadlineExceeded, GuardrailUnavailable
+from services.runs.deadline import Deadline
+from services.types import ALLOWED, Action, GuardrailTripped, Stage, ToolFinished, ToolStarted, Verdict
+from tests.graphs.fakes import RecordingToolObserver, Stuck, answer_of, calls, tool_of, turn
 
 
 @dataclass
@@ -52,7 +43,7 @@ async def test_calls_run_at_once_and_answer_in_order() -> None:
 
     turned = turn()
     asked = calls(("probe", {"who": "first"}), ("probe", {"who": "second"}))
-    messages = await ToolExecution([tool_of(meet)], ToolLimits()).run(asked, turned.context)
+    messages = await ToolExecution([tool_of(meet)], ToolCare()).run(asked, turned.context)
     assert [(m.content, m.tool_call_id) for m in messages] == [("first", "c0"), ("second", "c1")]
     assert [event.call_id for event in turned.events.of(ToolStarted)] == ["c0", "c1"]
 
@@ -64,41 +55,12 @@ async def test_events_carry_what_the_model_reads() -> None:
         return f"sunny in {city}"
 
     turned = turn()
-    await ToolExecution([tool_of(probe)], ToolLimits()).run(
+    await ToolExecution([tool_of(probe)], ToolCare()).run(
         calls(("probe", {"city": "Bern"})), turned.context, source="weather"
     )
     [started], [finished] = turned.events.of(ToolStarted), turned.events.of(ToolFinished)
     assert (started.arguments, started.source) == ('{"city": "Bern"}', "weather")
     assert (finished.ok, finished.result, finished.source) == (True, "sunny in Bern", "weather")
-
-
-@pytest.mark.parametrize(
-    ("raised", "read"),
-    [
-        (ToolException("no such city"), "no such city"),
-        (StoreUnavailable("The documents cannot be reached."), "probe failed: The documents cannot be reached."),
-        (RuntimeError("secret"), "probe failed with an internal error. Go on without it, or try other arguments."),
-        (TimeoutError(), "probe did not finish within 20 s."),
-    ],
-)
-async def test_a_failing_tool_is_something_to_read(raised: Exception, read: str) -> None:
-    """Whatever a tool raises becomes an error text, and the internals of a bug stay in the log."""
-
-    async def probe() -> str:
-        raise raised
-
-    turned = turn()
-    message = await answer_of(probe, turned)
-    assert (message.content, message.status) == (read, "error")
-    assert not turned.events.of(ToolFinished)[0].ok
-
-
-async def test_a_tool_that_takes_too_long_is_stopped() -> None:
-    """A call past its time limit is cancelled and reported as such."""
-    stuck = Stuck()
-    message = await answer_of(stuck.wait, turn(), limits=ToolLimits(timeout_s=0.01))
-    assert message.content == "probe did not finish within 0.01 s."
-    assert stuck.cancelled
 
 
 async def test_no_tool_outlives_the_run() -> None:
@@ -109,25 +71,6 @@ async def test_no_tool_outlives_the_run() -> None:
 
     with pytest.raises(DeadlineExceeded):
         await answer_of(probe, turn(remaining_s=0.0))
-
-
-async def test_a_long_result_is_cut() -> None:
-    """The model reads at most max_result_chars of a result, and how much is missing."""
-
-    async def probe() -> str:
-        return "x" * 120
-
-    message = await answer_of(probe, turn(), limits=ToolLimits(max_result_chars=100))
-    assert message.content == "x" * 100 + "\n[cut off: 20 more characters]"
-
-
-async def test_a_result_can_be_stored() -> None:
-    """NUL and half surrogate pairs, which neither Postgres nor UTF-8 takes, do not get into a thread."""
-
-    async def probe() -> str:
-        return "a\x00b\ud800c"
-
-    assert (await answer_of(probe, turn())).content == "ab?c"
 
 
 @pytest.mark.parametrize(
@@ -155,8 +98,8 @@ async def test_arguments_that_are_no_object_are_quoted_back(written: str) -> Non
         AIMessage(content="", invalid_tool_calls=[{"name": "probe", "args": written, "id": "c", "error": None}])
     )
     turned = turn()
-    [message] = await ToolExecution([tool_of(probe)], ToolLimits()).run(asked, turned.context)
-    assert message.content == f"The arguments of probe must be one JSON object. This is not: {written}"
+    [message] = await ToolExecution([tool_of(probe)], ToolCare()).run(asked, turned.context)
+    assert message.content == f"The arguments of probe must be one JSON object. Write them anew. This is not: {written}"
     assert turned.events.of(ToolStarted)[0].arguments == written
 
 
@@ -166,7 +109,7 @@ async def test_an_unknown_tool_is_named_with_the_known_ones() -> None:
     async def probe() -> str:
         return ""
 
-    [message] = await ToolExecution([tool_of(probe)], ToolLimits()).run(calls(("other", {})), turn().context)
+    [message] = await ToolExecution([tool_of(probe)], ToolCare()).run(calls(("other", {})), turn().context)
     assert message.content == "There is no tool called 'other'. The tools are: probe."
 
 
@@ -178,7 +121,7 @@ async def test_more_calls_than_allowed_are_answered_but_not_made() -> None:
         made.append(n)
         return "ok"
 
-    execution = ToolExecution([tool_of(probe)], ToolLimits(max_calls=2))
+    execution = ToolExecution([tool_of(probe)], ToolCare(limits=ToolLimits(max_calls=2)))
     messages = await execution.run(calls(*[("probe", {"n": n}) for n in range(4)]), turn().context)
     assert made == [0, 1]
     assert [message.status for message in messages] == ["success", "success", "error", "error"]
@@ -235,7 +178,7 @@ async def test_without_a_verdict_the_run_fails() -> None:
     async def quick() -> str:
         return "ok"
 
-    execution = ToolExecution([tool_of(quick, "quick"), tool_of(stuck.wait, "stuck")], ToolLimits())
+    execution = ToolExecution([tool_of(quick, "quick"), tool_of(stuck.wait, "stuck")], ToolCare())
     with pytest.raises(GuardrailUnavailable):
         await execution.run(calls(("quick", {}), ("stuck", {})), turn(guard=Down()).context)
     assert stuck.cancelled
@@ -249,9 +192,7 @@ async def test_cancellation_reaches_every_tool() -> None:
         return str(await stuck[n].wait())
 
     task = asyncio.create_task(
-        ToolExecution([tool_of(probe)], ToolLimits()).run(
-            calls(("probe", {"n": 0}), ("probe", {"n": 1})), turn().context
-        )
+        ToolExecution([tool_of(probe)], ToolCare()).run(calls(("probe", {"n": 0}), ("probe", {"n": 1})), turn().context)
     )
     for one in stuck:
         await one.reached.wait()
@@ -273,3 +214,77 @@ async def test_an_event_carries_the_beginning_of_long_arguments() -> None:
     assert "too long" in str(message.content)
     assert len(started.arguments) < 2_100
     assert started.arguments.endswith("more characters]")
+
+
+BLOCKED = Gate(Verdict(action=Action.BLOCK, rule="injection", message="Looks like an instruction."))
+REDACTED = Gate(Verdict(action=Action.REDACT, rule="pii", message="An address.", replacement="[address]"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "guard", "outcome"),
+    [
+        (("probe", {"city": "Bern"}), None, Outcome.OK),
+        (("probe", {"city": "Bern"}), REDACTED, Outcome.OK),
+        (("probe", {"city": "Bern"}), BLOCKED, Outcome.BLOCKED),
+        (("probe", {"city": "Atlantis"}), None, Outcome.ERROR),
+        (("probe", {"town": "Bern"}), None, Outcome.REFUSED),
+        (("probe", {"city": "x" * 40_000}), None, Outcome.REFUSED),
+    ],
+    ids=["result", "redacted", "withheld", "error", "wrong arguments", "long arguments"],
+)
+async def test_each_call_is_reported(asked: tuple[str, dict[str, Any]], guard: Gate | None, outcome: Outcome) -> None:
+    """The observer is told of every call under the tool's name, and how long it took if it was made."""
+
+    async def probe(city: str) -> str:
+        if city == "Atlantis":
+            raise ToolException("There is no such city.")
+        return f"sunny in {city}"
+
+    observer = RecordingToolObserver()
+    execution = ToolExecution([tool_of(probe)], ToolCare(observer=observer))
+    await execution.run(calls(asked), turn(guard=guard).context)
+    [called] = observer.called
+    assert (called.tool, called.outcome, called.abandoned) == ("probe", outcome, False)
+    assert (called.duration_s is None) is (outcome is Outcome.REFUSED)
+
+
+async def test_invented_names_are_counted_as_one() -> None:
+    """However many tools a model makes up, they are one label."""
+    observer = RecordingToolObserver()
+    execution = ToolExecution([], ToolCare(observer=observer))
+    await execution.run(calls(*[(f"invented_{n}", {}) for n in range(3)]), turn().context)
+    assert [(called.tool, called.outcome) for called in observer.called] == [("unknown", Outcome.REFUSED)] * 3
+
+
+async def test_durations_are_those_of_the_tool() -> None:
+    """What is reported and shown as a call's duration is the tool's time, without the guard's."""
+    now = 0.0
+
+    async def probe() -> str:
+        nonlocal now
+        now += 2.5
+        return "ok"
+
+    class Slow:
+        async def check(self, texts: Sequence[str], stage: Stage) -> Verdict:
+            nonlocal now
+            now += 10.0
+            return ALLOWED
+
+    observer, turned = RecordingToolObserver(), turn(guard=Slow())
+    context = replace(turned.context, deadline=Deadline.after(60.0, lambda: now))
+    await ToolExecution([tool_of(probe)], ToolCare(observer=observer)).run(calls(("probe", {})), context)
+    assert [called.duration_s for called in observer.called] == [2.5]
+    assert [event.duration_s for event in turned.events.of(ToolFinished)] == [2.5]
+
+
+async def test_a_cancelled_call_is_reported_as_such() -> None:
+    """A call that ended with its run says nothing of its tool, and has no duration."""
+    stuck, observer = Stuck(), RecordingToolObserver()
+    execution = ToolExecution([tool_of(stuck.wait)], ToolCare(observer=observer))
+    task = asyncio.create_task(execution.run(calls(("probe", {})), turn().context))
+    await stuck.reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert observer.called == [ToolCalled(tool="probe", outcome=Outcome.CANCELLED)]

@@ -1,6 +1,7 @@
 """The react graph and the runner under it: rounds, threads, cancellation."""
 
 import asyncio
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
@@ -8,7 +9,17 @@ from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from services.errors import ConfigurationError, InvalidRequest, ModelThrottled, StepLimitExceeded
-from services.types import Message, ModelOptions, TextDelta, ToolCall, ToolFinished
+from services.types import (
+    ALLOWED,
+    Guard,
+    Message,
+    ModelOptions,
+    Stage,
+    TextDelta,
+    ToolCall,
+    ToolFinished,
+    Verdict,
+)
 from tests.graphs.fakes import Reply, Stuck, calls, make_graph, says, shape, turn
 
 SUM = ("calculator", {"expression": "1234 * 5678"})
@@ -225,10 +236,10 @@ async def test_a_history_with_tool_calls_comes_back_unchanged() -> None:
     assert asked[2].tool_calls[0]["args"] == {"expression": "1"}
 
 
-async def interrupted(*script: Reply, stuck: Stuck) -> tuple[list[str], int]:
+async def interrupted(*script: Reply, stuck: Stuck, guard: Guard | None = None) -> tuple[list[str], int]:
     """Run a turn until it is stuck, cancel it once, run another; return what the model saw then, and the tools' results."""
     thread_id, graph = uuid4(), make_graph(checkpointer=InMemorySaver())
-    first = turn(*script, user="first", thread_id=thread_id)
+    first = turn(*script, user="first", thread_id=thread_id, guard=guard)
     task = asyncio.create_task(graph.invoke(first.context))
     await stuck.reached.wait()
     task.cancel()
@@ -256,13 +267,20 @@ async def test_cancelled_between_tool_rounds() -> None:
 
 async def test_cancelled_while_a_tool_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls that a cancelled turn left unanswered, whole rounds of them, are gone in the next."""
-    stuck = Stuck()
+    stuck, sum_checked = Stuck(), asyncio.Event()
+
+    class Watchful:
+        async def check(self, texts: Sequence[str], stage: Stage) -> Verdict:
+            sum_checked.set()
+            return ALLOWED
 
     async def search(self: object, query: str, limit: int) -> object:
+        await sum_checked.wait()
         return await stuck.wait()
 
     monkeypatch.setattr("tests.graphs.fakes.FewDocuments.search", search)
-    seen, finished = await interrupted(calls(SUM, ("search_documents", {"query": "refunds"})), stuck=stuck)
+    asked = calls(SUM, ("search_documents", {"query": "refunds"}))
+    seen, finished = await interrupted(asked, stuck=stuck, guard=Watchful())
     assert (seen, finished) == (["system", "human", "human"], 1)
 
 

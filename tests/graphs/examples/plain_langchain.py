@@ -17,7 +17,7 @@ from services.runs.types import RunContext
 
 
 def compose(options: GraphOptions, tools: Sequence[BaseTool]) -> StateGraph[State, RunContext, State, State]:
-    execution = ToolExecution(tools, options.tool_limits)
+    execution = ToolExecution(tools, options.tool_care)
 
     async def agent(state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
         model = RunChatModel(context=runtime.context)

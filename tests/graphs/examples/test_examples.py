@@ -12,6 +12,7 @@ from graphs import GRAPHS
 from graphs.build import build, build_tools, check_prompts
 from graphs.spec import GraphOptions, GraphSpec
 from graphs.tools import TOOLS
+from graphs.tools.spec import ToolSpec
 from services.errors import ConfigurationError
 from services.types import TextDelta
 from tests.graphs import test_contract
@@ -26,7 +27,7 @@ HERE = Path(__file__).parent
 @pytest.fixture(autouse=True)
 def added(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the reader of the guide adds to `TOOLS` and `GRAPHS`."""
-    monkeypatch.setattr("graphs.build.TOOLS", {**TOOLS, "days_until": days_until})
+    monkeypatch.setattr("graphs.build.TOOLS", {**TOOLS, "days_until": ToolSpec(factory=days_until)})
     added = {
         "draft_review": GraphSpec(compose=draft_review.compose, prompts=("writer", "critic"), takes_tools=False),
         "plain_langchain": GraphSpec(compose=plain_langchain.compose, prompts=("system",)),

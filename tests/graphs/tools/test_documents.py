@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from graphs.build import build_tools
+from graphs.tools.care import ToolCare
 from graphs.tools.documents import HANDBOOK, read_documents
-from graphs.tools.execution import ToolExecution, ToolLimits
+from graphs.tools.execution import ToolExecution
 from graphs.tools.resources import ToolResources
 from services.errors import ConfigurationError
 from services.storage.database import Database
@@ -62,7 +63,7 @@ async def test_what_people_ask_is_found(database: Database) -> None:
     """The first passages for a question's words hold its answer."""
     repository = DocumentRepository(database)
     await repository.replace(read_documents(HANDBOOK))
-    execution = ToolExecution(build_tools(["search_documents"], ToolResources(documents=repository)), ToolLimits())
+    execution = ToolExecution(build_tools(["search_documents"], ToolResources(documents=repository)), ToolCare())
     asked = {
         "refund money back": "within 14 days",
         "How long is the warranty on espresso machines?": "3 years",

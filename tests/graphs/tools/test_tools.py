@@ -10,7 +10,8 @@ from langchain_core.tools import BaseTool, StructuredTool
 from graphs.build import build, build_tools
 from graphs.spec import GraphOptions
 from graphs.tools import TOOLS
-from graphs.tools.execution import ToolExecution, ToolLimits
+from graphs.tools.care import ToolCare
+from graphs.tools.execution import ToolExecution
 from graphs.tools.resources import ToolResources, utc_now
 from services.errors import ConfigurationError
 from tests.graphs.fakes import NOON, FewDocuments, FoundPassage, calls, resources, turn
@@ -30,7 +31,7 @@ NONSENSE = pytest.mark.parametrize(
 
 async def used(name: str, available: ToolResources | None = None, **arguments: Any) -> tuple[str, str]:
     """What the model reads of a call, and its status."""
-    execution = ToolExecution(build_tools([name], available or resources()), ToolLimits())
+    execution = ToolExecution(build_tools([name], available or resources()), ToolCare())
     [message] = await execution.run(calls((name, arguments)), turn().context)
     return str(message.content), message.status
 
@@ -38,7 +39,7 @@ async def used(name: str, available: ToolResources | None = None, **arguments: A
 @NAMES
 def test_is_described(name: str) -> None:
     """The model is told under which name, for what, and with which arguments to call a tool."""
-    [schema] = ToolExecution(build_tools([name], resources()), ToolLimits()).schemas
+    [schema] = ToolExecution(build_tools([name], resources()), ToolCare()).schemas
     function = schema["function"]
     assert schema["type"] == "function"
     assert function["name"] == name
@@ -62,7 +63,7 @@ async def test_survives_malformed_json(name: str) -> None:
     """Arguments that are no JSON never reach a tool."""
     answer = AIMessage(content="", tool_calls=[{"name": name, "args": {}, "id": "c"}])
     answer.additional_kwargs["malformed_arguments"] = {"c": "{'single': "}
-    execution = ToolExecution(build_tools([name], resources()), ToolLimits())
+    execution = ToolExecution(build_tools([name], resources()), ToolCare())
     [message] = await execution.run(answer, turn().context)
     assert "one JSON object" in str(message.content)
 
