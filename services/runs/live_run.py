@@ -23,11 +23,11 @@ class Endings(Protocol):
         """The reader has left."""
         ...
 
-    async def lose(self, run: Run, error: MainstayError) -> None:
-        """The stream of its events broke."""
+    async def lose(self, run: Run, error: MainstayError, said: str) -> None:
+        """The stream of its events broke, after it had `said` that much of its answer."""
         ...
 
-    def run_out(self, run: Run, error: MainstayError) -> "asyncio.Task[None]":
+    def run_out(self, run: Run, error: MainstayError, said: str) -> "asyncio.Task[None]":
         """Its time is up. The task returned is done when the reader may be told, within a second."""
         ...
 
@@ -38,6 +38,8 @@ class LiveRun:
     The reader always sees exactly one terminal event. An agent that dies, or ends without one, yields a
     RunFailed(agent_lost); one that is still not at its end DEADLINE_MARGIN_S after the time limit, a
     RunFailed(deadline_exceeded). `aclose` before that is a hang-up.
+
+    The answer is kept as it passes, so that what a client was shown is on record even if the agent took it along.
     """
 
     def __init__(self, *, run: Run, limit: TimeLimit, endings: Endings) -> None:
@@ -48,7 +50,7 @@ class LiveRun:
         self._first: EventBatch | None = None
         self._next_seq = 0
         self._attempt = 1
-        self._shown = False
+        self._said: list[str] = []
         self._ended = False
         self._ending: asyncio.Task[None] | None = None
 
@@ -77,9 +79,7 @@ class LiveRun:
             batch = await self._read(self._stream)
         self._next_seq = batch.first_seq + len(batch.events)
         self._attempt = batch.attempt
-        self._shown = self._shown or any(
-            isinstance(event, TextDelta) and event.source is None for event in batch.events
-        )
+        self._said += [event.text for event in batch.events if isinstance(event, TextDelta) and event.source is None]
         if batch.terminal:
             self._ended = True
             self.limit.stop()
@@ -101,19 +101,19 @@ class LiveRun:
                 except MainstayError as raised:
                     error = raised
                 if self.run.on_disconnect is OnDisconnect.CANCEL:
-                    await self._endings.lose(self.run, error)
+                    await self._endings.lose(self.run, error, "".join(self._said))
         except DeadlineExceeded as passed:
             error = passed
             if self._ending is not None:
                 await asyncio.wait([self._ending])
         failed = RunFailed(
-            failure=error.to_failure(), partial=self._shown, usage=Usage(), duration_s=self.limit.elapsed_s()
+            failure=error.to_failure(), partial=bool(self._said), usage=Usage(), duration_s=self.limit.elapsed_s()
         )
         return EventBatch(attempt=self._attempt, first_seq=self._next_seq, events=(failed,))
 
     def _run_out(self) -> None:
         """End the run at once, also while its reader is busy with the last batch and not waiting for the next."""
-        self._ending = self._endings.run_out(self.run, self.limit.exceeded())
+        self._ending = self._endings.run_out(self.run, self.limit.exceeded(), "".join(self._said))
 
     async def aclose(self) -> None:
         """Stop reading. If the run has not ended this is a hang-up, and the run's policy decides what becomes of it.

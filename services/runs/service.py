@@ -20,6 +20,7 @@ from services.runs.ports import Agent, RunStore
 from services.types import (
     Action,
     Guard,
+    Message,
     OnDisconnect,
     Principal,
     Run,
@@ -153,9 +154,13 @@ class RunService:
         if verdict.action is not Action.ALLOW:
             raise ContentBlocked(verdict.message or "The message was refused by a guardrail.", param="messages")
 
-    async def record_failure(self, run: Run, error: MainstayError) -> None:
-        """Record that a run failed before, or without, its agent. What the store cannot take now is left to its sweep."""
-        outcome = RunOutcome(status=RunStatus.FAILED, messages=(), usage=Usage(), failure=error.to_failure())
+    async def record_failure(self, run: Run, error: MainstayError, said: str = "") -> None:
+        """Record that a run failed before, or without, its agent. What the store cannot take now is left to its sweep.
+
+        `said` is what its client was shown of the answer; it is kept unless the agent has recorded its own.
+        """
+        messages = (Message(role="assistant", content=said),) if said else ()
+        outcome = RunOutcome(status=RunStatus.FAILED, messages=messages, usage=Usage(), failure=error.to_failure())
         try:
             await self._runs.finish(run, outcome)
         except StoreUnavailable as unavailable:
@@ -174,18 +179,18 @@ class RunService:
         except StoreUnavailable as error:
             logger.warning("run %s: the hang-up could not be recorded: %s", run.id, error)
 
-    async def lose(self, run: Run, error: MainstayError) -> None:
+    async def lose(self, run: Run, error: MainstayError, said: str) -> None:
         """Stop a run whose stream broke, and close it if no agent is left to do so."""
         await self.stop(run, STREAM_LOST)
-        await self.record_failure(run, error)
+        await self.record_failure(run, error, said)
 
-    def run_out(self, run: Run, error: MainstayError) -> "asyncio.Task[None]":
+    def run_out(self, run: Run, error: MainstayError, said: str) -> "asyncio.Task[None]":
         """End a run whose time is up. The task returned is done once that is recorded, or after RECORD_WAIT_S."""
-        return self._spawn(self._run_out(run, error, asked=True))
+        return self._spawn(self._run_out(run, error, said, asked=True))
 
-    async def _run_out(self, run: Run, error: MainstayError, *, asked: bool) -> None:
+    async def _run_out(self, run: Run, error: MainstayError, said: str = "", *, asked: bool) -> None:
         """Record first, then tell the agent: told first, it would close the run as merely cancelled."""
-        recording = self._spawn(self.record_failure(run, error))
+        recording = self._spawn(self.record_failure(run, error, said))
         limit = self._time_limit(RECORD_WAIT_S)
         try:
             with limit:

@@ -155,6 +155,11 @@ class World:
         outcomes = self.store.outcomes.values()
         return [(outcome.status, outcome.failure.code if outcome.failure else None) for outcome in outcomes]
 
+    @property
+    def kept(self) -> list[str]:
+        """What of their answers is on record."""
+        return [message.content for outcome in self.store.outcomes.values() for message in outcome.messages]
+
 
 OUT_OF_TIME = (RunStatus.FAILED, "deadline_exceeded")
 

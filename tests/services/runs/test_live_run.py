@@ -92,6 +92,7 @@ async def test_an_agent_that_falls_silent_ends_in_one_failure(said: list[EventBa
     assert (failed.failure.code, failed.partial) == ("deadline_exceeded", partial)
     assert failed.duration_s == pytest.approx(MAX_RUN_S + DEADLINE_MARGIN_S)
     assert world.ends == [OUT_OF_TIME]
+    assert world.kept == ["half"] * partial
     assert [received async for received in live] == []
     await live.aclose()
     await world.service.settled()
@@ -212,6 +213,7 @@ async def test_a_lost_stream_whose_agent_cannot_be_reached_holds_nobody_either()
     world.time.advance(MAX_RUN_S + DEADLINE_MARGIN_S)
     failed = await failure_of(reading)
     assert (failed.failure.code, failed.partial) == ("deadline_exceeded", True)
+    assert world.kept == ["half"]
     world.agent.cancelling.go.set()
     await world.service.settled()
     assert world.agent.cancels == ["stream_lost", "deadline"]

@@ -114,7 +114,7 @@ async def test_a_guard_that_cannot_answer_fails_the_run() -> None:
 async def test_an_agent_that_dies_is_one_terminal_event(ending: list[MainstayError]) -> None:
     """A stream that ends without its terminal event, or breaks, gives RunFailed(agent_lost), marked partial.
 
-    The agent may be alive all the same: it is asked to stop before the run is closed.
+    The agent may be alive all the same: it is asked to stop before the run is closed. What the client saw is kept.
     """
     world = World(STARTED, HALF, *ending)
     live = await world.start()
@@ -123,6 +123,8 @@ async def test_an_agent_that_dies_is_one_terminal_event(ending: list[MainstayErr
     assert (last.failure.code, last.partial) == ("agent_lost", True)
     assert world.agent.cancelled == [(live.run.id, "stream_lost")]
     assert world.failure_codes == ["agent_lost"]
+    [outcome] = world.store.outcomes.values()
+    assert [message.content for message in outcome.messages] == ["half"]
 
 
 async def test_a_broken_stream_of_a_run_that_is_to_continue_is_a_detach() -> None:
