@@ -129,7 +129,9 @@ class FailOver:
         if not route.in_service:
             return False
         delay_s = max(backoff_s(tries, policy, self.random), route.breaker.retry_after_s, error.retry_after_s or 0.0)
-        if delay_s > policy.max_s or delay_s >= self.attempts.deadline.remaining_s():
+        # Where somebody else can answer at once, nothing longer than the first jitter is worth waiting for.
+        longest_s = policy.base_s if alternative else policy.max_s
+        if delay_s > longest_s or delay_s >= self.attempts.deadline.remaining_s():
             return False
         if not route.retries.spend(timeout=late):
             return False

@@ -8,7 +8,7 @@ import pytest
 from langchain_openai import ChatOpenAI
 
 from benchmarks.upstream import Directive, Upstream
-from tests.e2e.conftest import Served
+from tests.e2e.launching import Served
 from tests.e2e.streams import ask, text_of
 
 QUESTION = "what is 1234 * 5678?"

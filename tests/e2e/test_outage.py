@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from benchmarks.upstream import Directive
-from tests.e2e.conftest import Served
+from tests.e2e.launching import Served
 from tests.e2e.streams import ask, events
 
 pytestmark = pytest.mark.chaos

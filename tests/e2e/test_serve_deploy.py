@@ -17,7 +17,7 @@ import yaml
 
 from benchmarks.upstream import Upstream
 from deployments.launch.profile import read_ray_env
-from tests.e2e.conftest import MODEL, ROOT, free_port
+from tests.e2e.launching import MODEL, ROOT, free_port
 from tests.e2e.streams import ask, text_of
 
 BIN = Path(sys.executable).parent

@@ -164,6 +164,13 @@ async def test_a_throttle_is_waited_out_where_nobody_else_can_answer(world: Worl
     assert route.in_service
 
 
+async def test_a_throttle_is_not_waited_out_where_somebody_else_can_answer(world: World) -> None:
+    """The next provider gets the call at once."""
+    first, second = broken(ModelThrottled("429", retry_after_s=1.0)), healthy()
+    await world.model(world.route(first), world.route(second)).generate(CALL)
+    assert (first.asked, second.asked, world.slept) == (1, 1, [])
+
+
 async def test_no_retry_beyond_the_deadline(world: World) -> None:
     """A wait that the run would not survive is not begun."""
     provider = broken(ModelServerError("503", retry_after_s=3.0))

@@ -1,0 +1,134 @@
+"""Mainstay in the production profile before two providers, of which the first misbehaves on cue."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+import yaml
+
+from benchmarks.upstream import Directive, Upstream
+from benchmarks.upstream.addresses import refused_url, unresolvable_url
+from tests.e2e.conftest import in_a_thread
+from tests.e2e.launching import MODEL, Served, launched
+
+FIRST_TOKEN_S = 1.5
+BETWEEN_TOKENS_S = 1.5
+OPEN_S = 1.0
+
+HEALTHY = Directive(tokens=12, token_s=0.001)
+
+UNREACHABLE = ("dns", "refused", "tls_expired", "tls_wrong_host", "tls_unknown", "tls_plain")
+"""Providers before the first one, out of service until a test takes one of them in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What is served, and the upstreams behind it."""
+
+    served: Served
+    primary: Upstream
+    secondary: Upstream
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """One cluster for all faults; each test leaves both providers healthy and in service."""
+    async with AsyncExitStack() as stack:
+        primary = await stack.enter_async_context(Upstream(models=(MODEL,), default=HEALTHY))
+        secondary = await stack.enter_async_context(Upstream(models=(MODEL,), default=HEALTHY))
+        addresses = {
+            "dns": unresolvable_url(),
+            "refused": stack.enter_context(refused_url()),
+            "tls_plain": primary.url.replace("http://", "https://"),
+        }
+        for name in ("expired", "wrong_host", "self_signed"):
+            upstream = await stack.enter_async_context(Upstream(models=(MODEL,), tls=name))
+            addresses["tls_unknown" if name == "self_signed" else f"tls_{name}"] = upstream.url
+        path = tmp_path_factory.mktemp("faults") / "settings.yaml"
+        path.write_text(yaml.safe_dump(settings(addresses, primary, secondary)))
+        serving = launched("production", primary.url, MAINSTAY_SETTINGS=str(path))
+        served = await stack.enter_async_context(in_a_thread(serving))
+        yield Site(served=served, primary=primary, secondary=secondary)
+
+
+def settings(addresses: dict[str, str], primary: Upstream, secondary: Upstream) -> dict[str, Any]:
+    """Two providers with short timers and short openings, and before them those that cannot be reached."""
+    reached = {"primary": primary.url, "secondary": secondary.url}
+    return {
+        "providers": [_provider(name, addresses[name], mode="forced_open") for name in UNREACHABLE]
+        + [_provider(name, url, mode="auto") for name, url in reached.items()],
+        "evaluator": {"provider": "secondary"},
+        "http": {"write_timeout_s": 3.0},
+    }
+
+
+def _provider(name: str, url: str, *, mode: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": "openai",
+        "model": MODEL,
+        "base_url": url,
+        "api_key": {"env": "OPENAI_API_KEY"},
+        "max_output_tokens": 512,
+        "first_token_timeout_s": FIRST_TOKEN_S,
+        "inter_token_timeout_s": BETWEEN_TOKENS_S,
+        "breaker": {
+            "mode": mode,
+            "open_s": OPEN_S,
+            "open_max_s": OPEN_S,
+            "auth_open_s": OPEN_S,
+            "auth_open_max_s": OPEN_S,
+            "quota_open_s": OPEN_S,
+            "slow_start_s": 0.0,
+            "window_s": 5.0,
+        },
+    }
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the cluster with two providers, both healthy and in service."""
+    async with httpx.AsyncClient(base_url=site.served.url, headers=site.served.headers, timeout=60.0) as made:
+        await heal(site, made)
+        yield made
+        await heal(site, made)
+
+
+async def heal(site: Site, client: httpx.AsyncClient) -> None:
+    """Make both providers answer, and give them traffic until their breakers say so."""
+    for upstream in (site.primary, site.secondary):
+        upstream.default, upstream.script = HEALTHY, None
+    async with asyncio.timeout(30):
+        while await states(client) != {"primary": "closed", "secondary": "closed"}:
+            await asyncio.gather(*(probe(client) for _ in range(4)))
+    # What a fault left in the windows is outweighed, or the next one would open a breaker too early.
+    await asyncio.gather(*(probe(client) for _ in range(8)))
+    for upstream in (site.primary, site.secondary):
+        await upstream.seen.until(lambda seen: seen.open == 0)
+        upstream.seen.clear()
+
+
+async def probe(client: httpx.AsyncClient) -> None:
+    await client.post("/chat/stream", json={"messages": [{"role": "user", "content": "hello"}]})
+
+
+async def states(client: httpx.AsyncClient) -> dict[str, str]:
+    """The state of both providers' breakers in the one agent replica."""
+    shown = (await client.get("/readyz")).json()["breakers"]
+    return {name: next(iter(shown[name])) for name in ("primary", "secondary")}
+
+
+async def until_state(client: httpx.AsyncClient, provider: str, wanted: str) -> None:
+    """Ask until a breaker is in this state: a server under test has no event that we could wait for."""
+    async with asyncio.timeout(20):
+        while (await states(client))[provider] != wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+HERE = Path(__file__).parent
