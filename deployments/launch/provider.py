@@ -1,9 +1,9 @@
-"""Ask the configured provider one cheap question before anything is started: does it know our key?"""
+"""Ask the configured providers one cheap question before anything is started: do they know our key?"""
 
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from configs.settings import EnvRef, ProviderSettings
@@ -28,6 +28,27 @@ def resolve(settings: ProviderSettings, environ: Mapping[str, str]) -> Provider:
         base_url=_value(settings.base_url, environ).rstrip("/"),
         api_key=_value(settings.api_key, environ),
     )
+
+
+def first_answering(providers: Sequence[Provider], *, say: Callable[[str], None]) -> Provider:
+    """Check every provider and return the first that passed. Raises the first one's LaunchFailed when none did.
+
+    One that does not pass is said and let be: its breaker will open, and the others answer in its place.
+    """
+    failures: list[LaunchFailed] = []
+    passed: list[Provider] = []
+    for provider in providers:
+        try:
+            if provider.base_url:  # one that LangChain knows has an address of its own, and no list that we could ask for
+                check(provider, say=say)
+            passed.append(provider)
+        except LaunchFailed as failure:
+            failures.append(failure)
+    if not passed:
+        raise failures[0]
+    for failure in failures:
+        say(f"Going on without it: {failure.cause}")
+    return passed[0]
 
 
 def check(provider: Provider, *, say: Callable[[str], None], timeout_s: float = _TIMEOUT_S) -> None:

@@ -76,9 +76,9 @@ class Launch:
     def _begin_model(self, own: Mapping[str, Any]) -> tuple[str, str]:
         """Check the provider, or find the embedded model and begin to load it. Returns its name and the overlay."""
         if self.environ.get("OPENAI_API_KEY"):
-            endpoint = provider.resolve(load(["openai"], own).providers[0], self.environ)
-            provider.check(endpoint, say=self.console.say)
-            return f"{endpoint.model} at {endpoint.base_url}", "openai"
+            endpoints = [provider.resolve(settings, self.environ) for settings in load(["openai"], own).providers]
+            first = provider.first_answering(endpoints, say=self.console.say)
+            return f"{first.model} at {first.base_url or 'its own address'}", "openai"
         found = weights.resolve(self.environ, PipFetcher(environ=self.environ), self.console, say=self.console.say)
         self.model = ModelProcess(weights=found, folder=self.options.scratch, environ=self.environ)
         self.stack.callback(self.model.stop)

@@ -67,6 +67,17 @@ def test_an_endpoint_without_a_list_is_let_pass(base_url: str) -> None:
     assert "HTTP 404" in _check(base_url, path="/v2")[0]
 
 
+def test_one_good_provider_is_enough(base_url: str) -> None:
+    """The others are named and let be: what answers in their place is known to answer."""
+    said: list[str] = []
+    absent = provider.Provider(model="m", base_url=f"http://127.0.0.1:{machine.free_port()}", api_key="good")
+    good = provider.Provider(model="small", base_url=f"{base_url}/v1", api_key="good")
+    assert provider.first_answering([absent, good], say=said.append) is good
+    assert "cannot be reached" in said[0]
+    with pytest.raises(LaunchFailed, match="cannot be reached"):
+        provider.first_answering([absent, absent], say=said.append)
+
+
 def test_the_environment_names_the_endpoint() -> None:
     """Key, address and model come from the variables that the settings name."""
     settings = load(["openai"]).providers[0]
