@@ -67,6 +67,7 @@ class MessageJson(BaseModel):
     name: str | None = None
     tool_calls: list[ToolCallJson] | None = None
     tool_call_id: str | None = None
+    incomplete: Literal[True] | None = None
 
 
 class MessagesJson(BaseModel):
@@ -162,6 +163,7 @@ def _message_json(message: Message) -> MessageJson:
         name=message.name,
         tool_calls=calls or None,
         tool_call_id=message.tool_call_id,
+        incomplete=True if message.incomplete else None,
     )
 
 

@@ -36,6 +36,7 @@ class RunEndpoint:
             default_graph=default_graph,
             max_messages=settings.max_messages,
             max_message_chars=settings.max_message_chars,
+            max_run_s=runs.max_run_s,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

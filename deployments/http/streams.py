@@ -174,8 +174,9 @@ async def _collect(live: LiveRun) -> Answer | RunFailed | RunCancelled:
 
 
 def run_headers(run: Run) -> dict[str, str]:
-    """Where the run can be found again."""
-    return {"x-run-id": str(run.id), "x-thread-id": str(run.thread_id), "content-location": f"/runs/{run.id}"}
+    """Where the run can be found again, and its thread unless that is ephemeral: nobody can come back to it."""
+    thread = {} if run.ephemeral else {"x-thread-id": str(run.thread_id)}
+    return {"x-run-id": str(run.id), **thread, "content-location": f"/runs/{run.id}"}
 
 
 def stream_headers(run: Run) -> list[tuple[bytes, bytes]]:

@@ -1,7 +1,8 @@
 """OpenAI's Chat Completions, `POST /v1/chat/completions`, streamed and whole: for the openai SDKs and what builds on them.
 
 The protocol is stateless: the whole history comes with each request and the thread is ephemeral. With the header
-`X-Thread-Id` (a thread's id, or `new`) the thread is durable and only the newest user message is taken.
+`X-Thread-Id: new` the thread is durable and begins with the messages that were sent; with a thread's id, only the newest
+user message is taken.
 
 Tools run on the server and are not shown: a `tool_calls` delta would make the client run them. A run that fails, or is
 cancelled, after the first byte sends `data: {"error": ...}` and then closes, without a finish reason and without
@@ -95,14 +96,16 @@ def parse(body: JsonObject, headers: Mapping[str, str], rules: Rules) -> Turn:
     checked = validate(CompletionBody, refuse_unsupported(body))
     messages = tuple(message.to_message() for message in checked.messages)
     check_messages(messages, rules, last_is_user=False)
-    durable = headers.get(THREAD_HEADER)
-    if durable is not None:
+    thread = headers.get(THREAD_HEADER)
+    thread_id = None if thread in (None, NEW_THREAD) else thread_id_from_header(headers, THREAD_HEADER)
+    if thread_id is not None:  # it has the rest already, its system messages included
         messages = tuple(message for message in messages if message.role == "user")[-1:]
     request = RunRequest(
         graph=checked.model,
         messages=messages,
-        thread_id=None if durable in (None, NEW_THREAD) else thread_id_from_header(headers, THREAD_HEADER),
-        ephemeral=durable is None,
+        thread_id=thread_id,
+        timeout_s=checked.time_limit_s(rules),
+        ephemeral=thread is None,
         options=checked.options(checked.max_completion_tokens),
         metadata=checked.metadata or {},
     )
@@ -119,7 +122,7 @@ def _encoder(with_usage: bool, run: Run, created: int) -> Encoder:
 class ChunkEncoder:
     """Chunks of a streamed completion. What is the same in each is rendered once."""
 
-    __slots__ = ("_content", "_head", "_reasoning", "_with_usage")
+    __slots__ = ("_content", "_head", "_reasoning", "_shown", "_with_usage")
 
     def __init__(self, *, run: Run, created: int, with_usage: bool) -> None:
         head = orjson.dumps(
@@ -130,6 +133,7 @@ class ChunkEncoder:
             self._head + b',"choices":[{"index":0,"delta":{"' + field + b'":'
             for field in (b"content", b"reasoning_content")
         )
+        self._shown = False
         self._with_usage = with_usage
 
     def encode(self, batch: EventBatch) -> bytes:
@@ -138,6 +142,7 @@ class ChunkEncoder:
     def _frame(self, event: RunEvent) -> bytes:
         match event:
             case TextDelta(text=text, source=None):
+                self._shown = True
                 return self._content + orjson.dumps(text) + b'},"finish_reason":null}]}\n\n'
             case TextDelta(text=text) | ReasoningDelta(text=text):  # a plan or a specialist's work is not the answer
                 return self._reasoning + orjson.dumps(text) + b'},"finish_reason":null}]}\n\n'
@@ -145,10 +150,10 @@ class ChunkEncoder:
                 return self._choice({"role": "assistant", "content": ""}, None)
             case RunCompleted(finish_reason=reason, usage=usage):
                 return self._choice({}, reason) + self._usage(usage) + b"data: [DONE]\n\n"
-            case RunFailed(failure=failure):
-                return _error(failure)
+            case RunFailed(failure=failure, partial=shown):
+                return _error(failure, partial=shown)
             case RunCancelled(reason=cause):
-                return _error(cancelled(cause))
+                return _error(cancelled(cause), partial=self._shown)
             case _:
                 return b""
 
@@ -184,8 +189,8 @@ def completion_id(run: Run) -> str:
     return f"chatcmpl-{run.id.hex}"
 
 
-def _error(failure: Failure) -> bytes:
-    return b"data: " + orjson.dumps(error_body(failure)) + b"\n\n"
+def _error(failure: Failure, *, partial: bool) -> bytes:
+    return b"data: " + orjson.dumps(error_body(failure, partial=partial)) + b"\n\n"
 
 
 def usage_json(usage: Usage) -> JsonObject:

@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 from pydantic import Field
 
+from deployments.protocols.next_step import next_step
 from deployments.protocols.types import ClientProtocol, Rules, Streamed, Turn
 from deployments.protocols.validation import Body, SamplingBody, check_messages, validate
 from services.errors import Failure
@@ -61,6 +62,7 @@ def parse(body: JsonObject, headers: Mapping[str, str], rules: Rules) -> Turn:
         graph=checked.model if checked.model is not None else rules.default_graph,
         messages=messages,
         thread_id=checked.thread_id,
+        timeout_s=checked.time_limit_s(rules),
         options=checked.options(),
         on_disconnect=OnDisconnect(checked.on_disconnect),
         metadata=checked.metadata or {},
@@ -127,6 +129,7 @@ def _run_failed(event: RunFailed) -> JsonObject:
     return {
         "error": failure_json(event.failure),
         "partial": event.partial,
+        "next": next_step(event.failure, partial=event.partial),
         "usage": usage_json(event.usage),
         "duration_s": event.duration_s,
     }

@@ -1,19 +1,25 @@
 """OpenAI's error envelope, which every route of Mainstay answers with."""
 
+from deployments.protocols.next_step import next_step
 from services.errors import Failure
 from services.types import JsonObject
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
-def error_body(failure: Failure, request_id: str | None = None) -> JsonObject:
-    """Return `{"error": {...}}`. `code` is stable and for programs, `message` is for people and says what to do."""
+def error_body(failure: Failure, request_id: str | None = None, *, partial: bool = False) -> JsonObject:
+    """Return `{"error": {...}}`. `code` and `next` are stable and for programs, `message` is for people.
+
+    `partial` says that text of an answer was shown before the error.
+    """
     error: JsonObject = {
         "message": failure.message,
         "type": error_type(failure.status),
         "param": failure.param,
         "code": failure.code,
         "retryable": failure.retryable,
+        "retry_after_s": failure.retry_after_s,
+        "next": next_step(failure, partial=partial),
     }
     if request_id is not None:
         error["request_id"] = request_id

@@ -49,11 +49,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What holds for every protocol. `max_message_chars` is of one message."""
+    """What holds for every protocol. `max_message_chars` is of one message, `max_run_s` the longest time limit of a run."""
 
     default_graph: str
     max_messages: int
     max_message_chars: int
+    max_run_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from deployments.protocols.types import Rules
 from services.errors import InvalidRequest
 from services.types import JsonObject, Message, ModelOptions
 
+MIN_TIMEOUT_S = 1.0
 _MAX_PARAM_CHARS = 128
 
 Temperature = Annotated[float, Field(ge=0, le=2)]
@@ -32,7 +33,7 @@ class Body(BaseModel):
 
 
 class SamplingBody(Body):
-    """What every protocol lets a client ask of the model; None leaves it to the provider."""
+    """What every protocol lets a client ask of the model, and of a run; None leaves it to the provider or the operator."""
 
     temperature: Temperature | None = None
     top_p: TopP | None = None
@@ -40,6 +41,11 @@ class SamplingBody(Body):
     stop: Stop | None = Field(default=None, description="one text, or up to four, at which the model stops")
     seed: Seed | None = None
     metadata: Metadata | None = Field(default=None, description="up to 16 texts, kept with the run")
+    timeout_s: Any = Field(
+        default=None,
+        description="seconds for the whole turn, from 1 to runs.max_run_s, which is what it has if this is absent",
+        json_schema_extra={"anyOf": [{"type": "number", "minimum": MIN_TIMEOUT_S}, {"type": "null"}]},
+    )
 
     def options(self, max_output_tokens: int | None = None) -> ModelOptions:
         """Return the model's options; `max_output_tokens` wins over `max_tokens`."""
@@ -51,6 +57,20 @@ class SamplingBody(Body):
             stop=stop,
             seed=self.seed,
         )
+
+    def time_limit_s(self, rules: Rules) -> float | None:
+        """Return `timeout_s` if it is a number within its bounds. Raises InvalidRequest, naming both bounds."""
+        value = self.timeout_s
+        if value is None:
+            return None
+        least = min(MIN_TIMEOUT_S, rules.max_run_s)
+        if type(value) not in (int, float) or not least <= value <= rules.max_run_s:
+            raise InvalidRequest(
+                f"The field 'timeout_s' must be a number of seconds from {least:g} to {rules.max_run_s:g}. "
+                "Change it, or leave it out.",
+                param="timeout_s",
+            )
+        return float(value)
 
 
 def validate(model: type[BodyT], body: JsonObject) -> BodyT:

@@ -108,7 +108,7 @@ async def test_the_criterion_scores(words: int, value: float) -> None:
 
 def test_the_protocol_maps_both_ways() -> None:
     """A body becomes a turn, an answer becomes text, and a wrong body names its field."""
-    rules = Rules(default_graph="react", max_messages=8, max_message_chars=100)
+    rules = Rules(default_graph="react", max_messages=8, max_message_chars=100, max_run_s=60.0)
     turn = PROTOCOL.parse({"question": "why?"}, {}, rules)
     assert turn.request.messages[0].content == "why?"
     assert isinstance(turn.reply, Whole)

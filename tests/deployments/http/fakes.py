@@ -33,6 +33,7 @@ from services.types import (
     Usage,
     Verdict,
 )
+from tests.services.runs.manual_time import ManualTime
 
 KEY = "mk-test-key"
 OTHER_KEY = "mk-other-tenants-key"
@@ -95,6 +96,9 @@ class InMemoryStore:
 
     async def finish(self, run: Run, outcome: RunOutcome) -> RunStatus:
         first = self.outcomes.setdefault(run.id, outcome)
+        if first is outcome:
+            unfinished = outcome.status is not RunStatus.COMPLETED
+            self.history[run.thread_id] += [replace(said, incomplete=unfinished) for said in outcome.messages]
         self.runs[run.id] = replace(run, status=first.status, failure=first.failure, usage=first.usage)
         return first.status
 
@@ -145,6 +149,8 @@ class ScriptedAgent:
         self.steps = steps
         self.silent_start = False
         self.executing = asyncio.Event()
+        self.waiting = asyncio.Event()
+        self.tickets: list[RunTicket] = []
         self.closed = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.cancels: list[tuple[UUID, str]] = []
@@ -156,10 +162,12 @@ class ScriptedAgent:
         first = RunStarted(run_id=run.id, thread_id=run.thread_id, graph=run.graph)
         steps: Sequence[Step] = self.steps if self.silent_start else (first, *self.steps)
         seq = 0
+        self.tickets.append(ticket)
         self.executing.set()
         try:
             for step in steps:
                 if isinstance(step, asyncio.Event):
+                    self.waiting.set()
                     await step.wait()
                 elif isinstance(step, Exception):
                     raise step
@@ -180,10 +188,12 @@ class ScriptedAgent:
 
 @dataclass(kw_only=True)
 class Rig:
-    """An application over fakes, and the fakes."""
+    """An application over fakes, and the fakes. A run's time passes by hand."""
 
     settings: HttpSettings = field(default_factory=HttpSettings)
     write_timeout_s: float = 30.0
+    max_run_s: float = 60.0
+    time: ManualTime = field(default_factory=ManualTime)
     checks: Mapping[str, bool] = field(default_factory=lambda: {"database": True, "agent": True})
 
     def __post_init__(self) -> None:
@@ -194,8 +204,10 @@ class Rig:
             runs=RunsOnly(self.store),
             guard=WordGuard(),
             graphs=("react", "planner"),
-            max_run_s=60.0,
+            max_run_s=self.max_run_s,
             new_id=uuid4,
+            clock=self.time,
+            call_later=self.time.call_later,
         )
         self.app = create_app(self.services(), self.settings, write_timeout_s=self.write_timeout_s)
 

@@ -22,9 +22,10 @@ def check(response: httpx.Response, status: int, param: str | None, code: str) -
     assert response.headers["content-type"] == "application/json"
     assert response.headers["x-should-retry"] == "false"
     error = response.json()["error"]
-    assert set(error) == {"message", "type", "param", "code", "retryable", "request_id"}
+    assert set(error) == {"message", "type", "param", "code", "retryable", "retry_after_s", "next", "request_id"}
     assert (error["param"], error["code"]) == (param, code)
     assert error["message"].endswith(".")
+    assert error["next"] == "change"
     assert error["request_id"] == response.headers["x-request-id"]
 
 

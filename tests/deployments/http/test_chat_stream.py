@@ -176,7 +176,7 @@ async def test_an_agent_that_dies_mid_stream_ends_in_one_failure(steps: tuple[Te
         response = await client.post("/chat/stream", json=ASK)
     assert names(response) == ["run_started", "text_delta", "run_failed", "[DONE]"]
     failed = orjson.loads(frames(response.text)[-2]["data"])
-    assert failed["partial"] is True
+    assert (failed["partial"], failed["next"]) == (True, "continue")
     assert set(failed["error"]) == {"code", "message", "retryable", "retry_after_s"}
 
 

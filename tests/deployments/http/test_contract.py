@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import orjson
 import pytest
 
 from deployments.http.failures import failure_response
 from deployments.protocols.chat_stream import EVENTS
+from deployments.protocols.next_step import NextStep, next_step
 from deployments.protocols.openai_errors import cancelled, error_type
 from deployments.protocols.unsupported import IGNORED, NEUTRAL
 from services.errors import Failure, MainstayError
@@ -31,9 +33,12 @@ def _failures() -> list[Failure]:
 
 def error_table() -> str:
     """Return the table of codes as docs/http.md must hold it."""
-    rows = sorted({(failure.status, failure.code, failure.retryable) for failure in _failures()})
-    lines = ["| status | code | type | retry |", "|---|---|---|---|"]
-    lines += [f"| {s} | `{code}` | `{error_type(s)}` | {'yes' if retry else 'no'} |" for s, code, retry in rows]
+    lines = ["| status | code | type | retry | `next` | after text |", "|---|---|---|---|---|---|"]
+    for failure in sorted(_failures(), key=lambda failure: (failure.status, failure.code)):
+        retry = "yes" if failure.retryable else "no"
+        before, after = next_step(failure, partial=False), next_step(failure, partial=True)
+        code = f"| {failure.status} | `{failure.code}` | `{error_type(failure.status)}`"
+        lines.append(f"{code} | {retry} | `{before}` | `{after}` |")
     return "\n".join(lines)
 
 
@@ -57,6 +62,12 @@ def test_every_failure_tells_the_sdk_whether_to_retry(failure: Failure) -> None:
     assert response.status_code == failure.status
     assert response.headers["x-should-retry"] == str(failure.retryable).lower()
     assert orjson.loads(response.body)["error"]["code"] == failure.code
+
+
+def test_every_next_step_is_documented() -> None:
+    """Each word that a client may be told has its line."""
+    for word in get_args(NextStep):
+        assert f"| `{word}` | " in DOCUMENT
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)

@@ -16,6 +16,7 @@ from services.types import ReasoningDelta, RunCancelled, RunCompleted, TextDelta
 from tests.deployments.http.fakes import COMPLETED, KEY, Rig, serving
 
 ASK = [{"role": "user", "content": "Say hello."}]
+BRIEF = {"role": "system", "content": "Be brief."}
 
 
 @dataclass
@@ -141,6 +142,8 @@ async def test_a_failure_in_the_stream_is_raised_by_the_sdk(served: Served, end:
     with pytest.raises(openai.APIError) as caught:
         await read()
     assert caught.value.code in ("model_stream_broken", "run_cancelled")
+    assert isinstance(caught.value.body, dict)
+    assert caught.value.body["next"] == "continue"
     assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None]
 
 
@@ -177,21 +180,23 @@ async def test_a_wrong_key_is_the_sdks_authentication_error(served: Served) -> N
 
 
 async def test_a_thread_by_header(served: Served) -> None:
-    """`X-Thread-Id: new` begins a durable thread; its id continues it, with the newest user message only."""
+    """`new` begins a durable thread with all that was sent; its id continues it, with the newest user message only."""
     store = served.rig.store
     async with served.client() as client:
         first = await client.chat.completions.with_raw_response.create(
-            model="react", messages=ASK, extra_headers={"X-Thread-Id": "new"}
+            model="react", messages=[BRIEF, *ASK], extra_headers={"X-Thread-Id": "new"}
         )
         thread_id = first.headers["x-thread-id"]
-        history = [*ASK, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "Again."}]
+        history = [BRIEF, *ASK, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "Again."}]
         await client.chat.completions.create(model="react", messages=history, extra_headers={"X-Thread-Id": thread_id})
-        await client.chat.completions.create(model="react", messages=history)
+        third = await client.chat.completions.with_raw_response.create(model="react", messages=history)
     began, continued, stateless = store.runs.values()
     assert (began.ephemeral, continued.ephemeral, stateless.ephemeral) == (False, False, True)
     assert began.thread_id == continued.thread_id == UUID(thread_id)
+    assert [message.role for message in began.messages] == ["system", "user"]
     assert [message.content for message in continued.messages] == ["Again."]
-    assert [message.role for message in stateless.messages] == ["user", "assistant", "user"]
+    assert [message.role for message in stateless.messages] == ["system", "user", "assistant", "user"]
+    assert "x-thread-id" not in third.headers
 
 
 async def test_an_answer_can_be_sent_back_as_it_came(served: Served) -> None:

@@ -42,7 +42,7 @@ RUN = Run(
     status=RunStatus.RUNNING,
     messages=(),
 )
-RULES = Rules(default_graph="react", max_messages=9, max_message_chars=99)
+RULES = Rules(default_graph="react", max_messages=9, max_message_chars=99, max_run_s=60.0)
 USAGE = Usage(input_tokens=7, output_tokens=3, cached_tokens=2, reasoning_tokens=1, model_calls=1)
 ASK: JsonObject = {"model": "react", "messages": [{"role": "user", "content": "Hi"}]}
 THROTTLED = ModelThrottled("Too fast.", retry_after_s=2.5).to_failure()
@@ -121,7 +121,7 @@ def test_a_failed_and_a_cancelled_run_to_the_byte() -> None:
     assert encoder("chat_stream").encode(batch(failed, first_seq=9)) == (
         b"id: 2-9\nevent: run_failed\n"
         b'data: {"error":{"code":"model_throttled","message":"Too fast.","retryable":true,"retry_after_s":2.5},'
-        b'"partial":true,' + none + b',"estimated":false},"duration_s":0.5}\n\ndata: [DONE]\n\n'
+        b'"partial":true,"next":"continue",' + none + b',"estimated":false},"duration_s":0.5}\n\ndata: [DONE]\n\n'
     )
     cancelled = RunCancelled(reason="client_disconnected", usage=Usage(), duration_s=0.5)
     assert encoder("chat_stream").encode(batch(cancelled, first_seq=9)) == (
@@ -179,8 +179,24 @@ def test_an_error_chunk_to_the_byte() -> None:
     assert encoder("chat_completions", stream=True).encode(batch(TextDelta(text="a"), failed)) == (
         HEAD + b'{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
         b'data: {"error":{"message":"Too fast.","type":"server_error","param":null,"code":"model_throttled",'
-        b'"retryable":true}}\n\n'
+        b'"retryable":true,"retry_after_s":2.5,"next":"continue"}}\n\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "word"),
+    [((), "none"), ((TextDelta(text="plan", source="planner"),), "none"), ((TextDelta(text="a"),), "continue")],
+    ids=["nothing", "a plan", "text"],
+)
+def test_a_cancelled_completion_says_whether_there_is_something_to_go_on_from(
+    before: tuple[RunEvent, ...], word: str
+) -> None:
+    """A cancellation does not know what was shown; the encoder does."""
+    frames = encoder("chat_completions", stream=True)
+    for event in before:
+        frames.encode(batch(event))
+    error = frames.encode(batch(RunCancelled(reason="deleted", usage=Usage(), duration_s=0.5)))
+    assert orjson.loads(error.removeprefix(b"data: "))["error"]["next"] == word
 
 
 @pytest.mark.parametrize(
