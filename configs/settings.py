@@ -100,6 +100,7 @@ class HttpSettings(Section):
     max_messages: int = Field(default=512, ge=1)
     max_message_chars: int = Field(default=32_768, ge=1, description="of one message")
     heartbeat_s: PositiveSeconds = 15.0
+    write_timeout_s: PositiveSeconds = Field(default=30.0, description="a client that reads nothing for so long has left")
     cors_origins: tuple[str, ...] = ()
 
 

@@ -29,8 +29,6 @@ from services.errors import MainstayError
 from services.runs.ports import RunStore, ThreadStore
 from services.runs.service import RunService
 
-WRITE_TIMEOUT_S = 30.0
-
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 """What the replica needs, by a name that may be shown to anyone, and whether it is there."""
 
@@ -54,8 +52,8 @@ class HttpServices:
     clock: Callable[[], float] = time.time
 
 
-def create_app(services: HttpServices, settings: HttpSettings, *, write_timeout_s: float = WRITE_TIMEOUT_S) -> FastAPI:
-    """Return the application. A client that does not accept a write within `write_timeout_s` has hung up.
+def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
+    """Return the application.
 
     The runs' routes are plain ASGI beside FastAPI's; the stack below is in the order in which a request passes it.
     There are no documentation pages, which would load scripts from elsewhere: `GET /openapi.json` needs a key.
@@ -66,7 +64,7 @@ def create_app(services: HttpServices, settings: HttpSettings, *, write_timeout_
         redoc_url=None,
         redirect_slashes=False,
         routes=[
-            *_run_routes(services, settings, write_timeout_s),
+            *_run_routes(services, settings),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", _readyz(services.readiness, services.breakers), methods=["GET"]),
         ],
@@ -90,7 +88,7 @@ def create_app(services: HttpServices, settings: HttpSettings, *, write_timeout_
     return app
 
 
-def _run_routes(services: HttpServices, settings: HttpSettings, write_timeout_s: float) -> list[Route]:
+def _run_routes(services: HttpServices, settings: HttpSettings) -> list[Route]:
     return [
         Route(
             protocol.path,
@@ -99,7 +97,6 @@ def _run_routes(services: HttpServices, settings: HttpSettings, write_timeout_s:
                 runs=services.runs,
                 default_graph=services.default_graph,
                 settings=settings,
-                write_timeout_s=write_timeout_s,
                 clock=services.clock,
             ),
             methods=["POST"],

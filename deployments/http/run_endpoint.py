@@ -24,13 +24,11 @@ class RunEndpoint:
         runs: RunService,
         default_graph: str,
         settings: HttpSettings,
-        write_timeout_s: float,
         clock: Callable[[], float],
     ) -> None:
         self._protocol = protocol
         self._runs = runs
         self._settings = settings
-        self._write_timeout_s = write_timeout_s
         self._clock = clock
         self._rules = Rules(
             default_graph=default_graph,
@@ -55,7 +53,7 @@ class RunEndpoint:
                 reply=turn.reply,
                 created=created,
                 heartbeat_s=self._settings.heartbeat_s,
-                write_timeout_s=self._write_timeout_s,
+                write_timeout_s=self._settings.write_timeout_s,
             )
             await stream(scope, receive, send)
         else:

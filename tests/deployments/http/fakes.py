@@ -191,7 +191,6 @@ class Rig:
     """An application over fakes, and the fakes. A run's time passes by hand."""
 
     settings: HttpSettings = field(default_factory=HttpSettings)
-    write_timeout_s: float = 30.0
     max_run_s: float = 60.0
     time: ManualTime = field(default_factory=ManualTime)
     checks: Mapping[str, bool] = field(default_factory=lambda: {"database": True, "agent": True})
@@ -209,7 +208,7 @@ class Rig:
             clock=self.time,
             call_later=self.time.call_later,
         )
-        self.app = create_app(self.services(), self.settings, write_timeout_s=self.write_timeout_s)
+        self.app = create_app(self.services(), self.settings)
 
     def services(self) -> HttpServices:
         return HttpServices(

@@ -52,7 +52,7 @@ class Socket:
 
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
-    rig = Rig(settings=HttpSettings(heartbeat_s=0.01), write_timeout_s=0.1)
+    rig = Rig(settings=HttpSettings(heartbeat_s=0.01, write_timeout_s=0.1))
     yield rig
     await rig.runs.settled()
 
