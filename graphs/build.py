@@ -3,7 +3,6 @@
 import random as dice
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from langchain_core.runnables.config import run_in_executor
@@ -14,7 +13,7 @@ from graphs import GRAPHS
 from graphs.runner import GraphRunner
 from graphs.spec import GraphOptions, GraphSpec
 from graphs.tools import TOOLS
-from graphs.tools.care import ToolLimits
+from graphs.tools.care import TOOL_BREAKER
 from graphs.tools.resources import ToolResources
 from services.errors import ConfigurationError
 from services.resilience.breaker import Breaker, BreakerListener
@@ -30,19 +29,15 @@ def build_tools(names: Sequence[str], resources: ToolResources) -> tuple[BaseToo
 
 
 def tool_breakers(
-    policy: BreakerPolicy = BreakerPolicy(),  # noqa: B008  frozen
+    policy: BreakerPolicy = TOOL_BREAKER,
     *,
     clock: Callable[[], float] = time.monotonic,
     random: Callable[[], float] = dice.random,
     listeners: Sequence[BreakerListener] = (),
 ) -> Mapping[str, Breaker]:
-    """Make a breaker, called `tool:<name>`, for every listed tool that has a network effect: for `ToolCare`, once per replica.
-
-    No call is slow to them: a tool may take the time that it has, and is stopped after it.
-    """
-    patient = replace(policy, slow_floor_s=max(policy.slow_floor_s, ToolLimits().timeout_s))
+    """Make a breaker, called `tool:<name>`, for every tool with a network effect: for `ToolCare`, once per replica."""
     return {
-        name: Breaker(f"tool:{name}", patient, clock=clock, random=random, listeners=listeners)
+        name: Breaker(f"tool:{name}", policy, clock=clock, random=random, listeners=listeners)
         for name, spec in TOOLS.items()
         if spec.network
     }

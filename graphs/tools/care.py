@@ -6,6 +6,7 @@ from typing import Protocol
 
 from graphs.tools.outcomes import Outcome
 from services.resilience.breaker import Breaker
+from services.resilience.policy import BreakerPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,10 @@ class ToolLimits:
     max_result_chars: int = 16_000
     max_argument_chars: int = 32_000
     max_calls: int = 16
+
+
+TOOL_BREAKER = BreakerPolicy(slow_floor_s=ToolLimits().timeout_s)
+"""A model is slow long before it is late, a tool is not: it may take all of its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

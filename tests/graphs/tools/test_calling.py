@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
@@ -51,6 +52,14 @@ class Deaf:
             except asyncio.CancelledError:
                 self.ignored += 1
         return "free at last"
+
+
+@pytest.fixture
+async def deaf() -> AsyncIterator[Deaf]:
+    """A deaf tool that does not outlive its test, whatever becomes of that."""
+    tool = Deaf()
+    yield tool
+    tool.free.set()
 
 
 @pytest.mark.parametrize(
@@ -263,9 +272,9 @@ async def test_the_runs_end_stops_a_tool_before_its_time() -> None:
     assert observer.called == [ToolCalled(tool="probe", outcome=Outcome.CANCELLED)]
 
 
-async def test_a_tool_that_ignores_its_time_is_left_behind() -> None:
+async def test_a_tool_that_ignores_its_time_is_left_behind(deaf: Deaf) -> None:
     """It holds the run for the grace time at most, is counted, and may finish unseen."""
-    deaf, observer = Deaf(), RecordingToolObserver()
+    observer = RecordingToolObserver()
     before = asyncio.all_tasks()
     care = ToolCare(limits=ToolLimits(timeout_s=0.01, grace_s=0.01), observer=observer)
     message = await answer_of(deaf.wait, care=care)
@@ -279,9 +288,9 @@ async def test_a_tool_that_ignores_its_time_is_left_behind() -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_a_tool_that_ignores_its_cancellation_does_not_hold_the_run() -> None:
+async def test_a_tool_that_ignores_its_cancellation_does_not_hold_the_run(deaf: Deaf) -> None:
     """A cancelled run ends after the grace time although its tool goes on, and its other tools are cancelled."""
-    deaf, stuck = Deaf(), Stuck()
+    stuck = Stuck()
     before = asyncio.all_tasks()
     execution = ToolExecution(
         [tool_of(deaf.wait, "deaf"), tool_of(stuck.wait, "stuck")], ToolCare(limits=ToolLimits(grace_s=0.01))
@@ -298,9 +307,8 @@ async def test_a_tool_that_ignores_its_cancellation_does_not_hold_the_run() -> N
     await asyncio.wait(left_behind)
 
 
-async def test_a_second_cancellation_waits_no_longer() -> None:
+async def test_a_second_cancellation_waits_no_longer(deaf: Deaf) -> None:
     """Who cancels again while a deaf tool is waited for need not wait out its grace."""
-    deaf = Deaf()
     before = asyncio.all_tasks()
     execution = ToolExecution([tool_of(deaf.wait)], ToolCare(limits=ToolLimits(grace_s=3_600.0)))
     task = asyncio.create_task(execution.run(calls(("probe", {})), turn().context))
@@ -315,9 +323,9 @@ async def test_a_second_cancellation_waits_no_longer() -> None:
     await asyncio.wait(left_behind)
 
 
-async def test_what_is_left_behind_is_bounded() -> None:
+async def test_what_is_left_behind_is_bounded(deaf: Deaf) -> None:
     """With so many calls left behind the tool is called no more, and again once they have ended."""
-    deaf, observer = Deaf(), RecordingToolObserver()
+    observer = RecordingToolObserver()
     before = asyncio.all_tasks()
     limits = ToolLimits(timeout_s=0.01, grace_s=0.01, max_abandoned=2)
     execution = ToolExecution([tool_of(deaf.wait)], ToolCare(limits=limits, observer=observer))
