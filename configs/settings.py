@@ -90,6 +90,12 @@ class RunSettings(Section):
     max_buffered_chars: int = Field(default=65_536, ge=1_024, description="unread text per stream before it waits")
     max_flush_window_s: float = Field(default=0.05, ge=0, le=1)
     flushes_per_s: float = Field(default=1_000.0, gt=0, description="what the window aims at, per agent replica")
+    first_batch_wait_s: float = Field(
+        default=0.25,
+        ge=0,
+        le=5,
+        description="a run that fails sooner, with nothing shown, is an HTTP status and no event",
+    )
     warm_up_s: float = Field(
         default=0.0, ge=0, le=600, description="time for a turn of the default graph when a replica starts; 0 for none"
     )
@@ -100,7 +106,9 @@ class HttpSettings(Section):
     max_messages: int = Field(default=512, ge=1)
     max_message_chars: int = Field(default=32_768, ge=1, description="of one message")
     heartbeat_s: PositiveSeconds = 15.0
-    write_timeout_s: PositiveSeconds = Field(default=30.0, description="a client that reads nothing for so long has left")
+    write_timeout_s: PositiveSeconds = Field(
+        default=30.0, description="a client that reads nothing for so long has left"
+    )
     cors_origins: tuple[str, ...] = ()
 
 

@@ -52,6 +52,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
             max_buffered_chars=settings.runs.max_buffered_chars,
             max_flush_window_s=settings.runs.max_flush_window_s,
             flushes_per_s=settings.runs.flushes_per_s,
+            first_batch_wait_s=settings.runs.first_batch_wait_s,
         ),
     )
     sweeping = sweep_forever(runs, older_than_s=settings.runs.max_run_s + SWEEP_MARGIN_S, every_s=SWEEP_EVERY_S)

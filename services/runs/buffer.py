@@ -27,7 +27,9 @@ def call_later(delay_s: float, callback: Callable[[], None]) -> Timer:
 class EventBuffer:
     """Events of one run, one writer and at most one reader.
 
-    `window_s` is asked before each batch for the least time between two batches; anything but text leaves at once.
+    `window_s` is asked before each batch for the least time between two batches; anything but text leaves at once. The first
+    batch waits up to `first_batch_wait_s` for a second event, so that a run that fails at once is known to have failed
+    before anything is shown of it; text and everything else that comes meanwhile takes it along at once.
     Over `max_chars` unread characters `drain` waits until the reader has caught up. After `detach` nobody reads any more:
     what is written is dropped and `drain` never waits.
     """
@@ -38,12 +40,14 @@ class EventBuffer:
         attempt: int,
         window_s: Window,
         max_chars: int,
+        first_batch_wait_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         call_later: Callable[[float, Callable[[], None]], Timer] = call_later,
     ) -> None:
         self._attempt = attempt
         self._window_s = window_s
         self._max_chars = max_chars
+        self._first_batch_wait_s = first_batch_wait_s
         self._clock = clock
         self._call_later = call_later
         self._events: list[RunEvent] = []
@@ -99,22 +103,26 @@ class EventBuffer:
 
     async def batches(self) -> AsyncIterator[EventBatch]:
         """Yield batches until the one that holds the terminal event."""
+        await self._written.wait()
+        if len(self._events) == 1 and not self._parts:
+            self._written.clear()
+            await self._pass(self._written, self._first_batch_wait_s)
         while True:
             await self._written.wait()
             wait_s = self._last_batch_at + self._window_s() - self._clock()
             if wait_s > 0 and not self._urgent:
-                await self._pass(wait_s)
+                self._window_over.clear()
+                await self._pass(self._window_over, wait_s)
             batch = self._take()
             yield batch
             if batch.terminal:
                 return
 
-    async def _pass(self, wait_s: float) -> None:
-        """Wait for the end of the window, or for something that is not text."""
-        self._window_over.clear()
-        timer = self._call_later(wait_s, self._window_over.set)
+    async def _pass(self, event: asyncio.Event, wait_s: float) -> None:
+        """Wait until `wait_s` have passed, which sets the event, or until it is set before."""
+        timer = self._call_later(wait_s, event.set)
         try:
-            await self._window_over.wait()
+            await event.wait()
         finally:
             timer.cancel()
 

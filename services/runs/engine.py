@@ -59,12 +59,16 @@ class RunObserver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLimits:
-    """`flushes_per_s` is what one replica spends on event batches, shared by its streams: see `RunEngine.window_s`."""
+    """`flushes_per_s` is what one replica spends on event batches, shared by its streams: see `RunEngine.window_s`.
+
+    A run that fails within `first_batch_wait_s` without having shown anything fails as an HTTP status, not as an event.
+    """
 
     orphan_grace_s: float = 5.0
     max_buffered_chars: int = 65_536
     max_flush_window_s: float = 0.05
     flushes_per_s: float = 1_000.0
+    first_batch_wait_s: float = 0.25
     record_retry_s: float = 1.0
 
 
@@ -166,7 +170,13 @@ class RunEngine:
     def _begin(self, run: Run, deadline: Deadline) -> _Execution:
         loop = asyncio.get_running_loop()
         limits = self._limits
-        buffer = EventBuffer(attempt=1, window_s=self.window_s, max_chars=limits.max_buffered_chars, clock=self._clock)
+        buffer = EventBuffer(
+            attempt=1,
+            window_s=self.window_s,
+            max_chars=limits.max_buffered_chars,
+            first_batch_wait_s=limits.first_batch_wait_s,
+            clock=self._clock,
+        )
         model = self._gateway.bind(buffer, deadline)
         context = RunContext(
             run=run,

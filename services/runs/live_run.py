@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from services.errors import AgentLost, DeadlineExceeded, MainstayError
+from services.errors import AgentLost, DeadlineExceeded, MainstayError, error_from_failure
 from services.runs.deadline import TimeLimit
-from services.types import EventBatch, OnDisconnect, Run, RunFailed, TextDelta, Usage
+from services.types import EventBatch, OnDisconnect, Run, RunFailed, RunStarted, TextDelta, Usage
 
 STREAM_LOST = "stream_lost"
 DEADLINE_MARGIN_S = 2.0
@@ -60,12 +60,15 @@ class LiveRun:
         return self._stream is not None
 
     async def open(self, stream: AsyncIterator[EventBatch]) -> None:
-        """Wait for the first batch. Raises what the agent raised instead of one."""
+        """Wait for the first batch. Raises what the agent raised instead of one, and what a run failed with at once."""
         self._stream = stream
         try:
             self._first = await anext(stream)
         except StopAsyncIteration:
             raise AgentLost("The agent ended without an answer. Send the request again.") from None
+        match self._first.events:
+            case (RunStarted(), RunFailed(failure=failure, partial=False)):
+                raise error_from_failure(failure)
         self.limit.extend(DEADLINE_MARGIN_S, self._run_out)
 
     def __aiter__(self) -> AsyncIterator[EventBatch]:

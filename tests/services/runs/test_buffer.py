@@ -157,3 +157,42 @@ async def test_results_of_tools_count_as_unread() -> None:
     assert not draining.done()
     buffer.detach()
     await draining
+
+
+def never(delay_s: float, callback: Callable[[], None]) -> asyncio.Handle:
+    """A timer that does not go off."""
+    return asyncio.get_running_loop().call_soon(lambda: None)
+
+
+@pytest.mark.parametrize("second", ["text", "end"])
+async def test_the_first_batch_takes_what_comes_soon_along(second: str) -> None:
+    """Text or an end within the wait leaves together with the beginning, and at once."""
+    buffer = EventBuffer(attempt=1, window_s=lambda: 60.0, max_chars=1_000, first_batch_wait_s=0.25, call_later=never)
+    buffer.emit(BEGIN)
+    async with aclosing(buffer.batches()) as batches:
+        reading = asyncio.ensure_future(anext(batches))
+        await asyncio.sleep(0)
+        assert not reading.done()
+        if second == "text":
+            buffer.text("soon")
+        else:
+            buffer.emit(END)
+        batch = await reading
+    assert batch.events == (BEGIN, TextDelta(text="soon") if second == "text" else END)
+
+
+async def test_a_beginning_waits_no_longer_than_it_may() -> None:
+    """When nothing follows, the client hears after the wait that its run has begun."""
+    clock = FakeClock()
+    buffer = EventBuffer(
+        attempt=1,
+        window_s=lambda: 60.0,
+        max_chars=1_000,
+        first_batch_wait_s=0.25,
+        clock=clock,
+        call_later=clock.call_later,
+    )
+    buffer.emit(BEGIN)
+    async with aclosing(buffer.batches()) as batches:
+        assert (await anext(batches)).events == (BEGIN,)
+    assert clock.slept == [0.25]

@@ -6,7 +6,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.errors import AgentLost, ContentBlocked, GuardrailUnavailable, MainstayError, Overloaded, UnknownModel
+from services.errors import (
+    AgentLost,
+    ContentBlocked,
+    GuardrailUnavailable,
+    MainstayError,
+    ModelUnavailable,
+    Overloaded,
+    UnknownModel,
+)
 from services.runs.live_run import LiveRun
 from services.runs.service import RunService
 from services.types import (
@@ -100,6 +108,15 @@ async def test_a_failure_before_the_first_event_is_raised(error: MainstayError) 
     with pytest.raises(type(error)):
         await world.start()
     assert world.failure_codes == [error.code]
+
+
+async def test_a_run_that_fails_at_once_is_a_status() -> None:
+    """Nothing was shown of it: the client gets the status and when to come back, not a stream that holds a failure."""
+    failure = ModelUnavailable("nobody", retry_after_s=7.0).to_failure()
+    failed = RunFailed(failure=failure, partial=False, usage=Usage(), duration_s=0.1)
+    with pytest.raises(ModelUnavailable) as caught:
+        await World(batch(0, STARTED.events[0], failed)).start()
+    assert caught.value.retry_after_s == 7.0
 
 
 async def test_a_guard_that_cannot_answer_fails_the_run() -> None:
