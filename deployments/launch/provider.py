@@ -39,15 +39,17 @@ def first_answering(providers: Sequence[Provider], *, say: Callable[[str], None]
     passed: list[Provider] = []
     for provider in providers:
         try:
-            if provider.base_url:  # one that LangChain knows has an address of its own, and no list that we could ask for
+            if (
+                provider.base_url
+            ):  # one that LangChain knows has an address of its own, and no list that we could ask for
                 check(provider, say=say)
             passed.append(provider)
         except LaunchFailed as failure:
             failures.append(failure)
     if not passed:
         raise failures[0]
-    for failure in failures:
-        say(f"Going on without it: {failure.cause}")
+    for skipped in failures:
+        say(f"Going on without it: {skipped.cause}")
     return passed[0]
 
 
