@@ -39,9 +39,8 @@ def first_answering(providers: Sequence[Provider], *, say: Callable[[str], None]
     passed: list[Provider] = []
     for provider in providers:
         try:
-            if (
-                provider.base_url
-            ):  # one that LangChain knows has an address of its own, and no list that we could ask for
+            # One that LangChain knows has an address of its own, and no list that we could ask for.
+            if provider.base_url:
                 check(provider, say=say)
             passed.append(provider)
         except LaunchFailed as failure:
