@@ -35,6 +35,7 @@ class Site:
     served: Served
     primary: Upstream
     secondary: Upstream
+    judge: Upstream
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -43,7 +44,11 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
         primary = await stack.enter_async_context(Upstream(models=(MODEL,), default=HEALTHY))
         secondary = await stack.enter_async_context(Upstream(models=(MODEL,), default=HEALTHY))
+        judge = await stack.enter_async_context(Upstream(models=(MODEL,), default=HEALTHY))
         addresses = {
+            "primary": primary.url,
+            "secondary": secondary.url,
+            "judge": judge.url,
             "dns": unresolvable_url(),
             "refused": stack.enter_context(refused_url()),
             "tls_plain": primary.url.replace("http://", "https://"),
@@ -57,7 +62,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
                 authorities.append(upstream.ca_file.read_text())
         folder = tmp_path_factory.mktemp("faults")
         (folder / "authorities.pem").write_text("\n".join(authorities))
-        (folder / "settings.yaml").write_text(yaml.safe_dump(settings(addresses, primary, secondary)))
+        (folder / "settings.yaml").write_text(yaml.safe_dump(settings(addresses)))
         serving = launched(
             "production",
             primary.url,
@@ -65,16 +70,21 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             SSL_CERT_FILE=str(folder / "authorities.pem"),
         )
         served = await stack.enter_async_context(in_a_thread(serving))
-        yield Site(served=served, primary=primary, secondary=secondary)
+        yield Site(served=served, primary=primary, secondary=secondary, judge=judge)
 
 
-def settings(addresses: dict[str, str], primary: Upstream, secondary: Upstream) -> dict[str, Any]:
-    """Two providers with short timers and short openings, and before them those that cannot be reached."""
-    reached = {"primary": primary.url, "secondary": secondary.url}
+def settings(addresses: dict[str, str]) -> dict[str, Any]:
+    """Two providers with short timers and short openings; before them those that cannot be reached, behind them the judge's.
+
+    The judge's cannot call tools, so no turn goes there.
+    """
     return {
-        "providers": [_provider(name, addresses[name], mode="forced_open") for name in UNREACHABLE]
-        + [_provider(name, url, mode="auto") for name, url in reached.items()],
-        "evaluator": {"provider": "secondary"},
+        "providers": [
+            *(_provider(name, addresses[name], mode="forced_open") for name in UNREACHABLE),
+            *(_provider(name, addresses[name], mode="auto") for name in ("primary", "secondary")),
+            {**_provider("judge", addresses["judge"], mode="auto"), "tools": False},
+        ],
+        "evaluator": {"provider": "judge"},
         "http": {"write_timeout_s": 3.0},
     }
 

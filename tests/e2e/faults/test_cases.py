@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from tests.e2e.faults.cases import CASES, Case
-from tests.e2e.faults.conftest import Site, states
+from tests.e2e.faults.conftest import Site, until_state
 from tests.e2e.streams import Event, ask, text_of
 
 
@@ -21,7 +21,7 @@ async def test_a_providers_fault(case: Case, site: Site, client: httpx.AsyncClie
     else:
         await assert_partial(case.code, received, run, client)
     assert (site.primary.seen.received, site.secondary.seen.received) == case.attempts
-    assert (await states(client))["primary"] == case.breaker
+    await until_state(client, "primary", case.breaker)
     await site.primary.seen.until(lambda seen: seen.open == 0)
 
 
