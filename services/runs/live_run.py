@@ -79,30 +79,31 @@ class LiveRun:
             raise StopAsyncIteration
         batch, self._first = self._first, None
         if batch is None:
-            batch = await self._read(self._stream)
+            try:
+                with self.limit:
+                    batch = await anext(self._stream)
+            except StopAsyncIteration:
+                batch = await self._failed(AgentLost("The agent ended in the middle of the answer."))
+            except MainstayError as error:
+                batch = await self._failed(error)
         self._next_seq = batch.first_seq + len(batch.events)
         self._attempt = batch.attempt
-        self._said += [event.text for event in batch.events if isinstance(event, TextDelta) and event.source is None]
+        for event in batch.events:
+            if isinstance(event, TextDelta) and event.source is None:
+                self._said.append(event.text)
         if batch.terminal:
             self._ended = True
             self.limit.stop()
         return batch
 
-    async def _read(self, stream: AsyncIterator[EventBatch]) -> EventBatch:
-        """Return the next batch, or the terminal event of a run whose stream broke or whose time is up.
+    async def _failed(self, error: MainstayError) -> EventBatch:
+        """Make the terminal event of a run whose stream broke, or whose time is up.
 
         A stream that broke may be only a detach, its agent alive. A run that must not go on without its client is stopped,
         which records what it had said; one that is to continue is left to its agent or the sweep.
         """
-        error: MainstayError
         try:
             with self.limit:
-                try:
-                    return await anext(stream)
-                except StopAsyncIteration:
-                    error = AgentLost("The agent ended in the middle of the answer.")
-                except MainstayError as raised:
-                    error = raised
                 if self.run.on_disconnect is OnDisconnect.CANCEL:
                     await self._endings.lose(self.run, error, "".join(self._said))
         except DeadlineExceeded as passed:
