@@ -150,6 +150,9 @@ class Settings(Section):
     guardrail: GuardrailSettings = GuardrailSettings()
     evaluator: EvaluatorSettings = EvaluatorSettings()
     security: SecuritySettings = SecuritySettings()
+    load: Mapping[str, Any] = Field(
+        default_factory=dict, description="fields of services.resilience.LoadPolicy: what an overloaded replica refuses"
+    )
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Settings":

@@ -11,9 +11,11 @@ from deployments.autoscaling import UNSEEN_WORK
 from deployments.knobs import AgentKnobs, LiveBreakers, LivePrompts
 from deployments.remote import Handle
 from deployments.reporter import RunReporter
+from deployments.shedding import Shedding
 from services.errors import Failure, MainstayError
 from services.llm.gateway import Gateway
 from services.resilience.mirror import BreakerSnapshot
+from services.resilience.priority import Priority
 from services.runs.engine import RunEngine
 from services.storage.database import Database
 from services.telemetry.breakers import BreakerReport
@@ -29,6 +31,7 @@ class AgentParts:
     database: Database
     prompts: LivePrompts
     breakers: LiveBreakers
+    shedding: Shedding
     breaker_report: BreakerReport
     reporter: RunReporter
     chores: "tuple[asyncio.Task[Any], ...]"
@@ -51,6 +54,7 @@ class AgentReplica:
 
     async def execute(self, ticket: RunTicket) -> AsyncIterator[EventBatch | Failure]:
         try:
+            self._parts.shedding.admit(Priority.NEW_TURN)
             async with aclosing(self._parts.engine.execute(ticket)) as batches:
                 async for batch in batches:
                     yield batch
@@ -89,5 +93,6 @@ class AgentReplica:
         for chore in self._parts.chores:
             chore.cancel()
         await self._parts.engine.drain(self._parts.drain_s)
+        self._parts.shedding.stop()
         await self._parts.gateway.aclose()
         await self._parts.database.close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp
 
 from deployments.remote import Handle
+from deployments.shedding import Shedding
 from services.runs.service import RunService
 from services.storage.database import Database
 
@@ -16,6 +17,7 @@ class IngressParts:
 
     app: ASGIApp
     runs: RunService
+    shedding: Shedding
     database: Database
 
 
@@ -42,5 +44,6 @@ class IngressReplica:
 
     async def __del__(self) -> None:
         """Called and awaited by Serve on a graceful stop: every hang-up must have been told to the agents."""
+        self._parts.shedding.stop()
         await self._parts.runs.settled()
         await self._parts.database.close()

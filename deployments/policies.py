@@ -8,9 +8,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.errors import ConfigurationError
 from services.resilience.limit import LimitPolicy
+from services.resilience.overload import LoadPolicy
 from services.resilience.policy import BreakerPolicy
 
-P = TypeVar("P", bound=BreakerPolicy | LimitPolicy)
+P = TypeVar("P", bound=BreakerPolicy | LimitPolicy | LoadPolicy)
 
 
 def policy(kind: type[P], key: str, values: Mapping[str, Any]) -> P:

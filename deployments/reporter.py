@@ -1,23 +1,38 @@
 """What is made of a run that ended: its measurements, and for some a sample for the judge."""
 
+from deployments.shedding import Shedding
 from evaluation.sampler import sampled
+from services.errors import Overloaded
+from services.resilience.priority import Priority
 from services.runs.engine import RunTimes
-from services.telemetry.metrics import RUN_DURATION, RUNS, TIME_TO_FIRST_TEXT, TOKENS_PER_RUN, Meter
+from services.telemetry.metrics import RUN_DURATION, RUNS, SAMPLES_DROPPED, TIME_TO_FIRST_TEXT, TOKENS_PER_RUN, Meter
 from services.types import Run, RunOutcome, RunStatus, Sample, SampleSink
 
 
 class RunReporter:
-    """Implements `services.runs.engine.RunObserver`. `sample_rate`, of completed runs, may be changed at any time."""
+    """Implements `services.runs.engine.RunObserver`. `sample_rate`, of completed runs, may be changed at any time.
 
-    def __init__(self, samples: SampleSink, meter: Meter, *, sample_rate: float = 0.05) -> None:
+    Samples are the first work that an overloaded replica sheds.
+    """
+
+    def __init__(self, samples: SampleSink, meter: Meter, shedding: Shedding, *, sample_rate: float = 0.05) -> None:
         self._samples = samples
         self._meter = meter
+        self._shedding = shedding
         self.sample_rate = sample_rate
 
     def run_ended(self, run: Run, outcome: RunOutcome, times: RunTimes) -> None:
         self._measure(run, outcome, times)
         if outcome.status is RunStatus.COMPLETED and sampled(run.id, self.sample_rate):
-            self._samples.offer(_sample(run, outcome, self.sample_rate))
+            self._offer(_sample(run, outcome, self.sample_rate))
+
+    def _offer(self, sample: Sample) -> None:
+        try:
+            self._shedding.admit(Priority.EVALUATION)
+        except Overloaded:
+            self._meter.record(SAMPLES_DROPPED, 1.0, {})
+        else:
+            self._samples.offer(sample)
 
     def _measure(self, run: Run, outcome: RunOutcome, times: RunTimes) -> None:
         record, graph = self._meter.record, run.graph

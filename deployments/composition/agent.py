@@ -7,11 +7,16 @@ from configs.settings import Settings
 from deployments.agent import AgentParts
 from deployments.composition.database import open_database
 from deployments.composition.graphs import build_graphs, prompt_roles
+from deployments.composition.load import load_monitor
 from deployments.composition.routes import configured_breaker, open_route
 from deployments.knobs import LiveBreakers, LivePrompts
 from deployments.metrics import RayMeter
 from deployments.remote import Handle, RemoteGuard, RemoteSamples
 from deployments.reporter import RunReporter
+from deployments.shedding import Shedding
+from deployments.tool_report import ToolReport
+from graphs.build import tool_breakers
+from graphs.tools.care import ToolCare
 from graphs.tools.resources import ToolResources
 from services.llm.gateway import Gateway
 from services.runs.engine import EngineLimits, RunEngine
@@ -36,10 +41,13 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     breakers = LiveBreakers({route.name: route.breaker for route in gateway.routes}, policies)
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
     resources = ToolResources(documents=DocumentRepository(database))
-    reporter = RunReporter(RemoteSamples(evaluator), meter)
+    shedding = Shedding(load_monitor(settings), meter)
+    shedding.start()
+    reporter = RunReporter(RemoteSamples(evaluator), meter, shedding)
     runs = RunRepository(database)
     guard = RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s)
-    graphs = build_graphs(settings, resources, AsyncpgSaver(database, history=False))
+    care = ToolCare(breakers=tool_breakers(listeners=(report,)), observer=ToolReport(meter))
+    graphs = build_graphs(settings, resources, care, AsyncpgSaver(database, history=False))
     engine = RunEngine(
         runs=runs,
         graphs=graphs,
@@ -68,6 +76,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         database=database,
         prompts=prompts,
         breakers=breakers,
+        shedding=shedding,
         breaker_report=report,
         reporter=reporter,
         drain_s=settings.runs.max_run_s,

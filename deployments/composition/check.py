@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from configs.settings import ProviderSettings, Settings
 from deployments.composition.graphs import build_graphs
+from deployments.composition.load import load_policy
 from deployments.composition.routes import configured_breaker, configured_limit
 from evaluation.criteria import CRITERIA
 from graphs.tools.resources import Passage, ToolResources
@@ -25,6 +26,7 @@ class _NoDocuments:
 
 def check(settings: Settings) -> None:
     """Refuse a name that no registry holds and a graph that cannot be built. Raises ConfigurationError with the key."""
+    load_policy(settings)
     for provider in settings.providers:
         if provider.kind not in PROVIDERS:
             known = ", ".join(PROVIDERS)

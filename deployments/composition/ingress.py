@@ -9,9 +9,12 @@ from uuid_utils.compat import uuid7
 
 from configs.settings import Settings
 from deployments.composition.database import open_database
+from deployments.composition.load import load_monitor
 from deployments.http.app import HttpServices, create_app
 from deployments.ingress import IngressParts
+from deployments.metrics import RayMeter
 from deployments.remote import Handle, RemoteAgent, RemoteBreakers, RemoteGuard
+from deployments.shedding import Shedding
 from services.errors import StoreUnavailable
 from services.runs.service import RunService
 from services.security.authenticator import Authenticator
@@ -24,6 +27,8 @@ from services.storage.threads import ThreadRepository
 async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> IngressParts:
     database = await open_database(settings, "ingress")
     run_store = RunRepository(database)
+    shedding = Shedding(load_monitor(settings), RayMeter())
+    shedding.start()
     runs = RunService(
         agent=RemoteAgent(agent),
         runs=run_store,
@@ -31,6 +36,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         graphs=settings.graphs,
         max_run_s=settings.runs.max_run_s,
         new_id=uuid7,
+        admit=shedding.admit,
     )
     services = HttpServices(
         runs=runs,
@@ -48,7 +54,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         breakers=RemoteBreakers(agent),
         new_id=uuid7,
     )
-    return IngressParts(app=create_app(services, settings.http), runs=runs, database=database)
+    return IngressParts(app=create_app(services, settings.http), runs=runs, shedding=shedding, database=database)
 
 
 async def _readiness(database: Database) -> Mapping[str, bool]:

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from services.errors import ContentBlocked, DeadlineExceeded, MainstayError, StoreUnavailable, UnknownModel
+from services.resilience.priority import Priority
 from services.runs.buffer import call_later
 from services.runs.deadline import OUT_OF_TIME, CallLater, Clock, TimeLimit
 from services.runs.live_run import STREAM_LOST, LiveRun
@@ -40,7 +41,11 @@ RECORD_WAIT_S = 1.0
 
 
 class RunService:
-    """The life of a run up to the agent. One per ingress replica. `max_run_s` is the longest time a request may ask for."""
+    """The life of a run up to the agent. One per ingress replica.
+
+    `max_run_s` is the longest time a request may ask for. `admit` raises Overloaded for work that this replica has no
+    strength for.
+    """
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class RunService:
         graphs: Collection[str],
         max_run_s: float,
         new_id: Callable[[], UUID],
+        admit: Callable[[Priority], None] = lambda _: None,
         clock: Clock = time.monotonic,
         call_later: CallLater = call_later,
     ) -> None:
@@ -60,6 +66,7 @@ class RunService:
         self._graphs = frozenset(graphs)
         self.max_run_s = max_run_s
         self._new_id = new_id
+        self._admit_work = admit
         self._clock = clock
         self._call_later = call_later
         self._tasks: set[asyncio.Task[None]] = set()
@@ -72,6 +79,7 @@ class RunService:
         DeadlineExceeded when the time is up before the first event. A run that was stored and then refused is recorded
         as failed. A caller that is cancelled meanwhile has hung up, and the run's policy decides what becomes of the run.
         """
+        self._admit_work(Priority.NEW_TURN)
         run = self._admit(principal, request)
         timeout_s = self.max_run_s if request.timeout_s is None else min(request.timeout_s, self.max_run_s)
         live = LiveRun(run=run, limit=self._time_limit(timeout_s), endings=self)

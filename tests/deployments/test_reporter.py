@@ -7,10 +7,13 @@ import pytest
 
 from deployments.knobs import AgentKnobs, LivePrompts
 from deployments.reporter import RunReporter
+from deployments.shedding import Shedding
 from services.errors import ConfigurationError, ModelTimeout
+from services.resilience.overload import LoadMonitor
 from services.runs.engine import RunTimes
 from services.telemetry.metrics import RUN_DURATION, RUNS, TIME_TO_FIRST_TEXT, TOKENS_PER_RUN, Metric
 from services.types import Message, RunOutcome, RunStatus, Sample, Usage
+from tests.services.resilience.timeline import Timeline
 from tests.services.runs.fakes import a_run
 
 TIMES = RunTimes(duration_s=2.0, first_text_s=0.5)
@@ -45,7 +48,7 @@ class FakeSamples:
 
 def report(outcome: RunOutcome, *, rate: float = 1.0, times: RunTimes = TIMES) -> tuple[FakeMeter, FakeSamples]:
     meter, samples = FakeMeter(), FakeSamples()
-    RunReporter(samples, meter, sample_rate=rate).run_ended(a_run(), outcome, times)
+    RunReporter(samples, meter, Shedding(LoadMonitor(), meter), sample_rate=rate).run_ended(a_run(), outcome, times)
     return meter, samples
 
 
@@ -71,6 +74,19 @@ def test_a_failed_run_is_measured_by_its_code_and_not_judged() -> None:
     assert ("mainstay_runs", 1.0, {"graph": "react", "status": "failed", "code": "model_timeout"}) in meter.seen
     assert "mainstay_time_to_first_text_seconds" not in {name for name, _, _ in meter.seen}
     assert samples.offered == []
+
+
+async def test_an_overloaded_replica_judges_nothing() -> None:
+    """Samples are the first work to be shed; each one that is dropped is counted."""
+    meter, samples, time = FakeMeter(), FakeSamples(), Timeline()
+    shedding = Shedding(LoadMonitor(clock=time, call_later=time.call_later), meter)
+    shedding.start()
+    time.stall(10.0)
+    await time.advance(0.0)
+    RunReporter(samples, meter, shedding, sample_rate=1.0).run_ended(a_run(), DONE, TIMES)
+    assert samples.offered == []
+    assert ("mainstay_requests_shed", 1.0, {"priority": "evaluation"}) in meter.seen
+    assert ("mainstay_samples_dropped", 1.0, {}) in meter.seen
 
 
 def test_a_rate_of_zero_samples_nothing() -> None:

@@ -15,6 +15,7 @@ from services.errors import (
     Overloaded,
     UnknownModel,
 )
+from services.resilience.priority import Priority
 from services.runs.live_run import LiveRun
 from services.runs.service import RunService
 from services.types import (
@@ -80,6 +81,19 @@ async def test_a_run_is_stored_for_its_owner_and_its_events_pass_through() -> No
     [run] = world.store.runs.values()
     assert (run.tenant_id, run.user_id, run.new_thread) == ("acme", "ann", True)
     assert world.agent.cancelled == []
+
+
+async def test_a_replica_without_strength_takes_no_turn() -> None:
+    """What is shed is refused before anything is stored."""
+
+    def refuse(priority: Priority) -> None:
+        raise Overloaded("busy", retry_after_s=2.0)
+
+    world = World(STARTED)
+    world.service._admit_work = refuse
+    with pytest.raises(Overloaded):
+        await world.start()
+    assert world.store.runs == {}
 
 
 async def test_an_unknown_model_names_those_there_are() -> None:
