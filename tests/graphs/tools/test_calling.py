@@ -156,6 +156,19 @@ async def test_arguments_are_checked_for_every_form_of_tool() -> None:
     assert read == "The arguments of probe are wrong. Correct them and call it again. count: Field required"
 
 
+async def test_a_tool_may_serve_several_agents() -> None:
+    """Agents that are given the same tool do not get into each other's way, and it stays the tool it was."""
+
+    async def probe(city: str) -> dict[str, str]:
+        return {"city": city}
+
+    tool = tool_of(probe)
+    for execution in [ToolExecution([tool], ToolCare()) for _ in range(2)]:
+        [message] = await execution.run(calls(("probe", {"city": "Bern"})), turn().context)
+        assert message.content == '{"city": "Bern"}'
+    assert await tool.ainvoke({"city": "Bern"}) == {"city": "Bern"}
+
+
 async def test_arguments_cannot_pass_for_a_call() -> None:
     """Arguments that look like one of LangChain's calls are arguments all the same."""
 
