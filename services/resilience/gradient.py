@@ -5,16 +5,17 @@ size, warm-up and decay are kept. Three things differ, each because of what a ti
 2 s at the median and 30 s at the 99th percentile:
 
 - A sample counts for the recent latency at most as much as puts the gradient at its floor. Uncapped, three such
-  outliers in a hundred samples bring the limit of an idle provider from 100 down to about 50 within a minute and keep
-  it there; capped, it grows.
+  outliers in a hundred samples bring the limit of a provider that never queues from 100 down to about 40 within a
+  minute; capped, it grows to 240, where it grows to 265 without them (simulated).
 - A window takes 0.25 s and 20 samples, not 1 s and 10: the limit follows a ramp four times as fast, and the mean of
   twenty is quiet enough that latencies that vary as much as their mean (an exponential distribution) do not bring it
   down.
 - The base latency is averaged over time, not over a number of windows.
 
-Weakness: an overload that lasts becomes the base latency, within some ten minutes, and the limit grows again: what
-ends it then is `max_limit`, the provider's 429 or the breaker. Calls that end without content give no sample; they
-are the breaker's matter.
+Weakness: an overload that lasts becomes the base latency, and the limit grows again. Where a provider queues beyond 60
+calls and demand never ends, the limit is near 150 after half a minute, 240 after five, 390 after ten (simulated): what
+ends it is `max_limit`, the provider's 429 or the breaker. Calls that end without content give no sample; they are the
+breaker's matter.
 """
 
 import time
