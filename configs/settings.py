@@ -79,6 +79,9 @@ class GraphSettings(Section):
     kind: Name = Field(description="a key of graphs.GRAPHS")
     description: str
     tools: tuple[Name, ...] = ()
+    providers: tuple[Name, ...] = Field(
+        default=(), description="which are asked, in this order; unset: all, as they are listed"
+    )
     prompts: Mapping[str, str] = Field(default_factory=dict, description="by role; overlaid live by user_config")
     max_tool_rounds: int = Field(default=4, ge=0, le=64)
     max_steps: int = Field(default=40, ge=2, le=500, description="graph steps, LangGraph's recursion limit")
@@ -161,6 +164,9 @@ class Settings(Section):
         names = [provider.name for provider in self.providers]
         if len(set(names)) != len(names):
             raise ValueError(f"two providers share a name: {', '.join(names)}")
+        for graph, served in self.graphs.items():
+            if unknown := [name for name in served.providers if name not in names]:
+                raise ValueError(f"graphs.{graph}.providers: {unknown[0]!r} is not one of: {', '.join(names)}")
         judge = self.evaluator.provider
         if judge is not None and judge not in names:
             raise ValueError(f"evaluator.provider {judge!r} is not one of providers: {', '.join(names)}")

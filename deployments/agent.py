@@ -13,7 +13,7 @@ from deployments.remote import Handle
 from deployments.reporter import RunReporter
 from deployments.shedding import Shedding
 from services.errors import Failure, MainstayError
-from services.llm.gateway import Gateway
+from services.llm.route import Route
 from services.resilience.mirror import BreakerSnapshot
 from services.resilience.priority import Priority
 from services.runs.engine import RunEngine
@@ -27,7 +27,7 @@ class AgentParts:
     """What an agent replica is made of; opened on the replica's own loop."""
 
     engine: RunEngine
-    gateway: Gateway
+    routes: tuple[Route, ...]
     database: Database
     prompts: LivePrompts
     breakers: LiveBreakers
@@ -74,7 +74,7 @@ class AgentReplica:
 
     def breakers(self) -> tuple[BreakerSnapshot, ...]:
         """Return the state of every provider's breaker in this replica."""
-        return tuple(route.breaker.snapshot() for route in self._parts.gateway.routes)
+        return tuple(route.breaker.snapshot() for route in self._parts.routes)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Report the runs that nobody reads: work that Serve's own count of requests does not see.
@@ -94,5 +94,6 @@ class AgentReplica:
             chore.cancel()
         await self._parts.engine.drain(self._parts.drain_s)
         self._parts.shedding.stop()
-        await self._parts.gateway.aclose()
+        for route in self._parts.routes:
+            await route.provider.aclose()
         await self._parts.database.close()

@@ -36,9 +36,13 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     database = await open_database(settings, "agent")
     meter = RayMeter()
     report = BreakerReport(meter)
-    gateway = Gateway([open_route(provider, report) for provider in settings.providers], meter=meter)
+    routes = {provider.name: open_route(provider, report) for provider in settings.providers}
+    gateways = {
+        name: Gateway([routes[provider] for provider in graph.providers or routes], meter=meter)
+        for name, graph in settings.graphs.items()
+    }
     policies = {provider.name: configured_breaker(provider) for provider in settings.providers}
-    breakers = LiveBreakers({route.name: route.breaker for route in gateway.routes}, policies)
+    breakers = LiveBreakers({name: route.breaker for name, route in routes.items()}, policies)
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
     resources = ToolResources(documents=DocumentRepository(database))
     shedding = Shedding(load_monitor(settings), meter)
@@ -51,7 +55,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     engine = RunEngine(
         runs=runs,
         graphs=graphs,
-        gateway=gateway,
+        gateways=gateways,
         guard=guard,
         observer=reporter,
         prompts=prompts,
@@ -67,12 +71,12 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     chores: list[asyncio.Task[Any]] = [asyncio.create_task(sweeping)]
     if settings.runs.warm_up_s:
         name = settings.default_graph
-        warming = warm_up(name, graphs[name], gateway, guard, prompts(name), within_s=settings.runs.warm_up_s)
+        warming = warm_up(name, graphs[name], gateways[name], guard, prompts(name), within_s=settings.runs.warm_up_s)
         chores.append(asyncio.create_task(warming))
     return AgentParts(
         engine=engine,
         chores=tuple(chores),
-        gateway=gateway,
+        routes=tuple(routes.values()),
         database=database,
         prompts=prompts,
         breakers=breakers,

@@ -38,6 +38,10 @@ def check(settings: Settings) -> None:
     for criterion in settings.evaluator.criteria:
         if criterion not in CRITERIA:
             raise ConfigurationError(f"evaluator.criteria: {criterion!r} is not one of: {', '.join(CRITERIA)}.")
+    for name, graph in settings.graphs.items():
+        asked = [provider for provider in settings.providers if provider.name in (graph.providers or [provider.name])]
+        if graph.tools and not any(provider.tools for provider in asked):
+            raise ConfigurationError(f"graphs.{name}.tools: none of its providers can call tools.")
     build_graphs(settings, ToolResources(documents=_NoDocuments()))
     build_chain(settings.guardrail.rules, {})
 

@@ -50,7 +50,10 @@ _REFUSALS = (
 
 
 class Gateway:
-    """The routes of one replica, tried in the order given. `sleep` and `random` (0 to 1) serve the retries."""
+    """Routes, tried in the order given. `sleep` and `random` (0 to 1) serve the retries.
+
+    Cheap: all state is in the routes, so several gateways of a replica may order the same routes in their own ways.
+    """
 
     def __init__(
         self,

@@ -87,14 +87,17 @@ class _Execution:
 
 
 class RunEngine:
-    """The runs of one agent replica. `prompts` are asked for at the start of every run, so they can change live."""
+    """The runs of one agent replica: graphs, and the gateway of each, by name.
+
+    `prompts` are asked for at the start of every run, so they can change live.
+    """
 
     def __init__(
         self,
         *,
         runs: RunStore,
         graphs: Mapping[str, Graph],
-        gateway: Gateway,
+        gateways: Mapping[str, Gateway],
         guard: Guard,
         observer: RunObserver,
         prompts: Callable[[str], Mapping[str, str]],
@@ -104,7 +107,7 @@ class RunEngine:
     ) -> None:
         self._runs = runs
         self._graphs = graphs
-        self._gateway = gateway
+        self._gateways = gateways
         self._guard = guard
         self._observer = observer
         self._prompts = prompts
@@ -177,7 +180,8 @@ class RunEngine:
             first_batch_wait_s=limits.first_batch_wait_s,
             clock=self._clock,
         )
-        model = self._gateway.bind(buffer, deadline)
+        gateway = self._gateways.get(run.graph) or Gateway(())
+        model = gateway.bind(buffer, deadline)
         context = RunContext(
             run=run,
             model=model,

@@ -39,10 +39,11 @@ def test_every_wrong_key_is_told_at_once() -> None:
         ({"default_graph": "nobody"}, "nobody"),
         ({"evaluator": {"provider": "nobody"}}, "nobody"),
         ({"providers": []}, "providers"),
+        ({"graphs": {"react": {"providers": ["nobody"]}}}, r"graphs\.react\.providers"),
     ],
 )
 def test_names_must_refer_to_something(overrides: dict[str, object], said: str) -> None:
-    """A default graph, a judge or a provider that does not exist is found at once."""
+    """A default graph, a judge, a graph's or any other provider that does not exist is found at once."""
     with pytest.raises(SettingsError, match=said):
         load([], overrides)
 

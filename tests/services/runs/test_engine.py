@@ -50,7 +50,7 @@ class World:
         self.engine = RunEngine(
             runs=self.store,
             graphs={"react": FakeGraph(script)},
-            gateway=Gateway([Route.of(self.provider)]),
+            gateways={"react": Gateway([Route.of(self.provider)])},
             guard=FakeGuard(),
             observer=self.observer,
             prompts=lambda graph: {"system": f"prompt of {graph}"},
