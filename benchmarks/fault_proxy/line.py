@@ -86,25 +86,23 @@ class Line:
         self._writing = False
 
     def resume(self) -> None:
+        """Flows again in the loop's next turn: asyncio's transport closes twice when it is closed while it says this."""
         self._writing = True
-        self.flow()
+        self._flow_at(self._loop.time())
 
     def drop(self) -> None:
         """Forget what is held and hand on nothing more."""
         self._sink = None
         self._held.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._forget_timer()
 
     def flow(self) -> None:
         """Hand on what is due, and come back for the rest."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._forget_timer()
         while self._held and self._sink is not None and self._writing and not self._frozen:
             due_s, now_s = self._due_s(), self._loop.time()
             if due_s > now_s:
-                self._timer = self._loop.call_at(due_s, self.flow)
+                self._flow_at(due_s)
                 return
             piece = self._take()
             if not piece:
@@ -114,6 +112,15 @@ class Line:
             self._sent = (max(due_s, now_s - _CATCH_UP_S), len(piece))
             self._sink.write(piece)
             self._moved(len(piece))
+
+    def _flow_at(self, when_s: float) -> None:
+        self._forget_timer()
+        self._timer = self._loop.call_at(when_s, self.flow)
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _due_s(self) -> float:
         due_s = self._held[0][0] + self._latency_s

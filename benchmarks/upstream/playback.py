@@ -58,10 +58,11 @@ class Playback:
         self._paused = True
 
     def resume(self) -> None:
+        """Goes on in the loop's next turn: asyncio's transport closes twice when it is closed while it says this."""
         if self._paused:
             self._paused = False
             if self._timer is None:
-                self._advance()
+                self._timer = self._loop.call_soon(self._go_on)
 
     def _begin(self) -> None:
         self._timer = None
@@ -72,7 +73,7 @@ class Playback:
 
     def _advance(self) -> None:
         for _ in range(_STEPS_AT_ONCE):
-            if self._paused:
+            if self._paused or self._transport.is_closing():
                 return
             step = next(self._steps, None)
             if step is None:

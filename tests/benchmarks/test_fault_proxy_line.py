@@ -195,11 +195,13 @@ def test_nothing_passes_while_it_is_frozen(rig: Rig) -> None:
 
 
 def test_a_reader_that_pauses_is_waited_for(rig: Rig) -> None:
-    """Nothing is written in between."""
+    """Nothing is written in between, nor while the transport says that it may be: only in the loop's next turn."""
     rig.line.pause()
     rig.line.feed(b"a")
     assert rig.ends.written == []
     rig.line.resume()
+    assert rig.ends.written == []
+    rig.loop.pass_to(0.0)
     assert rig.ends.text == b"a"
 
 

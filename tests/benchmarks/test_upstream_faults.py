@@ -169,24 +169,33 @@ class Sponge(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = 0
+        self.closing = False
 
     def write(self, data: object) -> None:
         self.written += 1
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+
+def playing(fault: str) -> tuple[Playback, Sponge]:
+    """A broken reply on its way into a sponge."""
+    sponge = Sponge()
+    playback = Playback(
+        reply=struck(fault, Directive()),
+        seen=None,
+        transport=sponge,
+        loop=asyncio.get_running_loop(),
+        on_end=lambda _outcome, _reusable: None,
+    )
+    playback.start()
+    return playback, sponge
 
 
 @pytest.mark.parametrize("fault", ["flood", "repetition"])
 async def test_an_endless_answer_lets_others_have_their_turn(fault: str) -> None:
     """However fast it is read, the loop is given back, and the answer goes on afterwards until it is stopped."""
-    sponge = Sponge()
-    loop = asyncio.get_running_loop()
-    playback = Playback(
-        reply=struck(fault, Directive()),
-        seen=None,
-        transport=sponge,
-        loop=loop,
-        on_end=lambda _outcome, _reusable: None,
-    )
-    playback.start()
+    playback, sponge = playing(fault)
     at_once = sponge.written
     assert at_once < 1000
     for _ in range(3):
@@ -196,6 +205,29 @@ async def test_an_endless_answer_lets_others_have_their_turn(fault: str) -> None
     stopped = sponge.written
     await asyncio.sleep(0)
     assert sponge.written == stopped
+
+
+async def test_a_pause_ends_in_the_next_turn() -> None:
+    """Nothing is written to a transport while it says that it may be: closing it there would close it twice."""
+    playback, sponge = playing("flood")
+    playback.pause()
+    await asyncio.sleep(0)
+    paused = sponge.written
+    playback.resume()
+    assert sponge.written == paused
+    await asyncio.sleep(0)
+    assert sponge.written > paused
+    playback.stop()
+
+
+async def test_nothing_is_written_to_a_connection_that_is_lost() -> None:
+    """The rest of an endless answer is not tried, piece by piece, on a broken socket."""
+    playback, sponge = playing("flood")
+    sponge.closing = True
+    written = sponge.written
+    await asyncio.sleep(0)
+    assert sponge.written == written
+    playback.stop()
 
 
 async def test_a_late_head_is_no_fault(raw: RawClient, upstream: Upstream) -> None:
