@@ -10,15 +10,16 @@ import contextvars
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from services.errors import AgentLost, DeadlineExceeded, InternalError, MainstayError, NotFound, StoreUnavailable
+from services.errors import AgentLost, DeadlineExceeded, InternalError, MainstayError, NotFound
 from services.llm.gateway import Gateway, RunModel
 from services.runs.buffer import EventBuffer
-from services.runs.deadline import Deadline
+from services.runs.deadline import OUT_OF_TIME, Deadline
 from services.runs.ports import RunStore
+from services.runs.recorder import RunRecorder
 from services.runs.types import Graph, GraphResult, RunContext
 from services.types import (
     EventBatch,
@@ -34,7 +35,6 @@ from services.types import (
     RunStatus,
     RunTicket,
     TerminalEvent,
-    Usage,
 )
 
 logger = logging.getLogger(__name__)
@@ -106,6 +106,7 @@ class RunEngine:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._runs = runs
+        self._recorder = RunRecorder(runs, retry_s=limits.record_retry_s, sleep=sleep)
         self._graphs = graphs
         self._gateways = gateways
         self._guard = guard
@@ -113,11 +114,8 @@ class RunEngine:
         self._prompts = prompts
         self._limits = limits
         self._clock = clock
-        self._sleep = sleep
         self._executions: dict[UUID, _Execution] = {}
         self._detached: set[UUID] = set()
-        self._unsettled: dict[UUID, tuple[Run, RunOutcome]] = {}
-        self._settling: set[asyncio.Task[None]] = set()
         self._readers = 0
 
     @property
@@ -167,8 +165,7 @@ class RunEngine:
             for execution in executions:
                 self._stop(execution, SHUTDOWN)
             await asyncio.wait(watches)
-        for run, outcome in list(self._unsettled.values()):
-            await self._store(run, outcome)
+        await self._recorder.last_try()
 
     def _begin(self, run: Run, deadline: Deadline) -> _Execution:
         loop = asyncio.get_running_loop()
@@ -240,9 +237,7 @@ class RunEngine:
         """Say how the graph ended."""
         work = execution.work
         if work.cancelled():
-            lost = AgentLost("The replica was shut down before the run ended. Send the request again.")
-            shut_down = execution.cancel_reason == SHUTDOWN
-            return self._unfinished(execution, lost if shut_down else None)
+            return self._unfinished(execution, _STOPPED.get(execution.cancel_reason))
         error = work.exception()
         if error is None:
             return self._finished(execution, work.result())
@@ -276,13 +271,9 @@ class RunEngine:
         )
 
     async def _record(self, execution: _Execution, outcome: RunOutcome) -> None:
-        """Commit the outcome, then send the terminal event, so that nobody is told of an end that is not stored.
-
-        When the store cannot be reached the client is told that its answer is not saved, and the record is tried again
-        until it succeeds or the replica stops: a run must not look alive for ever.
-        """
+        """Commit the outcome, then send the terminal event, so that nobody is told of an end that is not stored."""
         run = execution.run
-        shown = await self._store(run, outcome)
+        shown = await self._recorder.record(run, outcome)
         duration_s = self._clock() - execution.started_at
         del self._executions[run.id]
         self._detached.discard(run.id)
@@ -291,45 +282,12 @@ class RunEngine:
         first_text_s = None if first is None else first - execution.started_at
         self._observer.run_ended(run, shown, RunTimes(duration_s=duration_s, first_text_s=first_text_s))
 
-    async def _store(self, run: Run, outcome: RunOutcome) -> RunOutcome:
-        """Write how a run ended and return what is to be told of it. Never raises."""
-        [stored] = await asyncio.gather(self._runs.finish(run, outcome), return_exceptions=True)
-        if isinstance(stored, StoreUnavailable):
-            logger.warning("run %s: its end cannot be stored yet", run.id)
-            self._settle_later(run, outcome)
-            return replace(outcome, status=RunStatus.FAILED, failure=replace(_UNSAVED.to_failure(), retryable=False))
-        if isinstance(stored, BaseException):
-            logger.error("run %s: its end cannot be stored as it is", run.id, exc_info=stored)
-            bare = RunOutcome(status=RunStatus.FAILED, messages=(), usage=Usage(), failure=_UNSTORABLE.to_failure())
-            await asyncio.gather(self._runs.finish(run, bare), return_exceptions=True)
-            return bare
-        if stored is outcome.status:
-            return outcome
-        # Somebody else had closed the run: the ingress that lost our stream, or the sweep. What is stored is the truth.
-        failure = _CLOSED.to_failure() if stored is RunStatus.FAILED else None
-        return replace(outcome, status=stored, failure=failure)
 
-    def _settle_later(self, run: Run, outcome: RunOutcome) -> None:
-        if run.id in self._unsettled:
-            return
-        self._unsettled[run.id] = (run, outcome)
-        task = asyncio.get_running_loop().create_task(self._settle(run, outcome))
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-
-    async def _settle(self, run: Run, outcome: RunOutcome) -> None:
-        while run.id in self._unsettled:
-            await self._sleep(self._limits.record_retry_s)
-            try:
-                await self._runs.finish(run, outcome)
-            except StoreUnavailable:
-                continue
-            self._unsettled.pop(run.id, None)
-
-
-_UNSAVED = StoreUnavailable("The answer could not be saved yet. Its run is on record once the database is back.")
-_UNSTORABLE = InternalError("The answer could not be saved. It has been logged.")
-_CLOSED = AgentLost("The run was closed before its end could be recorded.")
+_STOPPED: Mapping[str | None, MainstayError] = {
+    SHUTDOWN: AgentLost("The replica was shut down before the run ended. Send the request again."),
+    OUT_OF_TIME: DeadlineExceeded("The run reached its time limit."),
+}
+"""Reasons to stop a run that are failures; for any other it was cancelled."""
 
 
 def _terminal(execution: _Execution, outcome: RunOutcome, duration_s: float) -> TerminalEvent:

@@ -13,6 +13,7 @@ from services.errors import ModelServerError, NotFound, StoreUnavailable
 from services.llm.gateway import Gateway
 from services.llm.route import Route
 from services.llm.types import ModelCall, TextSink
+from services.runs.deadline import OUT_OF_TIME
 from services.runs.engine import EngineLimits, RunEngine
 from services.runs.types import GraphResult, RunContext
 from services.types import (
@@ -244,6 +245,18 @@ async def test_drain_waits_and_then_stops() -> None:
     assert world.outcome.messages == (Message(role="assistant", content="one two three "),)
 
 
+async def test_a_run_that_is_out_of_time_has_failed() -> None:
+    """When it is the ingress that says so, the record and the reader hear of a time limit, not of a cancellation."""
+    world = World(ask_model)
+    async with world.batches() as batches:
+        await read_until_text(batches)
+        await world.engine.cancel(world.run.id, OUT_OF_TIME)
+        *_, last = [event async for batch in batches for event in batch.events]
+    assert isinstance(last, RunFailed)
+    assert (last.failure.code, last.partial) == ("deadline_exceeded", True)
+    assert world.outcome.status is RunStatus.FAILED
+
+
 async def test_drain_tries_unstored_ends_once_more() -> None:
     """A replica that stops does not wait for its next try: what the store now takes is stored."""
     world = World(answer)
@@ -252,7 +265,7 @@ async def test_drain_tries_unstored_ends_once_more() -> None:
     async def sleep(_seconds: float) -> None:
         await pause.wait()
 
-    world.engine._sleep = sleep
+    world.engine._recorder._sleep = sleep
     world.store.failures = [StoreUnavailable("down")]
     await world.events()
     assert world.store.outcomes == {}
