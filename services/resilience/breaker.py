@@ -11,14 +11,21 @@ One per replica, upstream, model and key. Nothing here awaits, so there is no lo
 import random as dice
 import time
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from types import TracebackType
 from typing import Self
 
 import pybreaker
 
 from services.resilience.circuit import NEVER, SOON_S, Circuit, Refusal
-from services.resilience.mirror import BreakerListener, BreakerSnapshot, BreakerState, Mirror, Reason
+from services.resilience.mirror import (
+    HALF_OPEN,
+    OPEN,
+    BreakerListener,
+    BreakerSnapshot,
+    BreakerState,
+    Mirror,
+    Reason,
+)
 from services.resilience.policy import BreakerMode, BreakerPolicy, FailureKind
 from services.resilience.window import Bucket
 
@@ -46,13 +53,8 @@ class BreakerOpen(pybreaker.CircuitBreakerError):
         self.retry_after_s = retry_after_s
 
 
-class _Stage(IntEnum):
-    """How far a call has come."""
-
-    WAITING = 0
-    LATE = 1
-    ALIVE = 2
-    OVER = 3
+_WAITING, _LATE, _ALIVE, _OVER = range(4)
+"""How far a call has come."""
 
 
 class Permit:
@@ -66,7 +68,7 @@ class Permit:
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
         self._generation = circuit.generation
-        self._stage = _Stage.WAITING
+        self._stage = _WAITING
         self._counted: Bucket | None = None
 
     def alive(self, latency_s: float) -> None:
@@ -76,16 +78,16 @@ class Permit:
         """
         stage, circuit = self._stage, self._circuit
         now = circuit.clock()
-        if stage < _Stage.ALIVE and circuit.generation_at(now) == self._generation:
-            self._stage = _Stage.ALIVE
-            self._counted = circuit.alive(self, now, latency_s, late=stage is _Stage.LATE)
+        if stage < _ALIVE and circuit.generation_at(now) == self._generation:
+            self._stage = _ALIVE
+            self._counted = circuit.alive(self, now, latency_s, late=stage == _LATE)
 
     def late(self) -> None:
         """`slow_after_s` passed without content: counts as slow now, and not again if content comes after all."""
         circuit = self._circuit
         now = circuit.clock()
-        if self._stage is _Stage.WAITING and circuit.generation_at(now) == self._generation:
-            self._stage = _Stage.LATE
+        if self._stage == _WAITING and circuit.generation_at(now) == self._generation:
+            self._stage = _LATE
             self._counted = circuit.late(now)
 
     def failed(self, kind: FailureKind = FailureKind.TRANSIENT, *, retry_after_s: float | None = None) -> None:
@@ -95,21 +97,21 @@ class Permit:
         """
         stage, circuit = self._stage, self._circuit
         now = circuit.clock()
-        if stage < _Stage.OVER and circuit.generation_at(now) == self._generation:
-            self._stage = _Stage.OVER
-            circuit.failed(now, kind, retry_after_s, counted=self._counted, began=stage is _Stage.ALIVE)
+        if stage < _OVER and circuit.generation_at(now) == self._generation:
+            self._stage = _OVER
+            circuit.failed(now, kind, retry_after_s, counted=self._counted, began=stage == _ALIVE)
 
     def throttled(self, retry_after_s: float | None) -> None:
         """429: the upstream is well and wants quiet. Nobody is admitted until then, and the state stays as it is."""
         circuit = self._circuit
         now = circuit.clock()
-        if self._stage < _Stage.OVER and circuit.generation_at(now) == self._generation:
-            self._stage = _Stage.OVER
+        if self._stage < _OVER and circuit.generation_at(now) == self._generation:
+            self._stage = _OVER
             circuit.throttled(self, now, retry_after_s)
 
     def release(self) -> None:
         """The call is over. Without a verdict before, it counts for nothing. May be called again."""
-        self._stage = _Stage.OVER
+        self._stage = _OVER
         self._circuit.probes.give_back(self)
 
     def __enter__(self) -> Self:
@@ -153,13 +155,13 @@ class Breaker:
         refusal = circuit.refusal_at(now)
         if refusal is not None:
             raise BreakerOpen(self.name, *refusal)
-        if circuit.state is BreakerState.OPEN:
+        if circuit.state is OPEN:
             circuit.half_open(now)
             return self.admit(alternative=alternative)  # anew: a listener may have had its say
         if now < circuit.slow_start.ends and alternative and circuit.slow_start.sheds(circuit.policy, now):
             raise BreakerOpen(self.name, "slow_start", SOON_S)
         permit = Permit(circuit)
-        if circuit.state is BreakerState.HALF_OPEN:
+        if circuit.state is HALF_OPEN:
             circuit.probes.lease(permit, now + circuit.policy.probe_lease_s)
         return permit
 
@@ -174,7 +176,7 @@ class Breaker:
         now = circuit.clock()
         circuit.generation_at(now)
         if (
-            circuit.state is not BreakerState.OPEN
+            circuit.state is not OPEN
             or circuit.policy.mode is BreakerMode.FORCED_OPEN
             or circuit.kind is not FailureKind.TRANSIENT
             or now < max(circuit.cooldown_until, self._panic_at)

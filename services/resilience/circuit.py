@@ -4,13 +4,21 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from services.resilience.baseline import LatencyBaseline
-from services.resilience.mirror import BreakerListener, BreakerSnapshot, BreakerState, Mirror, Reason
+from services.resilience.mirror import (
+    CLOSED,
+    HALF_OPEN,
+    OPEN,
+    BreakerListener,
+    BreakerSnapshot,
+    BreakerState,
+    Mirror,
+    Reason,
+)
 from services.resilience.policy import BreakerMode, BreakerPolicy, FailureKind
 from services.resilience.recovery import OpenTimes, Probes, SlowStart
 from services.resilience.window import Bucket, RollingWindow
 
 NEVER = float("-inf")
-FOREVER = float("inf")
 
 SOON_S = 1.0
 """What a caller is told to wait when it is a matter of other calls, not of time: a probe is out, a share is used up."""
@@ -37,7 +45,7 @@ class Circuit:
     ) -> None:
         self.policy = BreakerPolicy()
         self.clock = clock
-        self.state = BreakerState.CLOSED
+        self.state: BreakerState = CLOSED
         self.generation = 0
         self.kind = FailureKind.TRANSIENT  # of what opened it last
         self.slow_after_s = self.policy.slow_floor_s
@@ -46,7 +54,7 @@ class Circuit:
         self.slow_start = SlowStart()
         self.mirror = Mirror(name, listeners)
         self._name = name
-        self._until = NEVER  # the end of open or half-open
+        self._until = NEVER  # the end of open, unless forced, or of half-open
         self._reason = Reason.NONE
         self._consecutive_failures = 0
         self._window = RollingWindow(self.policy.window_s, self.policy.bucket_s)
@@ -56,23 +64,23 @@ class Circuit:
 
     def generation_at(self, now: float) -> int:
         """Return the generation whose verdicts count at `now`: half-open that ran out without a decision is open again."""
-        if self.state is BreakerState.HALF_OPEN and now >= self._until:
+        if self.state is HALF_OPEN and now >= self._until:
             # Counted from when it ran out: if nobody has called since, the next caller need not wait for it again. And
             # not for long, since nothing was learnt.
             until = self._until + self._open_times.shortest_s(self.policy)
-            self._change(now, BreakerState.OPEN, reason=Reason.PROBES_UNDECIDED, until=until)
+            self._change(now, OPEN, reason=Reason.PROBES_UNDECIDED, until=until)
         return self.generation
 
     def refusal_at(self, now: float) -> tuple[Refusal, float] | None:
         """Return why a call would be refused, slow start apart, and for how many seconds; None when it would not."""
-        if self.state is BreakerState.OPEN:
+        if self.state is OPEN:
             if self.policy.mode is BreakerMode.FORCED_OPEN:
                 return "forced_open", self.policy.retry_after_max_s
             if now < self._until:
                 return "open", max(self._until, self.cooldown_until) - now
         if now < self.cooldown_until and self.policy.mode is not BreakerMode.METRICS_ONLY:
             return "cooldown", self.cooldown_until - now
-        if self.state is BreakerState.HALF_OPEN and not self.probes.has_place(self.policy, now):
+        if self.state is HALF_OPEN and not self.probes.has_place(self.policy, now):
             return "half_open", SOON_S
         return None
 
@@ -110,9 +118,9 @@ class Circuit:
         if policy.mode is BreakerMode.METRICS_ONLY:
             self.slow_start.skip()
         if policy.mode is BreakerMode.FORCED_OPEN:
-            self._change(now, BreakerState.OPEN, reason=Reason.FORCED_OPEN, until=FOREVER, before=before)
-        elif policy.mode is BreakerMode.METRICS_ONLY and self.state is not BreakerState.CLOSED:
-            self._change(now, BreakerState.CLOSED, before=before)
+            self._change(now, OPEN, reason=Reason.FORCED_OPEN, before=before)
+        elif policy.mode is BreakerMode.METRICS_ONLY and self.state is not CLOSED:
+            self._change(now, CLOSED, before=before)
         elif was.mode is BreakerMode.FORCED_OPEN:
             self.half_open(now, before=before)
         else:
@@ -123,13 +131,13 @@ class Circuit:
         slow = late or latency_s > self.slow_after_s
         if not slow and self._baseline.add(latency_s):
             self._set_slow_after()
-        if self.state is BreakerState.CLOSED:
+        if self.state is CLOSED:
             self._consecutive_failures = 0
             bucket = self._window.at(now)
             bucket.add(calls=not late, slow=slow and not late, alive=1)
             self._judge(now)
             return bucket
-        if self.state is BreakerState.HALF_OPEN:
+        if self.state is HALF_OPEN:
             if slow:
                 self._open(now, FailureKind.TRANSIENT, Reason.PROBE_SLOW)
             elif self.probes.succeeded(probe) >= self.policy.probe_successes:
@@ -141,11 +149,11 @@ class Circuit:
     def late(self, now: float) -> Bucket | None:
         """No content for longer than healthy calls take."""
         bucket: Bucket | None = None
-        if self.state is BreakerState.CLOSED:
+        if self.state is CLOSED:
             bucket = self._window.at(now)
             bucket.add(calls=1, slow=1)
             self._judge(now)
-        elif self.state is BreakerState.HALF_OPEN:
+        elif self.state is HALF_OPEN:
             self._open(now, FailureKind.TRANSIENT, Reason.PROBE_SLOW)
         return bucket
 
@@ -153,14 +161,14 @@ class Circuit:
         self, now: float, kind: FailureKind, retry_after_s: float | None, *, counted: Bucket | None, began: bool
     ) -> None:
         """The call failed, before its first content or after (`began`)."""
-        closed = self.state is BreakerState.CLOSED
+        closed = self.state is CLOSED
         if closed:
             self._count_failure(now, counted, began=began)
         if kind is not FailureKind.TRANSIENT:
             self._open(now, kind, Reason(kind.value))
         elif closed:
             self._judge(now, retry_after_s)
-        elif self.state is BreakerState.HALF_OPEN:
+        elif self.state is HALF_OPEN:
             self._open(now, kind, Reason.PROBE_FAILED, retry_after_s)
 
     def throttled(self, probe: object, now: float, retry_after_s: float | None) -> None:
@@ -199,7 +207,7 @@ class Circuit:
     def half_open(self, now: float, *, successes: int = 0, before: BreakerSnapshot | None = None) -> None:
         """Let probes through, for a while."""
         until = now + self.policy.half_open_max_s
-        self._change(now, BreakerState.HALF_OPEN, reason=self._reason, until=until, successes=successes, before=before)
+        self._change(now, HALF_OPEN, reason=self._reason, until=until, successes=successes, before=before)
 
     def _came_through(self, now: float) -> None:
         """A call that was let through in panic succeeded: it is the first probe."""
@@ -211,15 +219,15 @@ class Circuit:
     def _open(self, now: float, kind: FailureKind, reason: Reason, retry_after_s: float | None = None) -> None:
         if self.policy.mode is BreakerMode.METRICS_ONLY:
             return
-        if self.state is BreakerState.CLOSED and now >= self.slow_start.ends:
+        if self.state is CLOSED and now >= self.slow_start.ends:
             self._open_times.forget()
         self.kind = kind
         until = now + self._open_times.next_s(self.policy, kind, retry_after_s)
-        self._change(now, BreakerState.OPEN, reason=reason, until=until)
+        self._change(now, OPEN, reason=reason, until=until)
 
     def _close(self, now: float) -> None:
         self.slow_start.begin(self.policy, now)
-        self._change(now, BreakerState.CLOSED)
+        self._change(now, CLOSED)
 
     def _change(
         self,
@@ -235,7 +243,7 @@ class Circuit:
         before = before or self.snapshot_at(now)
         self.state, self._reason, self._until = state, reason, until
         self.generation += 1
-        if state is BreakerState.CLOSED:  # until then the window shows what it was opened for
+        if state is CLOSED:  # until then the window shows what it was opened for
             self._window = RollingWindow(self.policy.window_s, self.policy.bucket_s)
         self._consecutive_failures = 0
         self.probes.begin(successes)

@@ -23,13 +23,13 @@ class OpenTimes:
         self._openings = 0
 
     def next_s(self, policy: BreakerPolicy, kind: FailureKind, retry_after_s: float | None = None) -> float:
-        """Return the seconds to stay open, with jitter. A transient failure's Retry-After raises them, up to its cap."""
+        """Return the seconds to stay open, with jitter. What the upstream asked for raises them, up to its cap."""
         if kind is not self._kind:
             self._kind, self._openings = kind, 0
         first_s, max_s = _limits(policy, kind)
         open_s = self._jittered(policy, min(first_s * 2 ** min(self._openings, MAX_DOUBLINGS), max_s))
         self._openings += 1
-        if retry_after_s is None or kind is not FailureKind.TRANSIENT:
+        if retry_after_s is None:
             return open_s
         return max(open_s, min(retry_after_s, policy.retry_after_max_s))
 

@@ -15,13 +15,6 @@ class Counts:
         self.broken = 0
         """Answers that began and broke."""
 
-    def add(self, *, calls: int = 0, failures: int = 0, slow: int = 0, alive: int = 0, broken: int = 0) -> None:
-        self.calls += calls
-        self.failures += failures
-        self.slow += slow
-        self.alive += alive
-        self.broken += broken
-
     @property
     def failure_rate(self) -> float:
         return self.failures / self.calls if self.calls else 0.0
@@ -50,9 +43,19 @@ class Bucket(Counts):
 
     def add(self, *, calls: int = 0, failures: int = 0, slow: int = 0, alive: int = 0, broken: int = 0) -> None:
         """Count, or take out what is negative. Once the bucket has left the window this does nothing."""
-        if self._total is not None:
-            super().add(calls=calls, failures=failures, slow=slow, alive=alive, broken=broken)
-            self._total.add(calls=calls, failures=failures, slow=slow, alive=alive, broken=broken)
+        total = self._total
+        if total is None:
+            return
+        self.calls += calls
+        total.calls += calls
+        self.failures += failures
+        total.failures += failures
+        self.slow += slow
+        total.slow += slow
+        self.alive += alive
+        total.alive += alive
+        self.broken += broken
+        total.broken += broken
 
     def expire(self) -> None:
         """Leave the window."""
