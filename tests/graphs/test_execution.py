@@ -153,6 +153,19 @@ async def test_a_blocked_result_is_withheld() -> None:
     assert (tripped.rule, tripped.stage, tripped.action) == ("injection", Stage.TOOL_RESULT, Action.BLOCK)
 
 
+async def test_our_own_texts_are_not_results() -> None:
+    """The guard is asked about what a tool said, not about our explanation of why it said nothing."""
+    guard = Gate(Verdict(action=Action.BLOCK, rule="injection", message="Looks like an instruction."))
+
+    async def probe(city: str) -> str:
+        raise RuntimeError
+
+    for arguments in ({}, {"city": "Bern"}):
+        message = await answer_of(probe, turn(guard=guard), **arguments)
+        assert "withheld" not in str(message.content)
+    assert guard.seen == []
+
+
 async def test_a_redacted_result_is_replaced() -> None:
     """The model and the client get the guard's replacement of a result."""
     guard = Gate(Verdict(action=Action.REDACT, rule="pii", message="An address.", replacement="[address]"))
