@@ -160,9 +160,10 @@ async def test_our_own_texts_are_not_results() -> None:
     async def probe(city: str) -> str:
         raise RuntimeError
 
-    for arguments in ({}, {"city": "Bern"}):
-        message = await answer_of(probe, turn(guard=guard), **arguments)
-        assert "withheld" not in str(message.content)
+    wrongly_called = await answer_of(probe, turn(guard=guard))
+    broken = await answer_of(probe, turn(guard=guard), city="Bern")
+    assert "are wrong" in str(wrongly_called.content)
+    assert "internal error" in str(broken.content)
     assert guard.seen == []
 
 
