@@ -50,9 +50,9 @@ key: ## make an API key in the database at DATABASE_URL and print it once
 	@bin/bootstrap
 	@$(LAUNCH) key
 
-upstream: ## run the simulated model provider that the benchmark uses
+upstream: ## run the simulated provider (ARGS="--fault status_503", ARGS=--list-faults)
 	@bin/bootstrap --dev
-	$(PY) -m benchmarks.upstream
+	$(PY) -m benchmarks.upstream $(ARGS)
 
 bench: ## compare Mainstay with the usual server, several interleaved rounds
 	@bin/bootstrap --dev

@@ -18,7 +18,6 @@ from services.resilience.mirror import BreakerSnapshot
 from services.resilience.priority import Priority
 from services.runs.engine import RunEngine
 from services.storage.database import Database
-from services.telemetry.breakers import BreakerReport
 from services.types import EventBatch, RunTicket
 
 
@@ -32,7 +31,7 @@ class AgentParts:
     prompts: LivePrompts
     breakers: LiveBreakers
     shedding: Shedding
-    breaker_report: BreakerReport
+    gauges: tuple[Callable[[], None], ...]
     reporter: RunReporter
     chores: "tuple[asyncio.Task[Any], ...]"
     drain_s: float
@@ -73,16 +72,16 @@ class AgentReplica:
         self._parts.reporter.sample_rate = knobs.sample_rate
 
     def breakers(self) -> tuple[BreakerSnapshot, ...]:
-        """Return the state of every provider's breaker in this replica."""
-        return tuple(route.breaker.snapshot() for route in self._parts.routes)
+        """Return the state of every breaker in this replica: the providers', and the tools' as `tool:<name>`."""
+        return self._parts.breakers.snapshots()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Report the runs that nobody reads: work that Serve's own count of requests does not see.
 
         Serve asks at intervals, which is also when what changes without an event is measured.
         """
-        for breaker in self.breakers():
-            self._parts.breaker_report.show(breaker)
+        for show in self._parts.gauges:
+            show()
         return {UNSEEN_WORK: float(self._parts.engine.detached)}
 
     async def check_health(self) -> None:

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deployments.policies import policy
 from services.errors import ConfigurationError
-from services.resilience.breaker import Breaker
+from services.resilience.breaker import Breaker, BreakerSnapshot
 from services.resilience.policy import BreakerPolicy
+from services.telemetry.breakers import BreakerReport
 
 Prompts = Mapping[str, Mapping[str, str]]
 """Prompts by graph, then by role."""
@@ -63,26 +64,34 @@ class LivePrompts:
 
 
 class LiveBreakers:
-    """The breakers of every provider: their configured policies under those of the knobs."""
+    """The breakers of a replica by name, each with its configured policy, under those of the knobs."""
 
-    def __init__(self, breakers: Mapping[str, Breaker], configured: Mapping[str, BreakerPolicy]) -> None:
+    def __init__(self, breakers: Mapping[str, tuple[Breaker, BreakerPolicy]]) -> None:
         self._breakers = breakers
-        self._configured = configured
 
     def laid_over(self, changed: Mapping[str, Mapping[str, Any]]) -> Mapping[str, BreakerPolicy]:
-        """Return every provider's policy with the changed fields. Raises ConfigurationError for one that is not there."""
-        for provider in changed:
-            if provider not in self._configured:
-                known = ", ".join(self._configured)
-                raise ConfigurationError(f"user_config of agent: breakers.{provider}: the providers are {known}.")
+        """Return every breaker's policy with the changed fields. Raises ConfigurationError for one that is not there."""
+        for name in changed:
+            if name not in self._breakers:
+                known = ", ".join(self._breakers)
+                raise ConfigurationError(f"user_config of agent: breakers.{name}: there is none. There are: {known}.")
         return {
             name: policy(
                 BreakerPolicy, f"user_config of agent: breakers.{name}", {**asdict(configured), **changed.get(name, {})}
             )
-            for name, configured in self._configured.items()
+            for name, (_, configured) in self._breakers.items()
         }
 
     def configure(self, policies: Mapping[str, BreakerPolicy]) -> None:
         """Apply policies; see `Breaker.configure` for what goes on as it was."""
         for name, changed in policies.items():
-            self._breakers[name].configure(changed)
+            self._breakers[name][0].configure(changed)
+
+    def snapshots(self) -> tuple[BreakerSnapshot, ...]:
+        """Return every breaker as it is now."""
+        return tuple(breaker.snapshot() for breaker, _ in self._breakers.values())
+
+    def show(self, report: BreakerReport) -> None:
+        """Measure every breaker's state, so that there is a series before the first change."""
+        for snapshot in self.snapshots():
+            report.show(snapshot)

@@ -1,9 +1,11 @@
 """What an agent replica stands on."""
 
 import asyncio
+from collections.abc import Coroutine, Mapping
+from functools import partial
 from typing import Any
 
-from configs.settings import Settings
+from configs.settings import RunSettings, Settings
 from deployments.agent import AgentParts
 from deployments.composition.database import open_database
 from deployments.composition.graphs import build_graphs, prompt_roles
@@ -16,9 +18,12 @@ from deployments.reporter import RunReporter
 from deployments.shedding import Shedding
 from deployments.tool_report import ToolReport
 from graphs.build import tool_breakers
-from graphs.tools.care import ToolCare
+from graphs.tools.care import TOOL_BREAKER, ToolCare
 from graphs.tools.resources import ToolResources
+from graphs.tools.success import SuccessRates
 from services.llm.gateway import Gateway
+from services.llm.route import Route
+from services.resilience.breaker import Breaker
 from services.runs.engine import EngineLimits, RunEngine
 from services.runs.sweep import sweep_forever
 from services.runs.warm_up import warm_up
@@ -26,6 +31,7 @@ from services.storage.checkpointer import AsyncpgSaver
 from services.storage.documents import DocumentRepository
 from services.storage.runs import RunRepository
 from services.telemetry.breakers import BreakerReport
+from services.telemetry.metrics import Meter
 
 SWEEP_EVERY_S = 60.0
 SWEEP_MARGIN_S = 60.0
@@ -37,21 +43,18 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     meter = RayMeter()
     report = BreakerReport(meter)
     routes = {provider.name: open_route(provider, report) for provider in settings.providers}
-    gateways = {
-        name: Gateway([routes[provider] for provider in graph.providers or routes], meter=meter)
-        for name, graph in settings.graphs.items()
-    }
-    policies = {provider.name: configured_breaker(provider) for provider in settings.providers}
-    breakers = LiveBreakers({name: route.breaker for name, route in routes.items()}, policies)
-    prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
-    resources = ToolResources(documents=DocumentRepository(database))
+    tools, tool_report = tool_breakers(listeners=(report,)), ToolReport(meter, SuccessRates())
+    breakers = _live_breakers(settings, routes, tools)
     shedding = Shedding(load_monitor(settings), meter)
     shedding.start()
     reporter = RunReporter(RemoteSamples(evaluator), meter, shedding)
+    prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
     runs = RunRepository(database)
     guard = RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s)
-    care = ToolCare(breakers=tool_breakers(listeners=(report,)), observer=ToolReport(meter))
+    resources = ToolResources(documents=DocumentRepository(database))
+    care = ToolCare(breakers=tools, observer=tool_report)
     graphs = build_graphs(settings, resources, care, AsyncpgSaver(database, history=False))
+    gateways = _gateways(settings, routes, meter)
     engine = RunEngine(
         runs=runs,
         graphs=graphs,
@@ -59,29 +62,50 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         guard=guard,
         observer=reporter,
         prompts=prompts,
-        limits=EngineLimits(
-            orphan_grace_s=settings.runs.orphan_grace_s,
-            max_buffered_chars=settings.runs.max_buffered_chars,
-            max_flush_window_s=settings.runs.max_flush_window_s,
-            flushes_per_s=settings.runs.flushes_per_s,
-            first_batch_wait_s=settings.runs.first_batch_wait_s,
-        ),
+        limits=_limits(settings.runs),
     )
-    sweeping = sweep_forever(runs, older_than_s=settings.runs.max_run_s + SWEEP_MARGIN_S, every_s=SWEEP_EVERY_S)
-    chores: list[asyncio.Task[Any]] = [asyncio.create_task(sweeping)]
+    chores: list[Coroutine[Any, Any, None]] = [
+        sweep_forever(runs, older_than_s=settings.runs.max_run_s + SWEEP_MARGIN_S, every_s=SWEEP_EVERY_S)
+    ]
     if settings.runs.warm_up_s:
         name = settings.default_graph
-        warming = warm_up(name, graphs[name], gateways[name], guard, prompts(name), within_s=settings.runs.warm_up_s)
-        chores.append(asyncio.create_task(warming))
+        chores.append(
+            warm_up(name, graphs[name], gateways[name], guard, prompts(name), within_s=settings.runs.warm_up_s)
+        )
     return AgentParts(
         engine=engine,
-        chores=tuple(chores),
+        chores=tuple(map(asyncio.create_task, chores)),
         routes=tuple(routes.values()),
         database=database,
         prompts=prompts,
         breakers=breakers,
         shedding=shedding,
-        breaker_report=report,
+        gauges=(partial(breakers.show, report), tool_report.show),
         reporter=reporter,
         drain_s=settings.runs.max_run_s,
+    )
+
+
+def _gateways(settings: Settings, routes: Mapping[str, Route], meter: Meter) -> Mapping[str, Gateway]:
+    """Return each graph's way to its providers, which several graphs share."""
+    return {
+        name: Gateway([routes[provider] for provider in graph.providers or routes], meter=meter)
+        for name, graph in settings.graphs.items()
+    }
+
+
+def _live_breakers(settings: Settings, routes: Mapping[str, Route], tools: Mapping[str, Breaker]) -> LiveBreakers:
+    providers = {
+        provider.name: (routes[provider.name].breaker, configured_breaker(provider)) for provider in settings.providers
+    }
+    return LiveBreakers({**providers, **{breaker.name: (breaker, TOOL_BREAKER) for breaker in tools.values()}})
+
+
+def _limits(runs: RunSettings) -> EngineLimits:
+    return EngineLimits(
+        orphan_grace_s=runs.orphan_grace_s,
+        max_buffered_chars=runs.max_buffered_chars,
+        max_flush_window_s=runs.max_flush_window_s,
+        flushes_per_s=runs.flushes_per_s,
+        first_batch_wait_s=runs.first_batch_wait_s,
     )

@@ -33,7 +33,7 @@ Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 """What the replica needs, by a name that may be shown to anyone, and whether it is there."""
 
 Breakers = Callable[[], Awaitable[Mapping[str, Mapping[str, int]]]]
-"""The providers' breakers: by provider, how many agent replicas have it in which state. For people; it decides nothing."""
+"""The breakers: by provider or tool, how many agent replicas have it in which state. For people; it decides nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,21 +1,14 @@
 """How often the tools of a replica succeed, over the last minutes."""
 
 import time
-from collections import deque
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from graphs.tools.outcomes import Outcome
+from services.resilience.window import RollingWindow
 
 BUCKETS = 30
 """In how many steps a call leaves the window."""
-
-
-@dataclass(slots=True)
-class _Bucket:
-    number: int
-    succeeded: int = 0
-    ended: int = 0
 
 
 class SuccessRates:
@@ -26,30 +19,16 @@ class SuccessRates:
     """
 
     def __init__(self, *, window_s: float = 300.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._bucket_s = window_s / BUCKETS
         self._clock = clock
-        self._buckets: dict[str, deque[_Bucket]] = {}
+        self._calls = defaultdict[str, RollingWindow](lambda: RollingWindow(window_s, window_s / BUCKETS))
 
     def record(self, tool: str, outcome: Outcome) -> None:
         """Count a call that has just ended."""
-        if outcome is Outcome.CANCELLED:
-            return
-        number = self._number()
-        buckets = self._buckets.setdefault(tool, deque(maxlen=BUCKETS))
-        if not buckets or buckets[-1].number != number:
-            buckets.append(_Bucket(number))
-        buckets[-1].ended += 1
-        buckets[-1].succeeded += outcome is Outcome.OK
+        if outcome is not Outcome.CANCELLED:
+            self._calls[tool].at(self._clock()).add(calls=1, failures=outcome is not Outcome.OK)
 
     def current(self) -> Mapping[str, float]:
         """Return the rate, 0 to 1, of every tool that was called within the window."""
-        oldest = self._number() - BUCKETS
-        rates = {}
-        for tool, buckets in self._buckets.items():
-            recent = [bucket for bucket in buckets if bucket.number > oldest]
-            if recent:
-                rates[tool] = sum(bucket.succeeded for bucket in recent) / sum(bucket.ended for bucket in recent)
-        return rates
-
-    def _number(self) -> int:
-        return int(self._clock() // self._bucket_s)
+        for calls in self._calls.values():
+            calls.at(self._clock())  # drops what is too old
+        return {tool: 1.0 - calls.total.failure_rate for tool, calls in self._calls.items() if calls.total.calls}

@@ -131,7 +131,7 @@ def test_wrong_policies_are_refused_by_their_key(changed: dict[str, Any], said: 
 def test_breakers_change_live_and_all_or_nothing() -> None:
     """What user_config says lies over the settings; a wrong field or an unknown provider changes nothing."""
     breaker = Breaker("main")
-    live = LiveBreakers({"main": breaker}, {"main": BreakerPolicy(open_s=3.0)})
+    live = LiveBreakers({"main": (breaker, BreakerPolicy(open_s=3.0))})
     live.configure(live.laid_over({"main": {"mode": "forced_open"}}))
     assert breaker.mode is BreakerMode.FORCED_OPEN
     for wrong in ({"nobody": {}}, {"main": {"opens": 1}}):

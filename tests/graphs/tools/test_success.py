@@ -58,4 +58,4 @@ def test_it_does_not_grow() -> None:
     for _ in range(BUCKETS * 10):
         rates.record("search", Outcome.OK)
         clock.now += 1.0
-    assert len(rates._buckets["search"]) == BUCKETS
+    assert len(rates._calls["search"]._buckets) == BUCKETS

@@ -31,7 +31,7 @@ from services.llm.patience import Timers
 from services.llm.route import Route
 from services.llm.types import ModelCall, TextSink
 from services.resilience.breaker import Breaker, BreakerState
-from services.resilience.limit import AdaptiveLimit, LimitPolicy
+from services.resilience.limit import AdaptiveLimit, LimitPolicy, Slot
 from services.resilience.policy import BreakerMode, BreakerPolicy
 from services.resilience.priority import Priority
 from services.resilience.retry import RetryBudget, RetryPolicy
@@ -179,6 +179,27 @@ async def test_no_retry_beyond_the_deadline(world: World) -> None:
     assert world.slept == []
 
 
+async def test_a_provider_that_this_failure_took_out_of_service_is_not_asked_again(world: World) -> None:
+    """The breaker has just opened: waiting for its probe would only keep the client waiting."""
+    provider = failing(ModelServerError("503"))
+    once = Breaker("a", BreakerPolicy(consecutive_failures=1), clock=world.clock, random=lambda: 0.5)
+    with pytest.raises(ModelServerError):
+        await world.model(world.route(provider, breaker=once)).generate(CALL)
+    assert (provider.asked, world.slept) == (1, [])
+
+
+async def test_successes_fill_the_budget_again(world: World) -> None:
+    """A retry costs five tokens, and every answer brings one back."""
+    errors = [ModelServerError("503")]
+    provider = failing(*errors)
+    route = world.route(provider, budget=RetryPolicy(bucket_size=5))
+    await world.model(route).generate(CALL)
+    assert not route.retries.spend(timeout=False)
+    for _ in range(4):
+        await world.model(route).generate(CALL)
+    assert route.retries.spend(timeout=False)
+
+
 async def test_an_empty_budget_ends_retries(world: World) -> None:
     """When retries are used up each failure is final, at once."""
     provider = broken(ModelServerError("503"))
@@ -273,6 +294,33 @@ async def test_an_open_breaker_is_passed_over_in_silence(world: World) -> None:
     with route.fail_overs.taken():
         await world.model(world.route(first, breaker=tripped(world)), route).generate(CALL)
     assert (first.asked, second.asked, world.slept) == (0, 1, [])
+
+
+async def test_the_cap_does_not_hold_once_the_first_is_out_of_service(world: World) -> None:
+    """The failure that opens the first one's breaker makes the second simply first, for the failed call too."""
+    once = Breaker("a", BreakerPolicy(consecutive_failures=1), clock=world.clock, random=lambda: 0.5)
+    first, second = broken(ModelServerError("503")), healthy()
+    route = world.route(second, limit=AdaptiveLimit(LimitPolicy(initial=4, min_limit=4, max_limit=4)))
+    with route.fail_overs.taken():
+        await world.model(world.route(first, breaker=once), route).generate(CALL)
+    assert second.asked == 1
+
+
+async def test_a_provider_that_comes_back_gets_its_share_where_there_is_another(world: World) -> None:
+    """While it starts slowly the rest goes to the second; alone it gets everything."""
+    breaker = tripped(world)
+    world.now += 3.0
+    for _ in range(3):
+        with breaker.admit() as permit:
+            permit.alive(0.1)
+    assert breaker.state is BreakerState.CLOSED
+    first, second = healthy("a"), healthy("b")
+    for _ in range(8):
+        await world.model(world.route(first, breaker=breaker), world.route(second)).generate(CALL)
+    assert (first.asked, second.asked) == (2, 6)
+    for _ in range(8):
+        await world.model(world.route(first, breaker=breaker)).generate(CALL)
+    assert first.asked == 10
 
 
 async def test_fail_overs_have_a_cap_of_their_own(world: World) -> None:
@@ -429,6 +477,50 @@ async def test_a_refused_key_and_an_empty_quota_open_at_once(
     with pytest.raises(error):
         await world.model(route).generate(CALL)
     assert route.breaker.state is state
+
+
+async def test_a_throttle_makes_the_limit_smaller(world: World) -> None:
+    """429 is no failure: the breaker stays closed, and fewer calls may wait at once."""
+    route = world.route(broken(ModelThrottled("429", retry_after_s=60.0)))
+    before = route.limit.limit
+    with pytest.raises(ModelThrottled):
+        await world.model(route).generate(CALL)
+    assert route.limit.limit < before
+    assert route.in_service
+
+
+async def test_an_outage_that_says_how_long_is_believed(world: World) -> None:
+    """Retry-After of the failure that opens the breaker is how long it stays open."""
+    once = Breaker("a", BreakerPolicy(consecutive_failures=1), clock=world.clock, random=lambda: 0.5)
+    with pytest.raises(ModelServerError):
+        await world.model(world.route(broken(ModelServerError("503", retry_after_s=60.0)), breaker=once)).generate(CALL)
+    assert once.retry_after_s >= 60.0
+
+
+async def test_an_empty_answer_is_a_failure(world: World) -> None:
+    """A model that stops without a word is asked again, and then it is the next one's turn."""
+
+    async def nothing(call: ModelCall, sink: TextSink) -> AIMessage:
+        return AIMessage(content="", response_metadata={"finish_reason": "stop"})
+
+    first, second = FakeProvider(nothing, name="a"), healthy()
+    await world.model(world.route(first), world.route(second)).generate(CALL)
+    assert (first.asked, second.asked) == (2, 1)
+
+
+async def test_a_run_that_has_begun_comes_before_one_that_has_not(world: World) -> None:
+    """Its first call is a new turn; the later ones have work to lose."""
+    asked: list[Priority] = []
+
+    class Watched(AdaptiveLimit):
+        async def acquire(self, priority: Priority, deadline: Deadline) -> Slot:
+            asked.append(priority)
+            return await super().acquire(priority, deadline)
+
+    run_model = world.model(world.route(healthy("a"), limit=Watched()))
+    for _ in range(3):
+        await run_model.generate(CALL)
+    assert asked == [Priority.NEW_TURN, Priority.RESUME, Priority.RESUME]
 
 
 async def test_content_is_the_verdict_and_frees_the_place() -> None:

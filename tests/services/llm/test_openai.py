@@ -13,6 +13,7 @@ from services.errors import (
     ModelAuthRejected,
     ModelError,
     ModelMissing,
+    ModelOutputTooLarge,
     ModelQuotaExhausted,
     ModelRejectedRequest,
     ModelServerError,
@@ -190,6 +191,13 @@ async def test_every_fault_is_one_error_of_ours(provider: ChatProvider, fault: s
     with pytest.raises(error) as caught:
         await ask(provider, asking(Directive(fault=fault, tokens=8).in_message()))
     assert "sk-secret" not in str(caught.value)
+
+
+async def test_an_answer_has_a_size_on_the_wire(provider: ChatProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever surrounds the content counts: a stream of nothing but wrapping ends too."""
+    monkeypatch.setattr("services.llm.openai.MAX_STREAM_BYTES", 500)
+    with pytest.raises(ModelOutputTooLarge, match="500 bytes"):
+        await ask(provider, asking(Directive(tokens=100).in_message()))
 
 
 async def test_a_throttle_says_when_to_come_back(provider: ChatProvider) -> None:
