@@ -1,4 +1,4 @@
-"""A sink that keeps what it is told, and a server that sends whatever a test wrote."""
+"""Sinks that keep what they are told, and a server that sends whatever a test wrote."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,6 +33,21 @@ class KeptSink:
     async def drain(self) -> None:
         if self.room is not None:
             await self.room.wait()
+
+
+class Shown:
+    """A run's sink that keeps what was shown."""
+
+    def __init__(self) -> None:
+        self.pieces: list[tuple[str, str | None]] = []
+
+    def text(self, delta: str, source: str | None = None) -> None:
+        self.pieces.append((delta, source))
+
+    def reasoning(self, delta: str, source: str | None = None) -> None:
+        self.pieces.append((delta, source))
+
+    async def drain(self) -> None: ...
 
 
 def event(chunk: object) -> bytes:

@@ -36,7 +36,8 @@ from services.resilience.policy import BreakerMode, BreakerPolicy
 from services.resilience.priority import Priority
 from services.resilience.retry import RetryBudget, RetryPolicy
 from services.runs.deadline import Deadline
-from tests.services.llm.test_gateway import Shown, good
+from tests.services.llm.fakes import Shown
+from tests.services.llm.test_gateway import good
 from tests.services.runs.fakes import FakeProvider
 
 CALL = ModelCall(messages=[HumanMessage("hello you")])

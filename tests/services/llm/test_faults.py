@@ -15,7 +15,7 @@ from services.llm.types import ModelCall, ProviderSpec
 from services.resilience.retry import RetryPolicy
 from services.runs.deadline import Deadline
 from services.types import ModelOptions
-from tests.services.llm.test_gateway import Shown
+from tests.services.llm.fakes import Shown
 
 HASTY = Timers(first_content_s=0.4, between_content_s=0.4, whole_answer_s=20.0)
 

@@ -14,25 +14,11 @@ from services.llm.types import ModelCall, TextSink
 from services.resilience.retry import RetryPolicy
 from services.runs.deadline import Deadline
 from services.types import Usage
+from tests.services.llm.fakes import Shown
 from tests.services.runs.fakes import FakeProvider
 
 CALL = ModelCall(messages=[HumanMessage("hello you")])
 Script = Callable[[ModelCall, TextSink], Awaitable[AIMessage]]
-
-
-class Shown:
-    """A sink that keeps what was shown."""
-
-    def __init__(self) -> None:
-        self.pieces: list[tuple[str, str | None]] = []
-
-    def text(self, delta: str, source: str | None = None) -> None:
-        self.pieces.append((delta, source))
-
-    def reasoning(self, delta: str, source: str | None = None) -> None:
-        self.pieces.append((delta, source))
-
-    async def drain(self) -> None: ...
 
 
 async def good(call: ModelCall, sink: TextSink) -> AIMessage:

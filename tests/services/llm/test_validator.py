@@ -5,19 +5,7 @@ from langchain_core.messages import AIMessage
 
 from services.errors import ModelOutputLoops, ModelOutputTooLarge, ModelStreamBroken
 from services.llm.validator import MAX_REPEATS, AnswerStream, StreamCaps
-
-
-class Shown:
-    def __init__(self) -> None:
-        self.pieces: list[tuple[str, str | None]] = []
-
-    def text(self, delta: str, source: str | None = None) -> None:
-        self.pieces.append((delta, source))
-
-    def reasoning(self, delta: str, source: str | None = None) -> None:
-        self.pieces.append((delta, source))
-
-    async def drain(self) -> None: ...
+from tests.services.llm.fakes import Shown
 
 
 @pytest.mark.parametrize("kind", ["text", "reasoning", "tool_call"])
