@@ -30,7 +30,7 @@ from tests.contributing.plain_text import PROTOCOL
 from tests.evaluation.test_evaluator import FakeJudge
 from tests.graphs.examples.days_until import days_until
 from tests.graphs.fakes import calls, resources, turn
-from tests.services.llm.test_gateway import Shown
+from tests.services.llm.fakes import Shown
 from tests.services.runs.fakes import a_run
 
 ROOT = Path(__file__).parents[2]
