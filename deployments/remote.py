@@ -23,7 +23,8 @@ Handle = DeploymentHandle[Any]
 
 
 CANCEL_TIMEOUT_S = 10.0
-BREAKERS_TIMEOUT_S = 1.0
+BREAKERS_TIMEOUT_S = 0.25
+"""Probes of `/readyz` give up after a second, and this decides nothing."""
 BUSY_RETRY_S = 1.0
 
 
@@ -53,7 +54,7 @@ class RemoteAgent:
 
 
 class RemoteBreakers:
-    """What the agent replicas' breakers say, counted by provider and state; empty where no agent answers in time.
+    """What the agent replicas' breakers say, counted by name and state; as it was, where they do not all answer in time.
 
     The replicas are asked at most once in `max_age_s`, for anybody may ask us.
     """
@@ -78,7 +79,7 @@ class RemoteBreakers:
             asked = self._handle.broadcast("breakers")
             replicas = await asked.results_async(timeout_s=BREAKERS_TIMEOUT_S, return_exceptions=True)
         except (RayError, RayServeException, TimeoutError):
-            return {}
+            return self._states
         states: dict[str, Counter[str]] = defaultdict(Counter)
         for breakers in replicas:
             for breaker in () if isinstance(breakers, BaseException) else breakers:

@@ -1,7 +1,7 @@
 """What an agent replica stands on."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from services.storage.checkpointer import AsyncpgSaver
 from services.storage.documents import DocumentRepository
 from services.storage.runs import RunRepository
 from services.telemetry.breakers import BreakerReport
-from services.telemetry.metrics import Meter
+from services.telemetry.metrics import MODEL_LIMIT, Meter
 
 SWEEP_EVERY_S = 60.0
 SWEEP_MARGIN_S = 60.0
@@ -80,7 +80,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         prompts=prompts,
         breakers=breakers,
         shedding=shedding,
-        gauges=(partial(breakers.show, report), tool_report.show),
+        gauges=(partial(breakers.show, report), tool_report.show, partial(_show_limits, routes.values(), meter)),
         reporter=reporter,
         drain_s=settings.runs.max_run_s,
     )
@@ -99,6 +99,11 @@ def _live_breakers(settings: Settings, routes: Mapping[str, Route], tools: Mappi
         provider.name: (routes[provider.name].breaker, configured_breaker(provider)) for provider in settings.providers
     }
     return LiveBreakers({**providers, **{breaker.name: (breaker, TOOL_BREAKER) for breaker in tools.values()}})
+
+
+def _show_limits(routes: Iterable[Route], meter: Meter) -> None:
+    for route in routes:
+        meter.record(MODEL_LIMIT, route.limit.limit, {"provider": route.name})
 
 
 def _limits(runs: RunSettings) -> EngineLimits:

@@ -64,7 +64,7 @@ class AnswerBuilder:
         )
 
     def _take_delta(self, delta: dict[str, Any]) -> None:
-        if text := delta.get("content"):
+        if text := delta.get("content") or delta.get("refusal"):
             self._text.append(_string(text))
             self._sink.text(text)
         if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):

@@ -38,8 +38,11 @@ class Attempts:
     meter: Meter
     clock: Callable[[], float] = time.monotonic
 
-    async def make(self, route: Route, admit: Admit) -> AIMessage:
+    async def make(self, route: Route, admit: Admit, on_first: Callable[[], None] = lambda: None) -> AIMessage:
         """Ask one provider. Raises BreakerOpen, Overloaded or ModelUnavailable unasked, then ModelError, DeadlineExceeded."""
+        # Who is out of service keeps nobody waiting for a place: those may be held by calls that it lets hang.
+        if route.limit.in_use >= route.limit.limit and route.breaker.retry_after_s > 0.0:
+            raise ModelUnavailable(f"{route.name} is taken out of service.")
         slot = await route.limit.acquire(self.priority, self.deadline)
         try:
             # The breaker is asked last: what it knows may have changed while the call waited for its place.
@@ -47,11 +50,11 @@ class Attempts:
             if permit is None:
                 raise ModelUnavailable(f"{route.name} is taken out of service.")
             with permit:
-                return await self._ask(route, permit, slot)
+                return await self._ask(route, permit, slot, on_first)
         finally:
             slot.release()
 
-    async def _ask(self, route: Route, permit: Permit, slot: Slot) -> AIMessage:
+    async def _ask(self, route: Route, permit: Permit, slot: Slot, on_first: Callable[[], None]) -> AIMessage:
         started = self.clock()
         waited_s: float | None = None
 
@@ -60,13 +63,16 @@ class Attempts:
             waited_s = self.clock() - started
             permit.alive(waited_s)
             slot.answered(waited_s)
+            on_first()
 
         self.stream.begin(StreamCaps.for_tokens(self._token_limit(route)), begun)
         answer: AIMessage | None = None
         failure: ModelError | None = None
         try:
             async with self._patience(route, permit):
-                answer = self.stream.whole(await route.provider.generate(self.call, self.stream))
+                answer = await route.provider.generate(self.call, self.stream)
+                if not self.call.options.stop:  # a stop sequence may be the first thing that a model says
+                    self.stream.whole(answer)
         except ModelError as error:
             failure = error
             give_verdict(error, permit, route.limit)

@@ -5,7 +5,7 @@ Retries are made at this one layer only: the SDKs below make none, and the graph
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from langchain_core.messages import AIMessage
@@ -57,6 +57,7 @@ class FailOver:
     _made: int = field(default=0, init=False)
     _failure: ModelError | Overloaded | None = field(default=None, init=False)
     _failed_by: Route | None = field(default=None, init=False)
+    _shed_by: Route | None = field(default=None, init=False)
 
     async def answer(self, routes: Sequence[Route]) -> AIMessage:
         """Return the first answer that one of `routes`, in their order, gives.
@@ -70,7 +71,13 @@ class FailOver:
                 continue
             if place:
                 self.attempts.meter.record(MODEL_FAIL_OVERS, 1.0, {"provider": route.name})
-            answer = await self._ask(route, alternative=place + 1 < len(routes))
+            others = routes[place + 1 :]
+            answer = await self._ask(route, alternative=any(other.in_service for other in others))
+            if answer is not None:
+                return answer
+        if self._shed_by is not None and self._made < self.policy.attempts_in_all:
+            # Its slow start sent the call on, and nobody else could take it.
+            answer = await self._ask(self._shed_by, alternative=False)
             if answer is not None:
                 return answer
         if self._failure is not None:
@@ -82,30 +89,38 @@ class FailOver:
         route.retries.requested()
         tries = 0
         try:
-            with self._place(route):
+            with ExitStack() as place:
+                self._take_place(place, route)
                 while True:
                     tries += 1
                     try:
-                        return await self.attempts.make(route, lambda breaker: breaker.admit(alternative=alternative))
+                        return await self.attempts.make(
+                            route, lambda breaker: breaker.admit(alternative=alternative), place.close
+                        )
                     except ModelRejectedRequest:
                         raise
+                    except ModelUnavailable:
+                        return None
                     except ModelError as error:
                         if self.attempts.stream.shown:
                             raise
                         self._note(route, error)
                         if not await self._again(route, error, tries, alternative=alternative):
                             return None
-        except BreakerOpen:
+        except BreakerOpen as refused:
+            if refused.reason == "slow_start":
+                self._shed_by = self._shed_by or route
             return None
         except Overloaded as full:
             self._failure = self._failure or full
             return None
 
-    def _place(self, route: Route) -> AbstractContextManager[None]:
-        """Hold a place for a call that failed elsewhere; while that provider is out of service, this one is simply first."""
-        if self._failed_by is None or not self._failed_by.in_service:
-            return nullcontext()
-        return route.fail_overs.taken()
+    def _take_place(self, place: ExitStack, route: Route) -> None:
+        """Hold a place, until the first content, for a call that failed elsewhere; while that provider is out of service,
+        this one is simply first.
+        """
+        if self._failed_by is not None and self._failed_by.in_service:
+            place.enter_context(route.fail_overs.taken())
 
     def _note(self, route: Route, error: ModelError) -> None:
         logger.warning("provider %s failed before its first token: %s", route.name, error.code)
@@ -148,7 +163,7 @@ class FailOver:
         for route in routes:
             try:
                 return await self.attempts.make(route, admit)
-            except ModelUnavailable:
+            except (ModelUnavailable, Overloaded):
                 continue
         wait_s = min(route.breaker.retry_after_s for route in routes)
         raise ModelUnavailable(

@@ -79,7 +79,7 @@ def error_from_status(
         return ModelAuthRejected(
             f"{provider} refused our API key (HTTP {status}). Check the key it is configured with."
         )
-    if code in _QUOTA_CODES:
+    if status == 402 or code in _QUOTA_CODES:
         return ModelQuotaExhausted(f"{provider} says that our quota with it is used up (HTTP {status}).")
     if status == 429:
         text = f"{provider} is taking no more of our requests for now (HTTP 429). Try again later."

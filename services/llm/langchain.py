@@ -180,6 +180,9 @@ def _show(chunk: AIMessageChunk, sink: TextSink) -> None:
     reasoning = chunk.additional_kwargs.get("reasoning_content")
     if reasoning and isinstance(reasoning, str):
         sink.reasoning(reasoning)
+    for block in chunk.content if isinstance(chunk.content, list) else ():
+        if isinstance(block, dict) and isinstance(thought := block.get("thinking"), str) and thought:
+            sink.reasoning(thought)
     for piece in chunk.tool_call_chunks:
         sink.tool_call(len(piece["name"] or "") + len(piece["args"] or ""))
 

@@ -79,7 +79,7 @@ class _Watch:
         now = self._loop.time()
         if self._stream.pieces != self._pieces:
             self._pieces, self._since = self._stream.pieces, now
-        elif self._stream.draining:
+        if self._stream.draining:
             self._since = now
             self._over_at += now - self._looked_at
         self._looked_at = now

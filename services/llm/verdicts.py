@@ -23,14 +23,16 @@ FAILURES: dict[type[ModelError], FailureKind] = {
     ModelServerError: FailureKind.TRANSIENT,
     ModelTimeout: FailureKind.TRANSIENT,
     ModelStreamBroken: FailureKind.TRANSIENT,
-    ModelOutputTooLarge: FailureKind.TRANSIENT,
     ModelQuotaExhausted: FailureKind.QUOTA,
     ModelAuthRejected: FailureKind.AUTH,
 }
 """What takes a provider out of service when it adds up. Subclasses count as what they are a kind of."""
 
-NEUTRAL: frozenset[type[ModelError]] = frozenset({ModelRejectedRequest, ModelMissing, ContextTooLong})
-"""What says nothing about a provider's health: the call, or its configuration, was wrong."""
+NEUTRAL: frozenset[type[ModelError]] = frozenset(
+    {ModelRejectedRequest, ModelMissing, ModelOutputTooLarge, ContextTooLong}
+)
+"""What says nothing about a provider's health: the call, or its configuration, was wrong. A client can ask for an answer
+without end, or for the same word a hundred times; that must not take a provider away from the others."""
 
 REPEATABLE: tuple[type[ModelError], ...] = (ModelUnreachable, ModelServerError, ModelStreamBroken, ModelThrottled)
 """What the same provider may be asked again after."""

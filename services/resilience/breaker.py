@@ -63,10 +63,11 @@ class Permit:
     A verdict on a call that is over, or that began before the breaker changed its state, does nothing.
     """
 
-    __slots__ = ("_circuit", "_counted", "_generation", "_stage")
+    __slots__ = ("_alternative", "_circuit", "_counted", "_generation", "_stage")
 
-    def __init__(self, circuit: Circuit) -> None:
+    def __init__(self, circuit: Circuit, *, alternative: bool) -> None:
         self._circuit = circuit
+        self._alternative = alternative  # without one, slow is better than nothing
         self._generation = circuit.generation
         self._stage = _WAITING
         self._counted: Bucket | None = None
@@ -80,13 +81,13 @@ class Permit:
         now = circuit.clock()
         if stage < _ALIVE and circuit.generation_at(now) == self._generation:
             self._stage = _ALIVE
-            self._counted = circuit.alive(self, now, latency_s, late=stage == _LATE)
+            self._counted = circuit.alive(self, now, latency_s, late=stage == _LATE, forgiven=not self._alternative)
 
     def late(self) -> None:
         """`slow_after_s` passed without content: counts as slow now, and not again if content comes after all."""
         circuit = self._circuit
         now = circuit.clock()
-        if self._stage == _WAITING and circuit.generation_at(now) == self._generation:
+        if self._alternative and self._stage == _WAITING and circuit.generation_at(now) == self._generation:
             self._stage = _LATE
             self._counted = circuit.late(now)
 
@@ -160,7 +161,7 @@ class Breaker:
             return self.admit(alternative=alternative)  # anew: a listener may have had its say
         if now < circuit.slow_start.ends and alternative and circuit.slow_start.sheds(circuit.policy, now):
             raise BreakerOpen(self.name, "slow_start", SOON_S)
-        permit = Permit(circuit)
+        permit = Permit(circuit, alternative=alternative)
         if circuit.state is HALF_OPEN:
             circuit.probes.lease(permit, now + circuit.policy.probe_lease_s)
         return permit
@@ -183,7 +184,7 @@ class Breaker:
         ):
             return None
         self._panic_at = now + circuit.policy.panic_interval_s
-        return Permit(circuit)
+        return Permit(circuit, alternative=False)
 
     @property
     def state(self) -> BreakerState:

@@ -126,10 +126,13 @@ class Circuit:
         else:
             self.mirror.show(before, self.snapshot_at(now))
 
-    def alive(self, probe: object, now: float, latency_s: float, *, late: bool) -> Bucket | None:
+    def alive(
+        self, probe: object, now: float, latency_s: float, *, late: bool, forgiven: bool = False
+    ) -> Bucket | None:
         """The first content came. `late` calls are in the window already."""
-        slow = late or latency_s > self.slow_after_s
-        if not slow and self._baseline.add(latency_s):
+        long = late or latency_s > self.slow_after_s
+        slow = long and not forgiven
+        if not long and self._baseline.add(latency_s):
             self._set_slow_after()
         if self.state is CLOSED:
             self._consecutive_failures = 0

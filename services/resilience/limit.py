@@ -29,8 +29,13 @@ GUESSED_LATENCY_S = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitPolicy(GradientPolicy):
-    """The numbers of a limit. `max_wait_s` is how long a call waits for a place at most, in seconds."""
+    """The numbers of a limit. `max_wait_s` is how long a call waits for a place at most, in seconds.
 
+    `initial` is what an agent replica takes on at once (`max_ongoing_requests` in serve_config.yaml): a fresh one that fills up
+    sends nobody away.
+    """
+
+    initial: int = 200
     max_wait_s: float = 1.0
 
 

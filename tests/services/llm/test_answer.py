@@ -88,6 +88,13 @@ async def test_token_counts_are_kept_within_bounds(reported: object, counted: in
     assert answer.usage_metadata.get("output_token_details", {}).get("reasoning", 0) == counted
 
 
+async def test_a_refusal_is_what_the_model_says() -> None:
+    """Where a schema was asked for, a model refuses in a field of its own: it is text like any other."""
+    sink = KeptSink()
+    answer = await answer_to(sink, delta(refusal="I cannot "), delta(refusal="help.", content=None), STOP)
+    assert answer.content == "".join(sink.texts) == "I cannot help."
+
+
 @pytest.mark.parametrize("reason", ["insufficient_system_resource", "error", "abort", "MALFORMED_FUNCTION_CALL"])
 async def test_an_answer_that_did_not_end_well_is_a_failure(reason: str) -> None:
     """A finish reason that is not a known end fails the call, and is named."""

@@ -1,6 +1,7 @@
 """The way of a call through the providers: who is asked, how often, after what wait, and who is not."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from services.errors import (
     ModelError,
     ModelMissing,
     ModelOutputLoops,
+    ModelOutputTooLarge,
     ModelQuotaExhausted,
     ModelRejectedRequest,
     ModelServerError,
@@ -36,6 +38,7 @@ from services.resilience.policy import BreakerMode, BreakerPolicy
 from services.resilience.priority import Priority
 from services.resilience.retry import RetryBudget, RetryPolicy
 from services.runs.deadline import Deadline
+from services.types import ModelOptions
 from tests.services.llm.fakes import Shown
 from tests.services.llm.test_gateway import good
 from tests.services.runs.fakes import FakeProvider
@@ -324,6 +327,54 @@ async def test_a_provider_that_comes_back_gets_its_share_where_there_is_another(
     assert first.asked == 10
 
 
+@pytest.mark.parametrize("away", [shut, tripped])
+async def test_a_slow_start_sheds_nothing_when_the_others_are_out_of_service(
+    world: World, away: Callable[[World, str], Breaker]
+) -> None:
+    """The one provider that is back takes everything at once, though another one is configured."""
+    breaker = tripped(world)
+    world.now += 3.0
+    for _ in range(3):
+        with breaker.admit() as permit:
+            permit.alive(0.1)
+    first, second = healthy("a"), broken(ModelServerError("503"), "b")
+    routes = world.route(first, breaker=breaker), world.route(second, breaker=away(world, "b"))
+    for _ in range(20):
+        await world.model(*routes).generate(CALL)
+    assert (first.asked, second.asked) == (20, 0)
+
+
+async def test_who_is_out_of_service_keeps_nobody_waiting(world: World) -> None:
+    """Calls that hang at a provider hold its places; once its breaker is open nobody queues for them."""
+    full = AdaptiveLimit(LimitPolicy(initial=1, min_limit=1, max_limit=1, max_wait_s=3_600.0))
+    first, second = healthy("a"), healthy("b")
+    routes = world.route(first, breaker=tripped(world), limit=full), world.route(second)
+    async with Held(full):
+        await world.model(*routes).generate(CALL)
+        assert full.waiting == 0
+    assert (first.asked, second.asked) == (0, 1)
+
+
+async def test_the_caps_place_is_free_at_the_first_content(world: World) -> None:
+    """As the provider's own places are: how long answers take says nothing of how much it can begin."""
+    rest = asyncio.Event()
+
+    async def speak(call: ModelCall, sink: TextSink) -> AIMessage:
+        sink.text("fine")
+        await rest.wait()
+        return AIMessage(content="fine")
+
+    limit = AdaptiveLimit(LimitPolicy(initial=4, min_limit=4, max_limit=4))
+    second = world.route(FakeProvider(speak, name="b"), limit=limit)
+    asked = [world.model(world.route(broken(ModelMissing("404"))), second).generate(CALL) for _ in range(10)]
+    tasks = []
+    for call in asked:
+        tasks.append(asyncio.create_task(call))
+        await asyncio.sleep(0)
+    rest.set()
+    assert [answer.content for answer in await asyncio.gather(*tasks)] == ["fine"] * 10
+
+
 async def test_fail_overs_have_a_cap_of_their_own(world: World) -> None:
     """A quarter of the second provider's places: beyond it a failure is the client's, and the second keeps its own load."""
     first, second = broken(ModelQuotaExhausted("x")), healthy()
@@ -360,6 +411,17 @@ async def test_in_panic_one_call_a_second_is_let_through(world: World) -> None:
     world.now += 1.0
     with pytest.raises(ModelServerError):
         await world.model(again).generate(CALL)
+
+
+async def test_in_panic_a_full_provider_does_not_hide_the_next(world: World) -> None:
+    """Wherever there is a place, the one call of the second goes."""
+    full = AdaptiveLimit(LimitPolicy(initial=1, min_limit=1, max_limit=1, max_wait_s=0.01))
+    routes = [
+        world.route(healthy("a"), breaker=tripped(world), limit=full),
+        world.route(healthy("b"), breaker=tripped(world, "b")),
+    ]
+    async with Held(full):
+        assert (await world.model(*routes).generate(CALL)).content == "fine"
 
 
 async def test_a_full_provider_is_passed_over(world: World) -> None:
@@ -463,7 +525,7 @@ async def test_the_runs_own_time_limit_says_nothing_of_a_provider() -> None:
     hasty = Route.of(FakeProvider(hang), breaker=Breaker("a", BreakerPolicy(slow_floor_s=0.01)))
     for route in (patient, hasty):
         with pytest.raises(DeadlineExceeded):
-            await Gateway([route]).bind(Shown(), Deadline.after(0.05)).generate(CALL)
+            await Gateway([route, Route.of(healthy())]).bind(Shown(), Deadline.after(0.05)).generate(CALL)
     assert (patient.breaker.snapshot().calls, hasty.breaker.snapshot().slow_rate) == (0, 1.0)
 
 
@@ -522,6 +584,32 @@ async def test_a_run_that_has_begun_comes_before_one_that_has_not(world: World) 
     for _ in range(3):
         await run_model.generate(CALL)
     assert asked == [Priority.NEW_TURN, Priority.RESUME, Priority.RESUME]
+
+
+@pytest.mark.parametrize("said", [[" hello"] * 200, [f" w{number}" for number in range(300)]], ids=["loop", "flood"])
+async def test_what_a_client_can_provoke_says_nothing_of_a_provider(world: World, said: list[str]) -> None:
+    """Somebody who asks for the same word two hundred times takes the provider away from nobody."""
+
+    async def say(call: ModelCall, sink: TextSink) -> AIMessage:
+        for piece in said:
+            sink.text(piece)
+        return AIMessage(content="".join(said))
+
+    route = world.route(FakeProvider(say, name="a"))
+    for _ in range(10):
+        with pytest.raises(ModelOutputTooLarge):
+            await world.model(route).generate(replace(CALL, options=ModelOptions(max_output_tokens=16)))
+    assert route.in_service
+
+
+async def test_a_stop_sequence_may_be_the_first_thing_said(world: World) -> None:
+    """Then an empty answer is what was asked for."""
+
+    async def nothing(call: ModelCall, sink: TextSink) -> AIMessage:
+        return AIMessage(content="", response_metadata={"finish_reason": "stop"})
+
+    call = replace(CALL, options=ModelOptions(stop=("a",)))
+    assert (await world.model(world.route(FakeProvider(nothing, name="a"))).generate(call)).content == ""
 
 
 async def test_content_is_the_verdict_and_frees_the_place() -> None:

@@ -18,6 +18,7 @@ from services.errors import (
     ModelError,
     ModelMissing,
     ModelNameUnresolved,
+    ModelQuotaExhausted,
     ModelRejectedRequest,
     ModelServerError,
     ModelStreamBroken,
@@ -141,6 +142,7 @@ def test_every_exception_of_the_http_library_is_one_of_ours(kind: type[BaseExcep
 
 STATUSES = {
     301: ModelMissing,
+    402: ModelQuotaExhausted,
     403: ModelAuthRejected,
     404: ModelMissing,
     408: ModelServerError,

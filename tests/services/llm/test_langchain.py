@@ -98,9 +98,10 @@ async def test_text_reasoning_and_tool_calls_reach_the_sink() -> None:
     piece = {"name": "f", "args": "x" * 40, "id": "a", "index": 0, "type": "tool_call_chunk"}
     called = AIMessageChunk(content="", tool_call_chunks=[piece])
     thought = AIMessageChunk(content="", additional_kwargs={"reasoning_content": "y"})
+    block = AIMessageChunk(content=[{"type": "thinking", "thinking": "hm", "index": 0}])
     sink = KeptSink()
-    await ask(Scripted(chunks=[text("z"), thought, called, text(finish_reason="stop")]), sink)
-    assert (sink.texts, sink.thoughts, sink.tool_call_chars) == (["z"], ["y"], 41)
+    await ask(Scripted(chunks=[text("z"), thought, block, called, text(finish_reason="stop")]), sink)
+    assert (sink.texts, sink.thoughts, sink.tool_call_chars) == (["z"], ["y", "hm"], 41)
 
 
 async def test_the_operators_limit_is_the_upper_one() -> None:

@@ -86,6 +86,15 @@ async def test_a_slow_reader_is_not_the_providers_fault() -> None:
     assert drained.is_set()
 
 
+async def test_a_reader_who_takes_a_little_at_a_time_is_slow_all_the_same() -> None:
+    """Pieces that trickle through a full buffer do not make the provider's answer too long."""
+    stream = FakeStream(draining=True)
+    async with patience("main", replace(TIMERS, whole_answer_s=0.1), stream, Deadline.after(10.0)):
+        for _ in range(30):
+            stream.pieces += 1
+            await passed(0.01)
+
+
 async def test_the_deadline_runs_on_while_the_reader_is_slow() -> None:
     """A reader that never comes back ends with the run's own time limit."""
     with pytest.raises(DeadlineExceeded):

@@ -20,9 +20,9 @@ def a_breaker(clock: FakeClock, *listeners: BreakerListener, **policy: object) -
     return Breaker("main/m", rules, clock=clock, random=no_jitter, listeners=listeners)
 
 
-def succeed(breaker: Breaker, times: int = 1, latency_s: float = HEALTHY_S) -> None:
+def succeed(breaker: Breaker, times: int = 1, latency_s: float = HEALTHY_S, *, alternative: bool = False) -> None:
     for _ in range(times):
-        with breaker.admit(alternative=False) as permit:
+        with breaker.admit(alternative=alternative) as permit:
             permit.alive(latency_s)
 
 

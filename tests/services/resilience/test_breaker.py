@@ -89,10 +89,22 @@ def test_slow_calls_open_it() -> None:
     """Eight of ten calls without content for too long are an outage, though each was answered."""
     breaker = a_breaker(FakeClock())
     succeed(breaker, 2)
-    succeed(breaker, 7, latency_s=5.1)
+    succeed(breaker, 7, latency_s=5.1, alternative=True)
     assert breaker.state is BreakerState.CLOSED
-    succeed(breaker, latency_s=5.1)
+    succeed(breaker, latency_s=5.1, alternative=True)
     assert opened_for(breaker) is Reason.SLOW_RATE
+
+
+def test_alone_slow_is_better_than_nothing() -> None:
+    """With nobody else to ask, slow calls are answered calls: they open nothing, and close what is half-open."""
+    clock = FakeClock()
+    breaker = a_breaker(clock)
+    succeed(breaker, 100, latency_s=60.0)
+    assert breaker.state is BreakerState.CLOSED
+    trip(breaker)
+    clock.now += 2.0
+    succeed(breaker, 3, latency_s=60.0)
+    assert breaker.state is BreakerState.CLOSED
 
 
 def test_slow_is_not_a_failure() -> None:

@@ -313,7 +313,7 @@ def test_d12_slowness_time_and_what_the_upstream_says_count() -> None:
 
     clock = FakeClock()
     slow = a_breaker(clock)
-    succeed(slow, 10, latency_s=60.0)
+    succeed(slow, 10, latency_s=60.0, alternative=True)
     assert slow.snapshot().reason is Reason.SLOW_RATE
     clock.now += 2.0
     fail(slow, retry_after_s=90.0)
