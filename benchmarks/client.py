@@ -5,14 +5,16 @@ there, then the Found as JSON."""
 import asyncio
 import sys
 import time
+from collections.abc import Mapping
 from typing import cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httptools
 import uvloop
 
 from benchmarks import stamps
-from benchmarks.findings import Heard, analyse
+from benchmarks.findings import analyse
+from benchmarks.heard import Heard
 from benchmarks.load import NONCE, Found, Load
 
 _RETRY_AFTER_S = 0.1  # after an error, so that a dead server is not stormed
@@ -126,7 +128,7 @@ class Client:
             self._peak_open = max(self._peak_open, self._open)
             try:
                 if connection is None or not connection.usable:
-                    connection = await self._connect()
+                    connection = await connect(self._address)
                 heard = await connection.ask(request, stall_s=load.stall_s)
             except OSError as refused:
                 heard = Heard(sent_us=stamps.now_us(), broken=type(refused).__name__)
@@ -138,17 +140,22 @@ class Client:
         if connection is not None:
             connection.close()
 
-    async def _connect(self) -> Connection:
-        host, port = self._address.hostname or "", self._address.port or 80
-        _, connection = await asyncio.get_running_loop().create_connection(Connection, host, port)
-        return connection
-
     def _request(self, number: int) -> bytes:
-        load, address = self._load, self._address
-        body = load.body.replace(NONCE, str(number)).encode()
-        own = {"host": address.netloc, "content-type": "application/json", "content-length": str(len(body))}
-        headers = "".join(f"{name}: {value}\r\n" for name, value in {**own, **load.headers}.items())
-        return f"POST {address.path} HTTP/1.1\r\n{headers}\r\n".encode() + body
+        return post(self._address, self._load.headers, self._load.body.replace(NONCE, str(number)).encode())
+
+
+async def connect(address: SplitResult) -> Connection:
+    """Raises OSError."""
+    host, port = address.hostname or "", address.port or 80
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, host, port)
+    return connection
+
+
+def post(address: SplitResult, more_headers: Mapping[str, str], body: bytes) -> bytes:
+    """The bytes of one request with a JSON body."""
+    own = {"host": address.netloc, "content-type": "application/json", "content-length": str(len(body))}
+    headers = "".join(f"{name}: {value}\r\n" for name, value in {**own, **more_headers}.items())
+    return f"POST {address.path} HTTP/1.1\r\n{headers}\r\n".encode() + body
 
 
 def main() -> None:

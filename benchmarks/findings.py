@@ -7,19 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks import stamps
+from benchmarks.heard import Heard, error_of
 from benchmarks.load import Found, Percentiles
 from benchmarks.sse import StampReader
-
-
-@dataclass(slots=True, kw_only=True)
-class Heard:
-    """One reply as it came in: filled by the client, read afterwards. Times are microseconds of the monotonic clock."""
-
-    sent_us: int
-    pieces: list[tuple[int, bytes]] = field(default_factory=list)
-    """When each piece of the body was read, and what it was."""
-    broken: str | None = None
-    """What ended it, unless it was the end of the body."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,7 +39,7 @@ class Findings:
             self.lag_us.extend(stamps.age_us(sent, read_us) for sent in letters)
             if waiting:
                 self._add_first(heard, reader, read_us)
-        error = _error(heard, reader, self.expected_tokens)
+        error = error_of(heard, reader, self.expected_tokens)
         if error is not None:
             self.errors[error] += 1
         elif self.begin_us <= read_us < self.end_us:
@@ -90,17 +80,6 @@ def analyse(
     for heard in replies:
         findings.add(heard)
     return findings
-
-
-def _error(heard: Heard, reader: StampReader, expected_tokens: int) -> str | None:
-    """The kind of error of one reply. A body that only FIN ends is no error once `[DONE]` has come."""
-    if reader.error is not None:
-        return reader.error
-    if heard.broken is not None and not (heard.broken == "cut" and reader.done):
-        return heard.broken
-    if not reader.done:
-        return "no_done"
-    return None if reader.tokens == expected_tokens else "wrong_token_count"
 
 
 def _percentiles(values_us: list[int]) -> Percentiles:

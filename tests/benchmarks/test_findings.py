@@ -3,7 +3,8 @@
 import math
 
 from benchmarks import stamps
-from benchmarks.findings import Heard, analyse
+from benchmarks.findings import analyse
+from benchmarks.heard import Heard
 from benchmarks.load import Found
 
 
