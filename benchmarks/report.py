@@ -6,8 +6,6 @@ from pathlib import Path
 
 from benchmarks.summary import Comparison, Ratio, Row, ratios, rows
 
-BEGIN = "<!-- bench:begin -->"
-END = "<!-- bench:end -->"
 _PAIRS = (("c", "b"), ("c", "a"), ("b", "a"))
 
 
@@ -23,15 +21,21 @@ def markdown(comparison: Comparison, *, picture: str | None) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def write_section(file: Path, section: str) -> None:
-    """Replaces what is between the markers; a file without them gets both at its end."""
+def write_section(file: Path, section: str, *, name: str = "bench") -> None:
+    """Replaces what is between the markers of that name; a file without them gets both at its end."""
+    begin, end = markers(name)
     text = file.read_text() if file.exists() else "# Performance\n"
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
         before, after = text.rstrip("\n") + "\n\n", "\n"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"{before}{BEGIN}\n{section}\n{END}{after}")
+    file.write_text(f"{before}{begin}\n{section}\n{end}{after}")
+
+
+def markers(name: str) -> tuple[str, str]:
+    """Where a section that is written by a program begins and ends."""
+    return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
 
 
 def machine() -> str:

@@ -15,7 +15,7 @@ from benchmarks.compare import Plan, compare, plan_of, read_arguments
 from benchmarks.load import Found, Percentiles
 from benchmarks.measure import Measured, Workload
 from benchmarks.picture import draw
-from benchmarks.report import BEGIN, END, markdown, number, write_section
+from benchmarks.report import markdown, markers, number, write_section
 from benchmarks.summary import Comparison, paired_ratio, ratios, rows
 from benchmarks.targets import TARGETS, Mainstay, TargetError, end
 
@@ -154,13 +154,17 @@ def test_a_server_without_a_token_is_still_reported(tmp_path: Path) -> None:
 
 
 def test_only_the_section_between_the_markers_is_replaced(tmp_path: Path) -> None:
-    """Text around the markers stays; a file without them, or none at all, gets them."""
+    """Text around the markers stays; a file without them, or none at all, gets them; other sections are not touched."""
+    begin, end = markers("bench")
     file = tmp_path / "docs" / "performance.md"
     write_section(file, "first")
-    assert file.read_text() == f"# Performance\n\n{BEGIN}\nfirst\n{END}\n"
-    file.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert file.read_text() == f"# Performance\n\n{begin}\nfirst\n{end}\n"
+    file.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     write_section(file, "new")
-    assert file.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    assert file.read_text() == f"before\n{begin}\nnew\n{end}\nafter\n"
+    write_section(file, "another", name="other")
+    assert file.read_text().startswith(f"before\n{begin}\nnew\n{end}\nafter\n\n")
+    assert file.read_text().endswith("\nanother\n" + markers("other")[1] + "\n")
 
 
 NUMBERS = [(1234.5, "1,234"), (12.34, "12.3"), (1.234, "1.23"), (0.1234, "0.123"), (math.nan, "–")]
