@@ -8,10 +8,10 @@ LAUNCH = $(PY) -m deployments.launch
 COMPILE = $(UV) --system-certs pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --extra embedded
 
-.PHONY: help serve down test lint lock bundle migrate key upstream bench clean
+.PHONY: help serve down test lint lock bundle migrate key upstream bench bench-resilience clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 serve: ## start everything here: packages, model, database, Ray, application (PROFILE=production for HAProxy)
 	@bin/bootstrap
@@ -57,6 +57,11 @@ upstream: ## run the simulated provider (ARGS="--fault status_503", ARGS=--list-
 bench: ## compare Mainstay with the usual server, several interleaved rounds
 	@bin/bootstrap --dev
 	$(PY) -m benchmarks
+
+bench-resilience: ## measure what the breaker costs, what an outage costs, and whom a stalling provider touches
+	@bin/bootstrap --dev
+	$(PY) -m benchmarks.micro
+	$(PY) -m benchmarks.resilience
 
 clean: ## remove what can be made again (not the packages, the model or the database)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,5 +1,6 @@
 """Which processes a server is made of, and how much CPU time they used."""
 
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -69,3 +70,10 @@ def _cpu_s(pid: int) -> float | None:
         return time.clock_gettime((~pid << 3) | 2)
     except OSError:
         return None
+
+
+def machine_cpu_s() -> float:
+    """CPU seconds that all processes of the machine have used, interrupts included, since it started."""
+    ticks = [int(field) for field in _read(_PROC / "stat").split(b"\n", 1)[0].split()[1:]]
+    user, nice, system, _idle, _waiting, interrupts, soft_interrupts = ticks[:7]
+    return (user + nice + system + interrupts + soft_interrupts) / os.sysconf("SC_CLK_TCK")

@@ -123,8 +123,10 @@ class Mainstay:
     def headers(self) -> Mapping[str, str]:
         return {"authorization": f"Bearer {self._key}"}
 
-    def body(self, content: str) -> str:
-        return orjson.dumps({"messages": [{"role": "user", "content": content}]}).decode()
+    def body(self, content: str, *, model: str | None = None) -> str:
+        """`model` is the graph; the default one without it."""
+        chosen = {} if model is None else {"model": model}
+        return orjson.dumps({**chosen, "messages": [{"role": "user", "content": content}]}).decode()
 
     def pids(self) -> frozenset[int]:
         """The tree of what the launcher names, and daemons that left it: by their environment or data folder."""

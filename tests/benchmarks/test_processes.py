@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from benchmarks.processes import CpuClocks, marked, tree
+from benchmarks.processes import CpuClocks, machine_cpu_s, marked, tree
 
 CHILD = """
 import subprocess, sys, time
@@ -58,3 +58,10 @@ async def test_the_clock_of_another_process_counts_its_work() -> None:
     began = time.process_time()
     assert CpuClocks.read([os.getpid()]).seconds[os.getpid()] >= began
     assert CpuClocks.read([parent]).seconds == {}
+
+
+async def test_the_machines_clock_counts_everybody() -> None:
+    """It moves at least by what a child burnt, to the kernel's tick."""
+    before_s = machine_cpu_s()
+    async with family(busy_s=0.1):
+        assert machine_cpu_s() - before_s >= 0.1 - 2 / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,110 @@
+"""Two agents, each with a provider of its own: what the users of one notice when the other's provider stalls."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.arrivals import Reply
+from benchmarks.resilience.figures import Difference, Window, paired_difference, window
+from benchmarks.resilience.load import Cores, put
+from benchmarks.resilience.settle import settle
+from benchmarks.resilience.site import FIRST_ALONE, SECOND_ALONE, Site
+
+STALL = "no_first_token"
+"""The head of a reply, then nothing, for ever."""
+
+MAX_SHARE = 0.2
+MAX_MS = 30.0
+
+_HEALTHY_GIVE_UP_S = 10.0
+_STALLED_GIVE_UP_S = 1.0
+"""What stalls then is hung up by its client, so that the next window begins with nothing under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is run; the defaults are what is published. The two agents' requests fall between each other's."""
+
+    first_per_s: float = 8.0
+    second_per_s: float = 25.0
+    window_s: float = 20.0
+    rounds: int = 8
+
+    def quick(self) -> "Plan":
+        return replace(self, window_s=8.0, rounds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Half:
+    """One window of a round."""
+
+    first: Window
+    second: Window
+    most_held: int
+    """Calls that the first provider had at once."""
+    cores: Cores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    healthy: Half
+    stalling: Half
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """All rounds."""
+
+    plan: Plan
+    rounds: Sequence[Round]
+
+    def shift(self, percentile: Callable[[Window], float]) -> Difference:
+        """By how much the second agent's time to first token rose while the first one's provider stalled, milliseconds."""
+        stalling = [percentile(one.stalling.second) for one in self.rounds]
+        return paired_difference(stalling, [percentile(one.healthy.second) for one in self.rounds])
+
+    @property
+    def allowed_ms(self) -> float:
+        """By how much the p99 may rise."""
+        healthy = [one.healthy.second.ttft_p99_ms for one in self.rounds]
+        return max(MAX_SHARE * sum(healthy) / len(healthy), MAX_MS)
+
+
+async def measure(site: Site, plan: Plan, say: Callable[[str], None]) -> Isolation:
+    """Both windows in every round, the order alternating."""
+    rounds = []
+    for number in range(plan.rounds):
+        halves = {}
+        for stalls in (False, True) if number % 2 == 0 else (True, False):
+            halves[stalls] = await _half(site, plan, stalls=stalls)
+            say(f"round {number + 1}, first provider {'stalling' if stalls else 'healthy'}: {halves[stalls]}")
+        rounds.append(Round(healthy=halves[False], stalling=halves[True]))
+    return Isolation(plan=plan, rounds=rounds)
+
+
+async def _half(site: Site, plan: Plan, *, stalls: bool) -> Half:
+    await settle(site, FIRST_ALONE)
+    site.primary.seen.clear()
+    site.primary.default = replace(site.healthy, fault=STALL) if stalls else site.healthy
+    between_s = 0.5 / plan.second_per_s
+    arrivals = [
+        site.arrivals(SECOND_ALONE, per_s=plan.second_per_s, count=round(plan.second_per_s * plan.window_s)),
+        site.arrivals(
+            FIRST_ALONE,
+            per_s=plan.first_per_s,
+            count=round(plan.first_per_s * plan.window_s),
+            begins_s=between_s,
+        ),
+    ]
+    give_up_s = _STALLED_GIVE_UP_S if stalls else _HEALTHY_GIVE_UP_S
+    loaded = await put(arrivals, give_up_s=give_up_s, pids=site.mainstay.pids)
+    site.primary.default = site.healthy
+    return Half(
+        first=window(_of(loaded.replies, FIRST_ALONE)),
+        second=window(_of(loaded.replies, SECOND_ALONE)),
+        most_held=site.primary.seen.peak_open,
+        cores=loaded.cores,
+    )
+
+
+def _of(replies: Sequence[Reply], graph: str) -> list[Reply]:
+    return [reply for reply in replies if reply.name == graph]

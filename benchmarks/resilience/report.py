@@ -1,0 +1,102 @@
+"""What was measured, in Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+from benchmarks.report import machine, number
+from benchmarks.resilience.fail_over import DEATHS, MAX_ATTEMPTS, MAX_BACK_S, FailOver, Outage
+from benchmarks.resilience.figures import Difference, Window
+from benchmarks.resilience.isolation import Isolation
+from benchmarks.resilience.load import Cores
+
+
+def fail_over_section(found: FailOver) -> str:
+    """Each run of each round, then what the outage added."""
+    plan = found.plan
+    lines = [
+        f"{_conditions()} {plan.requests:,} turns at {plan.per_s:g} a second, on schedule, for an agent with two "
+        f"providers; {len(found.rounds)} rounds, in each the same load with both well and with the first one dead "
+        f"from before the first turn, in rotating order. Then the first one is healed and the load goes on for "
+        f"{plan.heal_s:g} s. TTFT is counted from when a turn was due, as p50 / p99. Attempts are those at both "
+        f"providers while the first was dead (in brackets: at it, in vain). Back is the time from the heal to the last "
+        "turn that the second one answered.",
+        "",
+        "| round | first provider | TTFT, ms | client errors, dead / healed | attempts | openings | back, s |",
+        "|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    for round_number, one in enumerate(found.rounds, start=1):
+        lines.append(f"| {round_number} | well | {_ttft(one.healthy.window)} | {one.healthy.window.failed} | | | |")
+        lines += [_outage(round_number, one.outages[death]) for death in plan.deaths]
+    lines += ["", "| the first provider's death | adds to TTFT p50, ms | to TTFT p99, ms |", "|---|---:|---:|"]
+    for death in plan.deaths:
+        p50 = found.added_ttft(death, lambda window: window.ttft_p50_ms)
+        p99 = found.added_ttft(death, lambda window: window.ttft_p99_ms)
+        lines.append(f"| {DEATHS[death]} | {_interval(p50)} | {_interval(p99)} |")
+    outages = [one.outages[death] for one in found.rounds for death in plan.deaths]
+    errors = sum(outage.dead.failed + outage.healed.failed for outage in outages)
+    lines += [
+        "",
+        f"Client errors in all outages: {errors}. Most attempts for {plan.requests:,} turns: "
+        f"{max(outage.attempts for outage in outages):,} ({MAX_ATTEMPTS:,} allowed). Slowest return of all traffic: "
+        f"{max(outage.back_s for outage in outages):.1f} s ({MAX_BACK_S:g} s allowed). "
+        f"{_cores([*(one.healthy.cores for one in found.rounds), *(outage.cores for outage in outages)])}",
+    ]
+    return "\n".join(lines)
+
+
+def isolation_section(found: Isolation) -> str:
+    """Each round, then the shift."""
+    plan, shift = found.plan, found.shift(lambda window: window.ttft_p99_ms)
+    lines = [
+        f"{_conditions()} Two agents with a provider each: {plan.first_per_s:g} turns a second for the first, "
+        f"{plan.second_per_s:g} for the second, on schedule, in windows of {plan.window_s:g} s. In every round there is "
+        "one with both providers well and one in which the first sends a head and nothing more, in alternating order. "
+        "TTFT is the second agent's, counted from when a turn was due, as p50 / p99.",
+        "",
+        "| round | TTFT with the first well, ms | with the first stalling, ms | its calls held at once "
+        "| second agent's errors | first agent's turns refused or hung up |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    for round_number, one in enumerate(found.rounds, start=1):
+        stalling = one.stalling
+        lines.append(
+            f"| {round_number} | {_ttft(one.healthy.second)} | {_ttft(stalling.second)} | {stalling.most_held} "
+            f"| {one.healthy.second.failed + stalling.second.failed} | {stalling.first.failed} of "
+            f"{stalling.first.requests} |"
+        )
+    halves = [half for one in found.rounds for half in (one.healthy, one.stalling)]
+    lines += [
+        "",
+        f"The second agent's p99 TTFT rises by {_interval(shift)} ms; {found.allowed_ms:.0f} ms are allowed "
+        f"(the larger of 20 % and 30 ms). Its p50 rises by {_interval(found.shift(lambda one: one.ttft_p50_ms))} ms. "
+        f"{_cores(half.cores for half in halves)}",
+    ]
+    return "\n".join(lines)
+
+
+def _conditions() -> str:
+    return f"One machine: {machine()}, shared by Mainstay, providers and load client."
+
+
+def _outage(round_number: int, outage: Outage) -> str:
+    return (
+        f"| {round_number} | {DEATHS[outage.death]} | {_ttft(outage.dead)} | {outage.dead.failed} / "
+        f"{outage.healed.failed} | {outage.attempts:,} ({outage.vain_attempts}) | {outage.openings} "
+        f"| {outage.back_s:.1f} |"
+    )
+
+
+def _ttft(window: Window) -> str:
+    return f"{number(window.ttft_p50_ms)} / {number(window.ttft_p99_ms)}"
+
+
+def _interval(difference: Difference) -> str:
+    return f"{difference.mean:.1f} ({difference.low:.1f} to {difference.high:.1f})"
+
+
+def _cores(all_of_them: Iterable[Cores]) -> str:
+    cores: Sequence[Cores] = list(all_of_them)
+    busiest = max(cores, key=lambda one: one.all)
+    return (
+        f"Processors in use in the busiest window: {busiest.all:.2f}, of which Mainstay {busiest.mainstay:.2f}, the "
+        f"providers {busiest.providers:.2f}, the client {busiest.client:.2f}, everything else {busiest.others:.2f}."
+    )
