@@ -8,7 +8,7 @@ LAUNCH = $(PY) -m deployments.launch
 COMPILE = $(UV) --system-certs pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --extra embedded
 
-.PHONY: help serve down test lint lock bundle migrate key upstream bench bench-resilience clean
+.PHONY: help serve down test faults lint lock bundle migrate key upstream bench bench-resilience clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,10 @@ test: ## what CI runs: packages, lint, types, tests
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m pytest
+
+faults: ## every fault of a provider, a proxy, a tool, a client, on a real cluster: minutes
+	@bin/bootstrap --dev
+	$(PY) -m pytest -m faults tests/e2e/faults
 
 lint: ## repair and report what ruff and mypy find
 	@bin/bootstrap --dev

@@ -13,12 +13,15 @@ from benchmarks.upstream import Upstream
 from tests.e2e.launching import MODEL, START_TIMEOUT_S, Served, free_port, launched
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test of this folder needs a cluster; those of one cluster run together."""
     here = Path(__file__).parent
     mine = [item for item in items if here in item.path.parents]
     for item in mine:
         item.add_marker(pytest.mark.ray)
+        if here / "faults" in item.path.parents:
+            item.add_marker(pytest.mark.faults)
         item.add_marker(pytest.mark.timeout(START_TIMEOUT_S + 60))
         item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
