@@ -5,6 +5,8 @@ not notice by itself), and what must outlive the request is sent from a task wit
 """
 
 import asyncio
+import contextvars
+import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -19,12 +21,13 @@ from ray.serve.handle import DeploymentHandle
 from services.errors import AgentLost, GuardrailUnavailable, MainstayError, Overloaded, error_from_failure
 from services.types import EventBatch, RunTicket, Sample, Stage, Verdict
 
+logger = logging.getLogger(__name__)
+
 Handle = DeploymentHandle[Any]
 
 
 CANCEL_TIMEOUT_S = 10.0
-BREAKERS_TIMEOUT_S = 0.25
-"""Probes of `/readyz` give up after a second, and this decides nothing."""
+BREAKERS_TIMEOUT_S = 5.0
 BUSY_RETRY_S = 1.0
 
 
@@ -54,37 +57,52 @@ class RemoteAgent:
 
 
 class RemoteBreakers:
-    """What the agent replicas' breakers say, counted by name and state; as it was, where they do not all answer in time.
+    """What the agent replicas' breakers say, counted by name and state.
 
-    The replicas are asked at most once in `max_age_s`, for anybody may ask us.
+    The replicas are asked at most once in `max_age_s`, for anybody may ask us. Whoever asks waits for `patience_s` at most,
+    and else gets what was last known: a probe of `/readyz` gives up after a second, and this decides nothing.
     """
 
-    def __init__(self, handle: Handle, *, max_age_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        *,
+        max_age_s: float = 1.0,
+        patience_s: float = 0.25,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._handle = handle
         self._max_age_s = max_age_s
+        self._patience_s = patience_s
         self._clock = clock
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Task[None] | None = None
         self._asked_at = float("-inf")
         self._states: Mapping[str, Mapping[str, int]] = {}
 
     async def __call__(self) -> Mapping[str, Mapping[str, int]]:
-        async with self._asking:
-            if self._clock() - self._asked_at >= self._max_age_s:
-                self._states = await self._ask()
-                self._asked_at = self._clock()
+        if self._asking is None and self._clock() - self._asked_at >= self._max_age_s:
+            # In an empty context: what is started in a request's context, Serve cancels with the request.
+            loop = asyncio.get_running_loop()
+            self._asking = loop.create_task(self._ask(), context=contextvars.Context())
+        if self._asking is not None:
+            await asyncio.wait([self._asking], timeout=self._patience_s)
         return self._states
 
-    async def _ask(self) -> Mapping[str, Mapping[str, int]]:
+    async def _ask(self) -> None:
         try:
             asked = self._handle.broadcast("breakers")
             replicas = await asked.results_async(timeout_s=BREAKERS_TIMEOUT_S, return_exceptions=True)
-        except (RayError, RayServeException, TimeoutError):
-            return self._states
-        states: dict[str, Counter[str]] = defaultdict(Counter)
-        for breakers in replicas:
-            for breaker in () if isinstance(breakers, BaseException) else breakers:
-                states[breaker.name][breaker.state.value] += 1
-        return states
+        except (RayError, RayServeException, TimeoutError) as error:
+            logger.warning("the agents do not say in which state their breakers are: %s", type(error).__name__)
+        else:
+            states: dict[str, Counter[str]] = defaultdict(Counter)
+            for breakers in replicas:
+                for breaker in () if isinstance(breakers, BaseException) else breakers:
+                    states[breaker.name][breaker.state.value] += 1
+            self._states = states
+        finally:
+            self._asked_at = self._clock()
+            self._asking = None
 
 
 class RemoteGuard:
