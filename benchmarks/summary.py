@@ -10,7 +10,7 @@ from benchmarks.measure import Measured, Workload
 from benchmarks.targets import Target
 
 Figure = Callable[[Measured], float]
-RESAMPLES = 10_000
+_RESAMPLES = 10_000
 SEED = 20_26
 
 
@@ -104,7 +104,7 @@ def paired_ratio(over: Sequence[float], under: Sequence[float], *, figure: str, 
     logs = np.asarray([math.log(one / other) for one, other in both if one > 0 and other > 0])
     if not logs.size:
         return Ratio(figure=figure, workload=workload, mean=math.nan, low=math.nan, high=math.nan)
-    picked = np.random.default_rng(SEED).integers(0, logs.size, size=(RESAMPLES, logs.size))
+    picked = np.random.default_rng(SEED).integers(0, logs.size, size=(_RESAMPLES, logs.size))
     low, high = np.percentile(logs[picked].mean(axis=1), (2.5, 97.5))
     return Ratio(
         figure=figure,

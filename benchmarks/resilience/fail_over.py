@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.arrivals import Reply
-from benchmarks.resilience.figures import Difference, Window, paired_difference, window
+from benchmarks.resilience.figures import Difference, Window, pooled_difference, told, window
 from benchmarks.resilience.load import Cores, put
 from benchmarks.resilience.settle import settle
 from benchmarks.resilience.site import BOTH, PRIMARY, Site, turn_of
@@ -28,9 +28,9 @@ class Plan:
 
     per_s: float = 50.0
     requests: int = 1_000
-    heal_s: float = 24.0
+    heal_s: float = 22.0
     """For how long the load goes on after the provider is well again."""
-    rounds: int = 3
+    rounds: int = 4
     deaths: Sequence[str] = tuple(DEATHS)
 
     def quick(self) -> "Plan":
@@ -84,10 +84,10 @@ class FailOver:
     plan: Plan
     rounds: Sequence[Round]
 
-    def added_ttft(self, death: str, percentile: Callable[[Window], float]) -> Difference:
-        """What the outage added, milliseconds."""
-        dead = [percentile(one.outages[death].dead) for one in self.rounds]
-        return paired_difference(dead, [percentile(one.healthy.window) for one in self.rounds])
+    def added_ttft(self, death: str, percentile: float) -> Difference:
+        """What the outage added."""
+        dead = [one.outages[death].dead for one in self.rounds]
+        return pooled_difference(dead, [one.healthy.window for one in self.rounds], percentile)
 
 
 async def measure(site: Site, plan: Plan, say: Callable[[str], None]) -> FailOver:
@@ -102,10 +102,12 @@ async def measure(site: Site, plan: Plan, say: Callable[[str], None]) -> FailOve
             await settle(site, BOTH)
             if kind == "healthy":
                 healthy = await _healthy(site, plan)
-                say(f"round {number + 1}: healthy {healthy}")
+                say(f"round {number + 1}: healthy, {told(healthy.window)}")
             else:
                 outages[kind] = await _outage(site, plan, kind)
-                say(f"round {number + 1}: {outages[kind]}")
+                say(
+                    f"round {number + 1}: {DEATHS[kind]}, {told(outages[kind].dead)}, back after {outages[kind].back_s:.1f} s"
+                )
         assert healthy is not None  # noqa: S101  it is one of the kinds
         rounds.append(Round(healthy=healthy, outages=outages))
     return FailOver(plan=plan, rounds=rounds)

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.arrivals import Reply
-from benchmarks.summary import RESAMPLES, SEED
+from benchmarks.summary import SEED
+
+_RESAMPLES = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The replies to what was due in one stretch of time. Milliseconds; NaN where no reply began."""
+    """The replies to what was due in one stretch of time."""
 
     requests: int
     errors: Mapping[str, int]
     """By kind."""
-    ttft_p50_ms: float
-    ttft_p99_ms: float
+    ttfts_ms: Sequence[float]
+    """Of the replies that began."""
     late_p99_ms: float
     """By how much the client itself was late."""
 
@@ -26,37 +28,55 @@ class Window:
     def failed(self) -> int:
         return sum(self.errors.values())
 
+    def ttft_ms(self, percentile: float) -> float:
+        """NaN where no reply began."""
+        return percentile_of(self.ttfts_ms, percentile)
+
 
 def window(replies: Iterable[Reply]) -> Window:
-    """Of all the replies given. Only those that began have a time to first token."""
+    """Of all the replies given."""
     given = list(replies)
-    began = [reply.ttft_ms for reply in given if reply.ttft_ms is not None]
-    p50, p99 = _percentiles(began, (50, 99))
     return Window(
         requests=len(given),
         errors=dict(Counter(reply.error for reply in given if reply.error is not None)),
-        ttft_p50_ms=p50,
-        ttft_p99_ms=p99,
-        late_p99_ms=_percentiles([reply.late_ms for reply in given], (99,))[0],
+        ttfts_ms=[reply.ttft_ms for reply in given if reply.ttft_ms is not None],
+        late_p99_ms=percentile_of([reply.late_ms for reply in given], 99),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Of a figure between two windows of the same round: the mean over the rounds, and its 95 % interval."""
+    """Of a percentile of the time to first token between two kinds of windows, milliseconds, and its 95 % interval."""
 
-    mean: float
+    value: float
     low: float
     high: float
 
 
-def paired_difference(of: Sequence[float], less: Sequence[float]) -> Difference:
-    """`of` minus `less`, round by round, with a percentile bootstrap over the rounds."""
-    differences = np.asarray(of) - np.asarray(less)
-    picked = np.random.default_rng(SEED).integers(0, differences.size, size=(RESAMPLES, differences.size))
-    low, high = np.percentile(differences[picked].mean(axis=1), (2.5, 97.5))
-    return Difference(mean=float(differences.mean()), low=float(low), high=float(high))
+def pooled_difference(of: Sequence[Window], less: Sequence[Window], percentile: float) -> Difference:
+    """The percentile over all windows of a kind, minus that of the other kind; a window of each is a round.
+
+    Over all windows, since one hiccup of the machine is the p99 of a single window. The interval is a percentile bootstrap
+    over the rounds, which keeps the windows of a round together.
+    """
+    ours, theirs = ([np.asarray(one.ttfts_ms) for one in windows] for windows in (of, less))
+
+    def difference(rounds: Sequence[int]) -> float:
+        pooled = (np.concatenate([windows[number] for number in rounds]) for windows in (ours, theirs))
+        high, low = (float(np.percentile(values, percentile)) for values in pooled)
+        return high - low
+
+    picked = np.random.default_rng(SEED).integers(0, len(of), size=(_RESAMPLES, len(of)))
+    low, high = np.percentile([difference(rounds) for rounds in picked], (2.5, 97.5))
+    return Difference(value=difference(range(len(of))), low=float(low), high=float(high))
 
 
-def _percentiles(values: Sequence[float], wanted: Sequence[float]) -> list[float]:
-    return [float(value) for value in np.percentile(values, wanted)] if values else [float("nan")] * len(wanted)
+def told(found: Window) -> str:
+    """The figures of one window in a few words."""
+    errors = f", errors {dict(found.errors)}" if found.errors else ""
+    return f"TTFT {found.ttft_ms(50):.0f} / {found.ttft_ms(99):.0f} ms{errors}"
+
+
+def percentile_of(values: Sequence[float], percentile: float) -> float:
+    """NaN of nothing."""
+    return float(np.percentile(values, percentile)) if values else float("nan")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from benchmarks.report import machine, number
 from benchmarks.resilience.fail_over import DEATHS, MAX_ATTEMPTS, MAX_BACK_S, FailOver, Outage
 from benchmarks.resilience.figures import Difference, Window
-from benchmarks.resilience.isolation import Isolation
+from benchmarks.resilience.isolation import Isolation, Round
 from benchmarks.resilience.load import Cores
 
 
@@ -28,8 +28,7 @@ def fail_over_section(found: FailOver) -> str:
         lines += [_outage(round_number, one.outages[death]) for death in plan.deaths]
     lines += ["", "| the first provider's death | adds to TTFT p50, ms | to TTFT p99, ms |", "|---|---:|---:|"]
     for death in plan.deaths:
-        p50 = found.added_ttft(death, lambda window: window.ttft_p50_ms)
-        p99 = found.added_ttft(death, lambda window: window.ttft_p99_ms)
+        p50, p99 = found.added_ttft(death, 50), found.added_ttft(death, 99)
         lines.append(f"| {DEATHS[death]} | {_interval(p50)} | {_interval(p99)} |")
     outages = [one.outages[death] for one in found.rounds for death in plan.deaths]
     errors = sum(outage.dead.failed + outage.healed.failed for outage in outages)
@@ -45,7 +44,7 @@ def fail_over_section(found: FailOver) -> str:
 
 def isolation_section(found: Isolation) -> str:
     """Each round, then the shift."""
-    plan, shift = found.plan, found.shift(lambda window: window.ttft_p99_ms)
+    plan = found.plan
     lines = [
         f"{_conditions()} Two agents with a provider each: {plan.first_per_s:g} turns a second for the first, "
         f"{plan.second_per_s:g} for the second, on schedule, in windows of {plan.window_s:g} s. In every round there is "
@@ -53,21 +52,17 @@ def isolation_section(found: Isolation) -> str:
         "TTFT is the second agent's, counted from when a turn was due, as p50 / p99.",
         "",
         "| round | TTFT with the first well, ms | with the first stalling, ms | its calls held at once "
-        "| second agent's errors | first agent's turns refused or hung up |",
-        "|---:|---:|---:|---:|---:|---:|",
+        "| second agent's errors | first agent's turns refused or hung up | agent replicas, well and stalling |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for round_number, one in enumerate(found.rounds, start=1):
-        stalling = one.stalling
-        lines.append(
-            f"| {round_number} | {_ttft(one.healthy.second)} | {_ttft(stalling.second)} | {stalling.most_held} "
-            f"| {one.healthy.second.failed + stalling.second.failed} | {stalling.first.failed} of "
-            f"{stalling.first.requests} |"
-        )
+    lines += [_halves("warm-up", found.warm_up)]
+    lines += [_halves(str(round_number), one) for round_number, one in enumerate(found.rounds, start=1)]
     halves = [half for one in found.rounds for half in (one.healthy, one.stalling)]
     lines += [
         "",
-        f"The second agent's p99 TTFT rises by {_interval(shift)} ms; {found.allowed_ms:.0f} ms are allowed "
-        f"(the larger of 20 % and 30 ms). Its p50 rises by {_interval(found.shift(lambda one: one.ttft_p50_ms))} ms. "
+        f"Over the rounds that count, the second agent's p99 TTFT rises by {_interval(found.shift(99))} ms; "
+        f"{found.allowed_ms:.0f} ms are allowed (the larger of 20 % and 30 ms). Its p50 rises by "
+        f"{_interval(found.shift(50))} ms. "
         f"{_cores(half.cores for half in halves)}",
     ]
     return "\n".join(lines)
@@ -85,12 +80,21 @@ def _outage(round_number: int, outage: Outage) -> str:
     )
 
 
+def _halves(name: str, one: Round) -> str:
+    healthy, stalling = one.healthy, one.stalling
+    return (
+        f"| {name} | {_ttft(healthy.second)} | {_ttft(stalling.second)} | {stalling.most_held} "
+        f"| {healthy.second.failed + stalling.second.failed} | {stalling.first.failed} of {stalling.first.requests} "
+        f"| {healthy.agents}, {stalling.agents} |"
+    )
+
+
 def _ttft(window: Window) -> str:
-    return f"{number(window.ttft_p50_ms)} / {number(window.ttft_p99_ms)}"
+    return f"{number(window.ttft_ms(50))} / {number(window.ttft_ms(99))}"
 
 
 def _interval(difference: Difference) -> str:
-    return f"{difference.mean:.1f} ({difference.low:.1f} to {difference.high:.1f})"
+    return f"{difference.value:.1f} ({difference.low:.1f} to {difference.high:.1f})"
 
 
 def _cores(all_of_them: Iterable[Cores]) -> str:

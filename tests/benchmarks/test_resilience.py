@@ -16,7 +16,7 @@ from benchmarks.resilience import fail_over, isolation
 from benchmarks.resilience.__main__ import read_arguments
 from benchmarks.resilience.counters import CountersError, Counts, count, read_counts
 from benchmarks.resilience.fail_over import REFUSED, UNAVAILABLE, FailOver, Healthy, Outage
-from benchmarks.resilience.figures import Window, paired_difference, window
+from benchmarks.resilience.figures import Window, pooled_difference, window
 from benchmarks.resilience.isolation import Half, Isolation
 from benchmarks.resilience.load import Cores
 from benchmarks.resilience.report import fail_over_section, isolation_section
@@ -56,13 +56,13 @@ async def test_fail_over_in_small(site: RelaySite) -> None:
 
 async def test_isolation_in_small(site: RelaySite) -> None:
     """The second agent is served while the first one's provider holds every call; the first is healthy again afterwards."""
-    plan = isolation.Plan(first_per_s=20.0, second_per_s=40.0, window_s=0.5, rounds=1)
+    plan = isolation.Plan(first_per_s=20.0, second_per_s=40.0, window_s=0.4, rounds=1)
     found = await isolation.measure(site, plan, quiet)
     for one in found.rounds:
         assert (one.healthy.first.failed, one.healthy.second.failed) == (0, 0)
-        assert (one.stalling.first.errors, one.stalling.second.failed) == ({"unanswered": 10}, 0)
-        assert one.stalling.second.requests == 20
-        assert one.stalling.most_held == 10
+        assert (one.stalling.first.errors, one.stalling.second.failed) == ({"unanswered": 8}, 0)
+        assert one.stalling.second.requests == 16
+        assert one.stalling.most_held == 8
     assert "| 1 |" in isolation_section(found)
 
 
@@ -92,18 +92,22 @@ def test_a_window_counts_errors_by_kind_and_times_what_began() -> None:
     found = window([*(reply(ms) for ms in range(1, 102)), reply(None, "status_503"), reply(5_000, "event:run_failed")])
     assert (found.requests, found.failed) == (103, 2)
     assert found.errors == {"status_503": 1, "event:run_failed": 1}
-    assert (found.ttft_p50_ms, found.late_p99_ms) == (51.5, 2.0)
-    assert found.ttft_p99_ms == pytest.approx(100.99)
-    assert math.isnan(window([]).ttft_p99_ms)
+    assert (found.ttft_ms(50), found.late_p99_ms) == (51.5, 2.0)
+    assert found.ttft_ms(99) == pytest.approx(100.99)
+    assert math.isnan(window([]).ttft_ms(99))
 
 
-def test_differences_are_paired_by_round() -> None:
-    """What was slow for both sides of a round does not widen the interval."""
-    same = paired_difference([10.0, 110.0, 60.0], [0.0, 100.0, 50.0])
-    assert (same.mean, same.low, same.high) == pytest.approx((10.0, 10.0, 10.0))
-    wide = paired_difference([1.0, 3.0] * 4, [0.0] * 8)
-    assert wide.mean == pytest.approx(2.0)
-    assert 1.0 < wide.low < 2.0 < wide.high < 3.0
+def test_differences_are_of_percentiles_over_all_windows() -> None:
+    """One window's hiccup is not the p99 of all, and what was slow for both sides of a round does not widen the interval."""
+    healthy, ill = [of(100.0), of(200.0), of(100.0)], [of(110.0), of(210.0), of(110.0)]
+    same = pooled_difference(ill, healthy, 50)
+    assert (same.value, same.low, same.high) == pytest.approx((10.0, 10.0, 10.0))
+    hiccup = replace(of(100.0), ttfts_ms=[100.0] * 985 + [400.0] * 15)
+    one = pooled_difference([hiccup, *[of(100.0)] * 7], [of(100.0)] * 8, 99)
+    assert (one.value, one.low) == (0.0, 0.0)
+    wide = pooled_difference([of(101.0), of(103.0)] * 4, [of(100.0)] * 8, 50)
+    assert 1.0 <= wide.low <= wide.value <= wide.high <= 3.0
+    assert wide.low < wide.high
 
 
 METRICS = """# TYPE ray_mainstay_model_calls_total counter
@@ -138,9 +142,11 @@ async def test_metrics_are_found_by_what_rays_processes_are_told(tmp_path: Path)
     await process.communicate(b"\n")
 
 
-def of(p99_ms: float, *, failed: int = 0, requests: int = 1_000) -> Window:
+def of(ttft_ms: float | None, *, failed: int = 0, requests: int = 1_000) -> Window:
+    """A window in which all replies took the same time, or none began."""
     errors = {"cut": failed} if failed else {}
-    return Window(requests=requests, errors=errors, ttft_p50_ms=120.0, ttft_p99_ms=p99_ms, late_p99_ms=1.0)
+    ttfts_ms = [] if ttft_ms is None else [ttft_ms] * requests
+    return Window(requests=requests, errors=errors, ttfts_ms=ttfts_ms, late_p99_ms=1.0)
 
 
 def test_the_report_names_what_was_added_and_what_is_allowed() -> None:
@@ -162,23 +168,25 @@ def test_the_report_names_what_was_added_and_what_is_allowed() -> None:
         fail_over.Round(healthy=healthy, outages={REFUSED: replace(outage, attempts=1_020, back_s=9.5)}),
     ]
     text = fail_over_section(FailOver(plan=fail_over.Plan(deaths=(REFUSED,)), rounds=rounds))
-    assert "| 1 | connection refused | 120 / 180 | 0 / 2 | 1,012 (12) | 4 | 7.2 |" in text
-    assert "| connection refused | 0.0 (0.0 to 0.0) | 30.0 (30.0 to 30.0) |" in text
+    assert "| 1 | connection refused | 180 / 180 | 0 / 2 | 1,012 (12) | 4 | 7.2 |" in text
+    assert "| connection refused | 30.0 (30.0 to 30.0) | 30.0 (30.0 to 30.0) |" in text
     assert "Client errors in all outages: 4. Most attempts for 1,000 turns: 1,020 (1,100 allowed)." in text
     assert "Slowest return of all traffic: 9.5 s (20 s allowed). Processors in use in the busiest window: 1.80" in text
 
 
 def test_the_allowed_shift_is_the_larger_of_share_and_milliseconds() -> None:
-    """A fifth of the healthy p99, at least 30 ms; refused and held turns are the first agent's."""
+    """A fifth of the healthy p99, at least 30 ms; the warm-up is shown and does not count."""
     for healthy_ms, allowed in ((100.0, "30 ms are allowed"), (400.0, "80 ms are allowed")):
-        healthy = Half(first=of(130.0), second=of(healthy_ms), most_held=2, cores=NO_CORES)
+        healthy = Half(first=of(130.0), second=of(healthy_ms), most_held=2, agents=1, cores=NO_CORES)
         stalling = Half(
-            first=of(math.nan, failed=160, requests=160), second=of(healthy_ms + 7), most_held=44, cores=NO_CORES
+            first=of(None, failed=160, requests=160), second=of(healthy_ms + 7), most_held=44, agents=2, cores=NO_CORES
         )
-        rounds = [isolation.Round(healthy=healthy, stalling=stalling)] * 2
-        text = isolation_section(Isolation(plan=isolation.Plan(), rounds=rounds))
+        one = isolation.Round(healthy=healthy, stalling=stalling)
+        slow = replace(one, stalling=replace(stalling, second=of(9_000.0)))
+        text = isolation_section(Isolation(plan=isolation.Plan(), warm_up=slow, rounds=[one, one]))
         assert f"p99 TTFT rises by 7.0 (7.0 to 7.0) ms; {allowed}" in text
-        assert "| 44 | 0 | 160 of 160 |" in text
+        assert "| 44 | 0 | 160 of 160 | 1, 2 |" in text
+        assert "| 9,000 / 9,000 | 44 |" in text
 
 
 def test_the_command_line_chooses_parts() -> None:
