@@ -8,7 +8,7 @@ LangChain's chunks cost 240 (docs/performance.md).
 import logging
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
@@ -80,7 +80,7 @@ class OpenAIProvider:
 
     async def _check_head(self, response: aiohttp.ClientResponse) -> None:
         if response.status != 200:
-            body = await response.content.read(MAX_ERROR_BODY_BYTES)
+            body = await read_up_to(MAX_ERROR_BODY_BYTES, response.content)
             raise error_from_status(self.name, response.status, response.headers, body, secret=self._spec.api_key)
         if response.content_type != "text/event-stream":
             logger.warning("%s answered with %.100r, not with an event stream", self.name, response.content_type)
@@ -124,6 +124,20 @@ class OpenAIProvider:
         payload["stream"] = True
         payload["stream_options"] = {"include_usage": True}
         return payload
+
+
+class Readable(Protocol):
+    """A body as it comes in: `read` returns what is there, up to `n` bytes, and nothing at the end."""
+
+    async def read(self, n: int) -> bytes: ...
+
+
+async def read_up_to(limit: int, content: Readable) -> bytes:
+    """Return the whole body, or its first `limit` bytes. One `read` may return half of it, and half a JSON says nothing."""
+    body = b""
+    while len(body) < limit and (part := await content.read(limit - len(body))):
+        body += part
+    return body
 
 
 def _tool_choice(choice: str) -> Any:

@@ -23,6 +23,7 @@ from services.errors import (
 )
 from services.llm import PROVIDERS
 from services.llm.http_errors import error_from_status, error_in_stream
+from services.llm.openai import read_up_to
 from services.llm.types import ChatProvider, ModelCall, ProviderSpec
 from services.types import ModelOptions
 from tests.services.llm.fakes import KeptSink
@@ -191,6 +192,21 @@ async def test_every_fault_is_one_error_of_ours(provider: ChatProvider, fault: s
     with pytest.raises(error) as caught:
         await ask(provider, asking(Directive(fault=fault, tokens=8).in_message()))
     assert "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("limit", "read"), [(100, b"one two"), (5, b"one t")])
+async def test_an_error_that_comes_in_parts_is_read_whole(limit: int, read: bytes) -> None:
+    """A quota that is used up is told from a throttle by the body alone, however the network cuts it."""
+
+    class Parts:
+        left = [b"one", b" two"]
+
+        async def read(self, n: int) -> bytes:
+            part, *self.left = self.left or [b""]
+            self.left = [part[n:], *self.left] if part[n:] else self.left
+            return part[:n]
+
+    assert await read_up_to(limit, Parts()) == read
 
 
 async def test_an_answer_has_a_size_on_the_wire(provider: ChatProvider, monkeypatch: pytest.MonkeyPatch) -> None:
