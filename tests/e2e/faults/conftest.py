@@ -1,9 +1,10 @@
 """Mainstay in the production profile before two providers, of which the first misbehaves on cue."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,8 @@ import yaml
 from benchmarks.upstream import Directive, Upstream
 from benchmarks.upstream.addresses import refused_url, unresolvable_url
 from tests.e2e.conftest import in_a_thread
+from tests.e2e.faults.hostile import HOSTILE_TOOLS
+from tests.e2e.faults.inside.sitecustomize import CLOCK_FILE, OFFSET
 from tests.e2e.launching import MODEL, Served, launched
 
 FIRST_TOKEN_S = 1.5
@@ -24,8 +27,17 @@ PROBES = 10
 
 HEALTHY = Directive(tokens=12, token_s=0.001)
 
+ELSEWHERE = Directive(fault="status_404")
+"""Sends calls on to the next provider, and says nothing about this one."""
+
 UNREACHABLE = ("dns", "refused", "tls_expired", "tls_wrong_host", "tls_self_signed", "tls_plain")
 """Providers before the first one, out of service until a test takes one of them in."""
+
+HOSTILE = "hostile"
+"""The graph that has the tools of `hostile`."""
+
+SOONER = {"RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1", "RAY_metrics_report_interval_ms": "1000"}
+"""What Ray looks at, or says, every ten seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +48,10 @@ class Site:
     primary: Upstream
     secondary: Upstream
     judge: Upstream
+    tls: Mapping[str, Upstream]
+    """By the name of the provider."""
+    clock: Path
+    """Says how far off the replicas' wall clock is."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -54,23 +70,27 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             "tls_plain": primary.url.replace("http://", "https://"),
         }
         # Their authority is trusted, so that what is wrong with them is what their name says.
-        authorities = []
-        for name in ("expired", "wrong_host", "self_signed"):
-            upstream = await stack.enter_async_context(Upstream(models=(MODEL,), tls=name))
-            addresses[f"tls_{name}"] = upstream.url
-            if name != "self_signed":
-                authorities.append(upstream.ca_file.read_text())
+        tls = {
+            f"tls_{name}": await stack.enter_async_context(Upstream(models=(MODEL,), tls=name))
+            for name in ("expired", "wrong_host", "self_signed")
+        }
+        addresses |= {name: upstream.url for name, upstream in tls.items()}
+        authorities = [upstream.ca_file.read_text() for name, upstream in tls.items() if name != "tls_self_signed"]
         folder = tmp_path_factory.mktemp("faults")
         (folder / "authorities.pem").write_text("\n".join(authorities))
         (folder / "settings.yaml").write_text(yaml.safe_dump(settings(addresses)))
+        (folder / "clock").write_bytes(OFFSET.pack(0.0))
         serving = launched(
             "production",
             primary.url,
             MAINSTAY_SETTINGS=str(folder / "settings.yaml"),
             SSL_CERT_FILE=str(folder / "authorities.pem"),
+            PYTHONPATH=str(Path(__file__).parent / "inside"),
+            **{CLOCK_FILE: str(folder / "clock")},
+            **SOONER,
         )
         served = await stack.enter_async_context(in_a_thread(serving))
-        yield Site(served=served, primary=primary, secondary=secondary, judge=judge)
+        yield Site(served=served, primary=primary, secondary=secondary, judge=judge, tls=tls, clock=folder / "clock")
 
 
 def settings(addresses: dict[str, str]) -> dict[str, Any]:
@@ -85,7 +105,15 @@ def settings(addresses: dict[str, str]) -> dict[str, Any]:
             {**_provider("judge", addresses["judge"], mode="auto"), "tools": False},
         ],
         "evaluator": {"provider": "judge"},
-        "http": {"write_timeout_s": 3.0},
+        "graphs": {
+            HOSTILE: {
+                "kind": "react",
+                "description": "An agent whose tools misbehave.",
+                "tools": list(HOSTILE_TOOLS),
+                "prompts": {"system": "Use your tools."},
+            }
+        },
+        "http": {"write_timeout_s": 3.0, "heartbeat_s": 0.2},
     }
 
 
@@ -122,14 +150,18 @@ async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def heal(site: Site, client: httpx.AsyncClient) -> None:
-    """Make both providers answer, and give traffic until the first one takes all of it again.
+    """Make both providers answer, and give traffic until both are in service and the first one takes all of it again.
 
     So much of it that what a fault left in the breaker's window is outweighed: the next fault would open it too early.
     """
     for upstream in (site.primary, site.secondary):
         upstream.default, upstream.script = HEALTHY, None
     async with asyncio.timeout(30):
-        while site.primary.seen.received < PROBES or set((await states(client)).values()) != {"closed"}:
+        while (await states(client))["secondary"] != "closed":
+            site.primary.default = ELSEWHERE
+            await asyncio.gather(*(probe(client) for _ in range(PROBES)))
+        site.primary.default = HEALTHY
+        while site.primary.seen.received < PROBES or (await states(client))["primary"] != "closed":
             site.primary.seen.clear()
             await asyncio.gather(*(probe(client) for _ in range(PROBES)))
     for upstream in (site.primary, site.secondary):
@@ -142,9 +174,9 @@ async def probe(client: httpx.AsyncClient) -> None:
 
 
 async def states(client: httpx.AsyncClient) -> dict[str, str]:
-    """The state of both providers' breakers in the one agent replica."""
+    """The state of every provider's breaker in the one agent replica."""
     shown = (await client.get("/readyz")).json()["breakers"]
-    return {name: next(iter(shown[name])) for name in ("primary", "secondary")}
+    return {name: next(iter(counts)) for name, counts in shown.items()}
 
 
 async def until_state(client: httpx.AsyncClient, provider: str, wanted: str) -> None:
@@ -152,3 +184,12 @@ async def until_state(client: httpx.AsyncClient, provider: str, wanted: str) -> 
     async with asyncio.timeout(20):
         while (await states(client))[provider] != wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
+
+
+async def until_all_go_to_the_first(site: Site, client: httpx.AsyncClient) -> None:
+    """Ask until the first provider has all traffic again; 20 s at most."""
+    async with asyncio.timeout(20):
+        while site.primary.seen.received < PROBES or site.secondary.seen.received:
+            site.primary.seen.clear()
+            site.secondary.seen.clear()
+            await asyncio.gather(*(probe(client) for _ in range(PROBES)))

@@ -199,7 +199,8 @@ async def test_an_error_that_comes_in_parts_is_read_whole(limit: int, read: byte
     """A quota that is used up is told from a throttle by the body alone, however the network cuts it."""
 
     class Parts:
-        left = [b"one", b" two"]
+        def __init__(self) -> None:
+            self.left = [b"one", b" two"]
 
         async def read(self, n: int) -> bytes:
             part, *self.left = self.left or [b""]
