@@ -30,6 +30,27 @@ async def storm(client: httpx.AsyncClient) -> list[View]:
 @proves(
     Row(
         part=Part.PROVIDERS,
+        rows="15",
+        fault="both are throttled for a moment",
+        client="a whole answer, after the wait that the last one asked for",
+        record="completed",
+        breaker="closed",
+        attempts="1, and 2 of the last",
+    )
+)
+async def test_both_throttle_for_a_moment(site: Site, client: httpx.AsyncClient) -> None:
+    """With nobody else to ask, a short Retry-After is waited for. First, as the storms below spend the budget of retries."""
+    site.primary.default = site.secondary.default = Directive(fault="status_429", times=1)
+    view = await look(client, "worth a moment's wait")
+    assert view.answered
+    assert (await record_of(client, view.run_id))["status"] == "completed"
+    assert (site.primary.seen.received, site.secondary.seen.received) == (1, 2)
+    assert (await states(client))["primary"] == (await states(client))["secondary"] == "closed"
+
+
+@proves(
+    Row(
+        part=Part.PROVIDERS,
         rows="14, 26",
         fault="both answer 500 or 503 for a while",
         client="502 `model_server_error`, or 503 `model_unavailable` with Retry-After; as an event where the stream has begun",
@@ -84,27 +105,6 @@ async def test_the_first_fails(site: Site, client: httpx.AsyncClient) -> None:
     await until_state(client, "primary", "open")
     site.primary.default = HEALTHY
     await until_all_go_to_the_first(site, client)
-
-
-@proves(
-    Row(
-        part=Part.PROVIDERS,
-        rows="15",
-        fault="both are throttled for a moment",
-        client="a whole answer, after the wait that the last one asked for",
-        record="completed",
-        breaker="closed",
-        attempts="1, and 2 of the last",
-    )
-)
-async def test_both_throttle_for_a_moment(site: Site, client: httpx.AsyncClient) -> None:
-    """With nobody else to ask, a short Retry-After is waited for."""
-    site.primary.default = site.secondary.default = Directive(fault="status_429", times=1)
-    view = await look(client, "worth a moment's wait")
-    assert view.answered
-    assert (await record_of(client, view.run_id))["status"] == "completed"
-    assert (site.primary.seen.received, site.secondary.seen.received) == (1, 2)
-    assert (await states(client))["primary"] == (await states(client))["secondary"] == "closed"
 
 
 @proves(
