@@ -27,7 +27,7 @@ test: ## what CI runs: packages, lint, types, tests
 	$(PY) -m mypy
 	$(PY) -m pytest
 
-faults: ## every fault of a provider, a proxy, a tool, a client, on a real cluster: minutes
+faults: ## only the fault matrix of `make test`: a provider, a proxy, a tool, a client, on a real cluster
 	@bin/bootstrap --dev
 	$(PY) -m pytest -m faults tests/e2e/faults
 
