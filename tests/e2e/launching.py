@@ -76,6 +76,8 @@ def launch_environ(home: Path, profile: str, upstream_url: str) -> dict[str, str
         "OPENAI_BASE_URL": upstream_url,
         "OPENAI_MODEL": MODEL,
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
     }
 
 

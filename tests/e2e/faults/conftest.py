@@ -25,6 +25,9 @@ OPEN_S = 1.0
 
 PROBES = 10
 
+ENOUGH_FOR_RETRIES = 100
+"""Answers that fill the budget's bucket again, and whose tenth part is more than the retries that it allows anybody."""
+
 HEALTHY = Directive(tokens=12, token_s=0.001)
 
 ELSEWHERE = Directive(fault="status_404")
@@ -54,9 +57,9 @@ class Site:
     """Says how far off the replicas' wall clock is."""
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    """One cluster for all faults; each test leaves both providers healthy and in service."""
+    """One cluster for all faults, stopped when they are over; each test leaves both providers healthy and in service."""
     async with AsyncExitStack() as stack:
         primary = await stack.enter_async_context(Upstream(models=(MODEL,), default=HEALTHY))
         secondary = await stack.enter_async_context(Upstream(models=(MODEL,), default=HEALTHY))
@@ -167,6 +170,13 @@ async def heal(site: Site, client: httpx.AsyncClient) -> None:
     for upstream in (site.primary, site.secondary):
         await upstream.seen.until(lambda seen: seen.open == 0)
         upstream.seen.clear()
+
+
+async def earn_retries(site: Site, client: httpx.AsyncClient) -> None:
+    """Have the second provider answer so often that its budget of retries allows some, whatever was spent of it before."""
+    site.primary.default = ELSEWHERE
+    for _ in range(ENOUGH_FOR_RETRIES // PROBES):
+        await asyncio.gather(*(probe(client) for _ in range(PROBES)))
 
 
 async def probe(client: httpx.AsyncClient) -> None:

@@ -5,7 +5,15 @@ import asyncio
 import httpx
 
 from benchmarks.upstream import Directive
-from tests.e2e.faults.conftest import HEALTHY, Site, states, until_all_go_to_the_first, until_state
+from tests.e2e.faults.conftest import (
+    HEALTHY,
+    Site,
+    earn_retries,
+    heal,
+    states,
+    until_all_go_to_the_first,
+    until_state,
+)
 from tests.e2e.faults.looking import View, look, record_of
 from tests.e2e.faults.rows import Part, Row, proves
 
@@ -39,7 +47,9 @@ async def storm(client: httpx.AsyncClient) -> list[View]:
     )
 )
 async def test_both_throttle_for_a_moment(site: Site, client: httpx.AsyncClient) -> None:
-    """With nobody else to ask, a short Retry-After is waited for. First, as the storms below spend the budget of retries."""
+    """With nobody else to ask, a short Retry-After is waited for."""
+    await earn_retries(site, client)
+    await heal(site, client)
     site.primary.default = site.secondary.default = Directive(fault="status_429", times=1)
     view = await look(client, "worth a moment's wait")
     assert view.answered
