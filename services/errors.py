@@ -11,10 +11,14 @@
     ├── NotFound                    404  absent, or another tenant's: the two look the same
     ├── MethodNotAllowed            405
     ├── ThreadBusy                  409  one turn at a time per thread
+    ├── IdempotencyMismatch         422  the key was used for another request
     ├── ContentBlocked              400  a guardrail refused the text
     ├── GuardrailUnavailable        503  the guard fails closed
     ├── Overloaded                  503  our own capacity; says when to come back
     ├── AgentLost                   503  the replica that ran the run died
+    │   ├── RunSuperseded           503  another replica has taken the run over
+    │   └── AnswerRestarted         503  the answer comes anew, which the client's protocol has no words for
+    ├── RunQuarantined              500  the run has ended several replicas, and is not tried again
     ├── DeadlineExceeded            504  the run's own time limit
     ├── StepLimitExceeded           500  the graph took more steps than its limit
     ├── StoreUnavailable            503  Postgres cannot be reached
@@ -137,6 +141,11 @@ class ThreadBusy(MainstayError):
     status = 409
 
 
+class IdempotencyMismatch(MainstayError):
+    code = "idempotency_mismatch"
+    status = 422
+
+
 class ContentBlocked(MainstayError):
     code = "content_blocked"
     status = 400
@@ -158,6 +167,18 @@ class AgentLost(MainstayError):
     code = "agent_lost"
     status = 503
     retryable = True
+
+
+class RunSuperseded(AgentLost):
+    code = "run_superseded"
+
+
+class AnswerRestarted(AgentLost):
+    code = "answer_restarted"
+
+
+class RunQuarantined(MainstayError):
+    code = "run_quarantined"
 
 
 class DeadlineExceeded(MainstayError):

@@ -78,13 +78,65 @@ class OnDisconnect(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """`pending` and `running` are live; the others are terminal and never change again."""
+    """`queued` waits for its thread or for an agent; `pending` and `running` are live, and a thread has at most one such run.
 
+    The others are terminal and never change again. `interrupted` is a turn that ended with a question to a person: what is
+    decided comes as another run of the thread.
+    """
+
+    QUEUED = "queued"
     PENDING = "pending"
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def ended(self) -> bool:
+        return self not in _UNENDED
+
+
+_UNENDED = frozenset({RunStatus.QUEUED, RunStatus.PENDING, RunStatus.RUNNING})
+
+
+class CancelAction(StrEnum):
+    """What becomes of what a cancelled run had said: it is kept, or the run is as if it had never been."""
+
+    INTERRUPT = "interrupt"
+    ROLLBACK = "rollback"
+
+
+class Multitask(StrEnum):
+    """What becomes of a turn that is sent to a thread while another one has not ended there.
+
+    `reject` refuses it. `enqueue` has it wait for its place. `interrupt` and `rollback` stop whatever has not ended in the
+    thread, and then run it: what was stopped is kept as far as it came, or is as if it had never been.
+    """
+
+    REJECT = "reject"
+    ENQUEUE = "enqueue"
+    INTERRUPT = "interrupt"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class EventId:
+    """Where an event stands in its run's log; written `{attempt}-{seq}`, and ordered."""
+
+    attempt: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.attempt}-{self.seq}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """The right to write for a run: it holds until the run is taken over, which raises its attempt."""
+
+    run_id: UUID
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +151,32 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    """The name that a client gave its request, so that it may send it again; `digest` is the SHA-256 of what it asked for."""
+
+    key: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """How a run is to be taken in, beside what it is to do. With `webhook_url` its end is told there."""
+
+    multitask: Multitask = Multitask.REJECT
+    idempotency: IdempotencyKey | None = None
+    webhook_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """What a client protocol makes of one HTTP body: a turn to run, before it has an id.
 
     `thread_id` None starts a new thread. An `ephemeral` thread is one that the client cannot come back to (a stateless
-    protocol resends its history each time): it is kept for the record, not listed, and has no checkpoints. `timeout_s` is
-    how long the client gives the whole turn, from the moment its request was read; None is as long as the operator allows.
+    protocol resends its history each time): it is kept for the record, not listed, and remembered only as far as its run needs
+    that to be taken over. `timeout_s` is how long the client gives the whole turn, from the moment its request was read, or of
+    a `background` run from when an agent takes it; None is as long as the operator allows.
+
+    With `decisions` instead of messages the turn goes on with an interrupted one: see `Run.decisions`.
     """
 
     graph: str
@@ -115,6 +187,10 @@ class RunRequest:
     options: ModelOptions = field(default_factory=ModelOptions)
     on_disconnect: OnDisconnect = OnDisconnect.CANCEL
     metadata: Mapping[str, str] = field(default_factory=dict)
+    decisions: tuple[Mapping[str, Any], ...] | None = None
+    background: bool = False
+    priority: int = 0
+    submission: Submission = field(default_factory=Submission)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +218,58 @@ class Run:
     finish_reason: FinishReason | None = None
     failure: Failure | None = None
     usage: Usage = field(default_factory=Usage)
+    attempt: int = 0
+    """How often an agent has taken the run."""
+    timeout_s: float | None = None
+    """How long the whole turn may take, counted by Postgres from `created_at`. Set by whoever creates the run."""
+    background: bool = False
+    """Whether it waits in the queue for an agent that has time, with nobody reading it."""
+    priority: int = 0
+    """Of the runs in the queue the lowest goes first."""
+    cancel_reason: str | None = None
+    """Why somebody wanted it stopped."""
+    interrupts: tuple["Interruption", ...] = ()
+    """What it asks a person, when it is interrupted."""
+    decisions: tuple[Mapping[str, Any], ...] | None = None
+    """What a person decided, where the run goes on with an interrupted one instead of a message: one per call asked about, in
+    order, each `{"type": "approve" | "edit" | "reject" | "respond"}` with `edited_action: {name, args}` or `message`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run had come at its last checkpoint: the event after which all that followed is void when it is resumed
+    there, the usage up to it, and what the run had said.
+    """
+
+    event_id: EventId
+    usage: Usage
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A run that an agent replica has taken, with the seconds it has left.
+
+    `crashes` counts the owners it has lost since it last progressed. `progress` is None where it begins from its input.
+    """
+
+    run: Run
+    remaining_s: float
+    crashes: int = 0
+    progress: Progress | None = None
+
+    @property
+    def fence(self) -> Fence:
+        return Fence(run_id=self.run.id, attempt=self.run.attempt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancellation:
+    """Somebody's wish that a run be stopped, on its way to the run's owner."""
+
+    run_id: UUID
+    action: CancelAction
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +283,7 @@ class RunOutcome:
     model: str | None = None
     finish_reason: FinishReason | None = None
     failure: Failure | None = None
+    interrupts: tuple["Interruption", ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +305,17 @@ class RunStarted:
     thread_id: UUID
     graph: str
     attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRestarted:
+    """The replica that ran the run was lost, and another took it over: what came after `keep` is void, and comes anew.
+
+    Without `keep` all of it is, and a RunStarted follows. The first event of its attempt.
+    """
+
+    attempt: int
+    keep: EventId | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,9 +395,27 @@ class RunCancelled:
     duration_s: float
 
 
-TerminalEvent = RunCompleted | RunFailed | RunCancelled
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interruption:
+    """A question to a person. `value` is JSON, for a tool call that needs approval: its name, arguments and what may be decided."""
+
+    id: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInterrupted:
+    """The turn ended with questions; it goes on in another run of the thread, with what was decided."""
+
+    interrupts: tuple[Interruption, ...]
+    usage: Usage
+    duration_s: float
+
+
+TerminalEvent = RunCompleted | RunFailed | RunCancelled | RunInterrupted
 RunEvent = (
     RunStarted
+    | RunRestarted
     | TextDelta
     | ReasoningDelta
     | ToolStarted
@@ -267,8 +425,9 @@ RunEvent = (
     | RunCompleted
     | RunFailed
     | RunCancelled
+    | RunInterrupted
 )
-TERMINAL_EVENTS = (RunCompleted, RunFailed, RunCancelled)
+TERMINAL_EVENTS = (RunCompleted, RunFailed, RunCancelled, RunInterrupted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +445,11 @@ class EventBatch:
     @property
     def terminal(self) -> bool:
         return isinstance(self.events[-1], TERMINAL_EVENTS)
+
+    @property
+    def last(self) -> EventId:
+        """The id of its last event."""
+        return EventId(attempt=self.attempt, seq=self.first_seq + len(self.events) - 1)
 
 
 # --- guardrails -------------------------------------------------------------------------------------------------------

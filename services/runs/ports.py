@@ -1,29 +1,62 @@
 """What the life of a run stands on, as protocols: Postgres and the agent replicas in production, memory in unit tests."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from services.types import EventBatch, Message, Principal, Run, RunOutcome, RunStatus, RunTicket, Thread
+from services.runs.log_writer import EventLog, LogRow
+from services.types import (
+    CancelAction,
+    Cancellation,
+    Claim,
+    EventBatch,
+    EventId,
+    Message,
+    Principal,
+    Run,
+    RunOutcome,
+    RunStatus,
+    RunTicket,
+    Submission,
+    Thread,
+)
+
+PLAIN = Submission()
+"""Of a request that asks for nothing beside the run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A run as it was taken in: `pending` for an agent to be sent its ticket, or `queued` for agents to take by themselves.
+
+    `existing` says that it is an earlier one, which the same idempotency key asked for: it may have ended long ago.
+    """
+
+    run_id: UUID
+    status: RunStatus
+    existing: bool = False
 
 
 class RunStore(Protocol):
-    """Where runs live. Every method raises StoreUnavailable when the store cannot be reached in time."""
+    """Runs as the ingress needs them. Every method raises StoreUnavailable when the store cannot be reached in time."""
 
-    async def create(self, run: Run) -> None:
-        """Store a pending run, its input messages and, with `run.new_thread`, its thread, in one transaction.
+    async def create(self, run: Run, submission: Submission = PLAIN) -> Created:
+        """Store a run, its input messages and, with `run.new_thread`, its thread, in one transaction.
 
+        It is pending, or queued when it is a background run or its thread has one that has not ended: see `Multitask`.
         Without `new_thread` the thread must exist: raises NotFound when it does not, or belongs to another user or tenant
-        (the two look the same), and ThreadBusy when it has a live run.
+        (the two look the same), and ThreadBusy when the strategy is to reject. Raises IdempotencyMismatch for a key that
+        asked for something else within the last 24 hours.
         """
         ...
 
-    async def start(self, run_id: UUID) -> Run:
-        """Mark the run as running and return it. Raises NotFound when there is no such pending run."""
+    async def position(self, run: Run) -> int | None:
+        """Return how many queued runs would be taken before this one, None when it is not queued."""
         ...
 
     async def finish(self, run: Run, outcome: RunOutcome) -> RunStatus:
-        """Write how the run ended, in one transaction, and return its status as it now stands in the store.
+        """Write how a run ended that no agent ends, in one transaction, and return its status as it now stands.
 
         Of several outcomes the first written decides status, reason and failure. The others are not lost: the largest
         usage is the bill, whoever closed the run, and the first outcome that carries messages gives them. Of a run that
@@ -33,6 +66,96 @@ class RunStore(Protocol):
 
     async def get(self, principal: Principal, run_id: UUID) -> Run:
         """Return a run of the principal's. Raises NotFound."""
+        ...
+
+    async def cancel(self, run_id: UUID, action: CancelAction, reason: str) -> None:
+        """Have a run stopped by its owner, who is woken; one that nobody owns ends at once. One that is over stays so."""
+        ...
+
+    async def suspect(self, run_id: UUID) -> None:
+        """Say that the run's owner seems to be gone: it is given until its next heartbeat is due to show that it is not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPage:
+    """`ended` is set once the run has ended and no stored event follows these: what the store says of its end."""
+
+    batches: tuple[EventBatch, ...]
+    ended: Run | None = None
+
+
+class RunLog(Protocol):
+    """The event log as it is read, by whichever ingress a client came to. Every method raises StoreUnavailable."""
+
+    async def read(self, positions: Mapping[UUID, EventId | None]) -> Mapping[UUID, LogPage]:
+        """Return of each run the next events after its position, some at a time, and whether there will be more.
+
+        A run that does not exist has no page.
+        """
+        ...
+
+    async def watch(self, run_ids: Collection[UUID]) -> None:
+        """Say that somebody reads these runs as they go on: such a run is not stopped for want of a reader."""
+        ...
+
+
+class OwnedRuns(EventLog, Protocol):
+    """Runs as the agent replica that has taken them needs them: what it writes holds while its fence does.
+
+    Every method raises StoreUnavailable. `lease` is the replica's.
+    """
+
+    async def claim(self, run_id: UUID, lease: UUID) -> Claim:
+        """Take a pending run. Raises NotFound when there is none."""
+        ...
+
+    async def finish(self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow]) -> RunStatus:
+        """Write how the run ended and its last events, in one transaction, and return its status as it now stands.
+
+        Where the run has ended already its end stays as it is, and the events are not stored; the usage and the messages
+        are, as for `RunStore.finish`. Raises RunSuperseded, and stores nothing, when it was taken over.
+        """
+        ...
+
+    async def watched(self, run_id: UUID, within_s: float) -> bool:
+        """Whether somebody has read the run's log as it grew during the last so many seconds."""
+        ...
+
+
+class Leases(Protocol):
+    """Which agent replicas are alive. Every method raises StoreUnavailable."""
+
+    async def beat(self, lease: UUID, ttl_s: float) -> Sequence[Cancellation]:
+        """Hold the lease for another `ttl_s`, and return which of its runs somebody wants stopped."""
+        ...
+
+    async def take_over(self, lease: UUID, *, limit: int, pickup_s: float, settle_s: float) -> Sequence[Claim]:
+        """Take runs whose owner's lease is over, and pending ones for which no agent has come in `pickup_s`.
+
+        Several replicas may do so at once: each run goes to one of them. None is taken in the first `settle_s` of a store
+        that has just started, for it has not heard from anybody yet.
+        """
+        ...
+
+    async def take_queued(self, lease: UUID, *, limit: int, background: bool) -> Sequence[Claim]:
+        """Take queued runs whose thread is free and whose turn it is, background ones only if asked for.
+
+        The lowest priority goes first; within one, tenants that have the fewest runs at work; then the oldest. Several
+        replicas may do so at once: each run goes to one of them, and a thread never has two.
+        """
+        ...
+
+    async def take_back(self, lease: UUID, *, held: Collection[UUID], begun_before_s: float) -> Sequence[Claim]:
+        """Take anew the lease's own runs that are not `held`: they were given to its replica, and it was not told.
+
+        So it is when the connection breaks before the answer comes. Runs that began in the last `begun_before_s` are left
+        alone, for the answer may be on its way.
+        """
+        ...
+
+    async def release(self, lease: UUID) -> None:
+        """Give the lease up at once: whatever runs it still has are others' to take."""
         ...
 
 
@@ -60,17 +183,11 @@ class ThreadStore(Protocol):
 class Agent(Protocol):
     """The agent replicas, seen from the ingress."""
 
-    def execute(self, ticket: RunTicket) -> AsyncIterator[EventBatch]:
-        """Run a stored run and stream its events, RunStarted first and one terminal event last.
+    def execute(self, ticket: RunTicket) -> AsyncGenerator[EventBatch, None]:
+        """Run a pending run and stream its events, RunStarted first and one terminal event last.
 
         Closing the iterator is a *detach*: the run goes on for its grace time. Raises Overloaded when no replica has
-        room and AgentLost when the replica dies.
-        """
-        ...
-
-    async def cancel(self, run_id: UUID, reason: str) -> None:
-        """Stop a run, wherever it is executed, and return once its end is recorded.
-
-        A run that is over, or that no replica has begun, is left alone.
+        room, NotFound when the run is not pending any more, and AgentLost when the stream breaks: the run may go on
+        without it.
         """
         ...

@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from services.errors import Failure, InvalidRequest
-from services.types import Message, ModelOptions, Run, ToolCall
+from services.types import EventId, Message, ModelOptions, Progress, Run, ToolCall, Usage
 
 TextT = TypeVar("TextT", str, str | None)
 
@@ -75,13 +75,14 @@ def message_columns(messages: Sequence[Message]) -> tuple[list[str | None], ...]
     )
 
 
-def input_columns(run: Run) -> tuple[str, str, tuple[list[str | None], ...]]:
-    """Return a run's options and metadata as JSON, and its messages as columns. Raises InvalidRequest."""
+def input_columns(run: Run) -> tuple[str, str, str | None, tuple[list[str | None], ...]]:
+    """Return a run's options, metadata and decisions as JSON, and its messages as columns. Raises InvalidRequest."""
     columns = message_columns(run.messages)
     for column in columns:
         refuse_unstorable(column, param="messages")
     refuse_unstorable((run.tenant_id, run.user_id, run.graph))
-    return options_to_json(run.options), to_json(dict(run.metadata)), columns
+    decisions = None if run.decisions is None else to_json(list(run.decisions))
+    return options_to_json(run.options), to_json(dict(run.metadata)), decisions, columns
 
 
 def message_from(row: Mapping[Any, Any]) -> Message:
@@ -116,6 +117,17 @@ def failure_to_json(failure: Failure | None) -> str | None:
 
 def failure_from(row: Mapping[str, Any] | None) -> Failure | None:
     return None if row is None else Failure(**row)
+
+
+def progress_to_json(progress: Progress) -> str:
+    """Return how far a run had come as JSON; what it said as Postgres can hold it."""
+    return to_json(asdict(replace(progress, said=storable(progress.said))))
+
+
+def progress_from(row: Mapping[str, Any] | None) -> Progress | None:
+    if row is None:
+        return None
+    return Progress(event_id=EventId(**row["event_id"]), usage=Usage(**row["usage"]), said=row["said"])
 
 
 def plain(value: UUID) -> UUID:

@@ -1,14 +1,21 @@
 """Every table, as SQLAlchemy Core sees it; the migrations make the same ones, and a test compares the two.
 
     users ─┬─ api_keys
-           └ (by name) threads ── runs ─┬─ messages
-                                        └─ scores
+           ├ (by name) threads ── runs ─┬─ messages
+           │                            ├─ run_events         its log: what every client saw, or will see
+           │                            ├─ tool_effects       its ledger: what its tools have done to the world
+           │                            ├─ idempotency_keys
+           │                            ├─ webhooks
+           │                            └─ scores
+           └ (by name) memories         what agents remember of a user
+    leases           the agent replicas that are alive; the only table without a tenant
     usage            the bill: it outlives the thread it belongs to
     documents        what agents may look up, as passages with their search vector
     checkpoints, checkpoint_blobs, checkpoint_writes     LangGraph's, keyed by its own text ids
 
 Every row carries `tenant_id`. Ids are uuid7, made by the application; times are set by Postgres. A thread has at most one
-live run: `uq_runs_live` makes that a fact rather than a check that two replicas could both pass.
+live run: `uq_runs_live` makes that a fact rather than a check that two replicas could both pass. A queued run is not live:
+it waits for its thread, or for an agent.
 """
 
 from sqlalchemy import (
@@ -46,6 +53,7 @@ metadata = MetaData(
 
 LIVE_STATUSES = ("pending", "running")
 LIVE = "status IN ('pending', 'running')"
+UNENDED = "status IN ('queued', 'pending', 'running')"
 _EMPTY_OBJECT = text("'{}'::jsonb")
 _EMPTY_LIST = text("'[]'::jsonb")
 _Id = Text(collation="C")  # LangGraph's ids are text that is compared bytewise
@@ -115,12 +123,134 @@ runs = Table(
     Column("finished_at", DateTime(timezone=True)),
     Column("finish_reason", Text),
     Column("failure", JSONB),
-    CheckConstraint("status IN ('pending', 'running', 'completed', 'failed', 'cancelled')", name="status"),
+    Column(
+        "attempt", Integer, nullable=False, server_default=text("0"), comment="how often an agent took it: its fence"
+    ),
+    Column("owner", Uuid, comment="the lease of the replica that runs it, or ran it last"),
+    Column(
+        "crashes", SmallInteger, nullable=False, server_default=text("0"), comment="owners lost since it progressed"
+    ),
+    Column("progress", JSONB, comment="the last checkpoint: its event id, and the usage up to it"),
+    _now("deadline_at"),
+    Column("watched_at", DateTime(timezone=True), comment="when somebody last read its log as it grew"),
+    Column("cancel_action", Text),
+    Column("cancel_reason", Text),
+    Column("background", Boolean, nullable=False, server_default=text("false")),
+    Column("priority", SmallInteger, nullable=False, server_default=text("0"), comment="the lowest goes first"),
+    Column("decisions", JSONB, comment="what a person decided, in a run that resumes an interrupted one"),
+    Column("interrupts", JSONB, comment="what an interrupted run asks a person"),
+    CheckConstraint(
+        "status IN ('queued', 'pending', 'running', 'completed', 'failed', 'cancelled', 'interrupted')", name="status"
+    ),
+    CheckConstraint("cancel_action IN ('interrupt', 'rollback')", name="cancel_action"),
     CheckConstraint("on_disconnect IN ('cancel', 'continue')", name="on_disconnect"),
     CheckConstraint("finish_reason IN ('stop', 'length', 'content_filter')", name="finish_reason"),
-    CheckConstraint(f"({LIVE}) = (finished_at IS NULL)", name="finished"),
+    CheckConstraint(f"({UNENDED}) = (finished_at IS NULL)", name="finished"),
     Index("uq_runs_live", "thread_id", unique=True, postgresql_where=text(LIVE)),
     Index("ix_runs_thread", "thread_id", "created_at", "id"),
+    Index("ix_runs_owner", "owner", postgresql_where=text("status = 'running'")),
+    # The predicates differ on purpose: whoever asks for the queue of a thread cannot be given the index of the whole queue.
+    Index("ix_runs_waiting", "thread_id", "created_at", "id", postgresql_where=text("status = 'queued'")),
+    Index(
+        "ix_runs_background",
+        "tenant_id",
+        "priority",
+        "created_at",
+        "id",
+        postgresql_where=text("status = 'queued' AND background"),
+    ),
+    Index("ix_runs_foreground", "created_at", postgresql_where=text("status = 'queued' AND NOT background")),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _now("beat_at"),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+
+run_events = Table(
+    "run_events",
+    metadata,
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("seq", Integer, primary_key=True, autoincrement=False, comment="of the last event in the row"),
+    _tenant(),
+    Column("first_seq", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="the events, as services.runs.event_codec writes them"),
+)
+
+tool_effects = Table(
+    "tool_effects",
+    metadata,
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("call_id", Text, primary_key=True),
+    _tenant(),
+    Column("tool", Text, nullable=False),
+    Column("attempt", Integer, nullable=False, comment="of the run, when the call was last begun"),
+    Column("outcome", JSONB, comment="what the model was told; null while it is not known what the call did"),
+    _now("begun_at"),
+    Column("done_at", DateTime(timezone=True)),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("key", _Id, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, comment="SHA-256 of what was asked for"),
+    # The key is taken before its run is there.
+    Column(
+        "run_id",
+        Uuid,
+        ForeignKey("runs.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+    ),
+    _now("created_at"),
+    Index("ix_idempotency_keys_run", "run_id"),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    _tenant(),
+    Column("url", Text, nullable=False),
+    Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
+    Column(
+        "next_at", DateTime(timezone=True), comment="when it is due; null before the run's end, and when it is settled"
+    ),
+    Column("delivered_at", DateTime(timezone=True)),
+    Column("problem", Text, comment="why the last attempt failed"),
+    Index("ix_webhooks_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+)
+
+memories = Table(
+    "memories",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("namespace", ARRAY(_Id), primary_key=True),
+    Column("key", _Id, primary_key=True),
+    Column("id", Uuid, nullable=False, comment="what its user knows it by; looked up among the user's own"),
+    Column("value", JSONB, nullable=False),
+    Column("text", Text, nullable=False, comment="what of the value can be searched"),
+    Column(
+        "search",
+        TSVECTOR,
+        # Every word as it is written, in any language, and the stems of English ones beside them. There is no index: a
+        # search reads the few memories of one user, which the primary key finds.
+        Computed("strip(to_tsvector('simple', text) || to_tsvector('english', text))", persisted=True),
+        nullable=False,
+    ),
+    _now("created_at"),
+    _now("updated_at"),
+    Column("ttl_s", Double, comment="how long it is kept after it was last read or written"),
+    Column("expires_at", DateTime(timezone=True)),
+    CheckConstraint("(ttl_s IS NULL) = (expires_at IS NULL)", name="expires"),
+    Index("ix_memories_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
 )
 
 messages = Table(
