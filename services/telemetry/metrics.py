@@ -127,6 +127,13 @@ TOOL_CALL_SUCCESS_RATE = Metric(
     labels=("tool",),
 )
 
+WEBHOOK_ATTEMPTS = Metric(
+    name="mainstay_webhook_attempts",
+    kind="counter",
+    description="Attempts to tell a run's webhook of its end, by what came of them: delivered, retried, given_up.",
+    labels=("outcome",),
+)
+
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -146,6 +153,7 @@ METRICS: Mapping[str, Metric] = {
         TOOL_CALLS,
         TOOL_CALL_DURATION,
         TOOL_CALL_SUCCESS_RATE,
+        WEBHOOK_ATTEMPTS,
     )
 }
 
