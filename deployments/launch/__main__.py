@@ -1,4 +1,7 @@
-"""`python -m deployments.launch`: serve, down, migrate, key, bundle. What goes wrong is one line on stderr and status 1."""
+"""`python -m deployments.launch`: serve, down, migrate, key, prune, erase, bundle.
+
+What goes wrong is one line on stderr and status 1.
+"""
 
 import argparse
 import asyncio
@@ -36,6 +39,15 @@ def _parser() -> argparse.ArgumentParser:
     key = commands.add_parser("key", help="make an API key and print it once")
     key.add_argument("--tenant", default="default", help="whose data it opens (default: %(default)s)")
     key.add_argument("--user", default="local", help="who acts with it (default: %(default)s)")
+    prune = commands.add_parser("prune", help="let go of what is past its time (settings: retention)")
+    prune.add_argument("--overlay", default="production", help="the file of configs/ to go by (default: %(default)s)")
+    erase = commands.add_parser("erase", help="erase a user from every table")
+    erase.add_argument("--tenant", required=True, help="whose data it is")
+    erase.add_argument("--user", required=True, help="who is to be erased")
+    erase.add_argument(
+        "--cancel", action="store_true", help="stop their runs that have not ended, which is refused else"
+    )
+    erase.add_argument("--wait-s", type=float, default=60.0, help="for runs to end (default: %(default)s)")
     bundle = commands.add_parser("bundle", help="zip the code for runtime_env.working_dir")
     bundle.add_argument("--to", type=Path, default=REPOSITORY / "build", help="folder (default: build)")
     return parser
@@ -68,6 +80,29 @@ def _run(arguments: argparse.Namespace, options: Options, console: Console) -> N
             key = asyncio.run(database.add_key(url, pepper, tenant_id=arguments.tenant, user_id=arguments.user))
             console.say(f"A key for {arguments.user} of tenant {arguments.tenant}, shown this once:")
             console.show(key)
+        case "prune":
+            from deployments.launch import database, retention
+            from services.runs.prune import summary
+
+            policy = retention.chosen_policy(options, arguments.overlay)
+            pruned = asyncio.run(retention.prune(database.existing_url(options, os.environ), policy))
+            console.say(f"Pruned: {summary(pruned) or 'nothing is past its time'}")
+        case "erase":
+            from deployments.launch import database, retention
+            from services.runs.prune import summary
+
+            erased = asyncio.run(
+                retention.erase(
+                    database.existing_url(options, os.environ),
+                    tenant_id=arguments.tenant,
+                    user_id=arguments.user,
+                    cancel=arguments.cancel,
+                    wait_s=arguments.wait_s,
+                )
+            )
+            console.say(
+                f"Erased {arguments.user} of tenant {arguments.tenant}: {summary(erased) or 'there was nothing'}"
+            )
         case "bundle":
             from deployments.launch.bundle import bundle
 
