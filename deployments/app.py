@@ -4,6 +4,7 @@ What each deployment stands on is opened in its replicas, by the functions of `d
 secrets do not: each replica resolves the names of the environment variables that the settings hold.
 """
 
+import os
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from ray.serve import Application
 
 from configs.settings import load
 from deployments.agent import AgentReplica
+from deployments.composition import timeouts
 from deployments.composition.agent import open_agent
 from deployments.composition.check import check
 from deployments.composition.evaluator import open_evaluator
@@ -38,8 +40,13 @@ def build_app(args: AppArgs) -> Application:
     """Return the application. Raises SettingsError or ConfigurationError before anything is started."""
     settings = load(args.overlays, args.settings)
     check(settings)
+    timeouts.check_environ(settings.runs.max_run_s, os.environ)
+    # A draining replica lets its streams end, and so does every deployment on their path.
+    drain_s = timeouts.graceful_shutdown_s(settings.runs.max_run_s)
     guardrail = serve.deployment(name="guardrail")(GuardrailReplica).bind(settings.guardrail.rules)
     evaluator = serve.deployment(name="evaluator")(EvaluatorReplica).bind(partial(open_evaluator, settings))
-    agent = serve.deployment(name="agent")(AgentReplica).bind(partial(open_agent, settings), guardrail, evaluator)
-    ingress = serve.deployment(name="ingress")(serve.ingress()(IngressReplica))
+    agent = serve.deployment(name="agent", graceful_shutdown_timeout_s=drain_s)(AgentReplica).bind(
+        partial(open_agent, settings), guardrail, evaluator
+    )
+    ingress = serve.deployment(name="ingress", graceful_shutdown_timeout_s=drain_s)(serve.ingress()(IngressReplica))
     return ingress.bind(partial(open_ingress, settings), agent, guardrail)

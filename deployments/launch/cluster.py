@@ -31,6 +31,7 @@ from deployments.launch.verdict import Status, is_running, raised
 
 _RAY_FAILURES = (OSError, RuntimeError, ValueError, ray.exceptions.RayError, RayServeException)
 _LOOPBACK = "deployments.launch.loopback.bind"
+_SERVING = frozenset({"ingress", "agent"})
 _OBJECT_STORE_BYTES = 200 * 1024 * 1024  # requests and events are small and travel inline
 
 
@@ -164,7 +165,8 @@ class _Translated:
 def read_config(
     options: Options, overlay: str, own: Mapping[str, Any], path: Path = REPOSITORY / "serve_config.yaml"
 ) -> ServeDeploySchema:
-    """Return the checked configuration; only the address, the port, the overlays and the settings are the launcher's."""
+    """Return the checked configuration; only the address, the port, the overlays, the settings and the
+    least replicas are the launcher's."""
     try:
         values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         # In the production profile HAProxy and the replicas listen on all interfaces whatever is written here.
@@ -173,6 +175,9 @@ def read_config(
         for application in values["applications"]:
             args = application.get("args", {})
             application["args"] = {**args, "overlays": [overlay], "settings": merge(args.get("settings", {}), own)}
+            for deployment in application["deployments"] if options.replicas else ():
+                if deployment["name"] in _SERVING:
+                    deployment["autoscaling_config"]["min_replicas"] = options.replicas
         config: ServeDeploySchema = ServeDeploySchema.model_validate(values)
     except (OSError, yaml.YAMLError, ValidationError, KeyError, TypeError, AttributeError) as error:
         raise LaunchFailed(

@@ -30,6 +30,8 @@ class Options:
     dashboard_port: int
     cpus: int | None
     beside_other_ray: bool
+    replicas: int | None = None
+    """The least replicas of ingress and agent; as serve_config.yaml has it if unset."""
     settings_path: Path | None = None
     """Settings of the operator's own, laid over everything else."""
 
@@ -48,6 +50,7 @@ class Options:
             port=_number(environ, "MAINSTAY_PORT", 8000, 65_535),
             dashboard_port=_number(environ, "MAINSTAY_DASHBOARD_PORT", 8265, 65_535),
             cpus=_number(environ, "MAINSTAY_CPUS", 2, 4_096) if environ.get("MAINSTAY_CPUS") else None,
+            replicas=_number(environ, "MAINSTAY_REPLICAS", 1, 1_024) if environ.get("MAINSTAY_REPLICAS") else None,
             beside_other_ray=environ.get("MAINSTAY_BESIDE_OTHER_RAY") == "1",
             settings_path=Path(chosen).expanduser().absolute()
             if (chosen := environ.get("MAINSTAY_SETTINGS"))

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from deployments.composition import timeouts
 from deployments.launch.errors import LaunchFailed
 from deployments.launch.options import REPOSITORY, Options
 
@@ -36,14 +37,19 @@ def read_ray_env(path: Path = RAY_ENV) -> dict[str, str]:
     return values
 
 
-def ray_environ(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what to set for `options`; a variable that the user has set already keeps its value."""
+def ray_environ(options: Options, environ: Mapping[str, str], *, max_run_s: float) -> dict[str, str]:
+    """Return what to set for `options`; a variable that the user has set already keeps its value.
+
+    Runs of up to `max_run_s` outlive whatever HAProxy does to its older selves.
+    """
     values = read_ray_env()
     if options.profile == "plain":
         values = {name: value for name, value in values.items() if name in _PLAIN}
         values["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # every listener of Ray itself on 127.0.0.1
     else:
         values |= _haproxy_paths(options.haproxy_dir)
+        for name, least in timeouts.haproxy_environ(max_run_s).items():
+            values[name] = max(values.get(name, least), least, key=float)
     options.secret("ray-token")
     values["RAY_AUTH_TOKEN_PATH"] = str(options.home / "ray-token")
     values["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), environ.get("PYTHONPATH", "")]))

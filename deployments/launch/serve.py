@@ -49,7 +49,7 @@ class Launch:
         own = read(self.options.settings_path) if self.options.settings_path else {}
         model_name, overlay = self._begin_model(own)
         self._prepare_database()
-        cluster, dashboard = self._start_ray()
+        cluster, dashboard = self._start_ray(load([overlay], own).runs.max_run_s)
         with self.console.step("Starting the application"):
             cluster.deploy(overlay, own)
             cluster.wait()
@@ -109,9 +109,9 @@ class Launch:
         elif folder is not None:
             asyncio.run(documents.load(url, folder))
 
-    def _start_ray(self) -> tuple["Cluster", str]:
+    def _start_ray(self, max_run_s: float) -> tuple["Cluster", str]:
         """Set the environment that Ray's processes inherit, import Ray, and start it."""
-        self.environ.update(profile.ray_environ(self.options, self.environ))
+        self.environ.update(profile.ray_environ(self.options, self.environ, max_run_s=max_run_s))
         if self.model is not None:
             self.environ.update(self.model.address())
         from deployments.launch.cluster import Cluster  # imports ray, which reads the environment

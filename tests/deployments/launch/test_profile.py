@@ -9,6 +9,8 @@ from deployments.launch.errors import LaunchFailed
 from deployments.launch.options import Options
 from deployments.launch.profile import connections_that_fit, ray_environ, read_ray_env
 
+MAX_RUN_S = load(["production"]).runs.max_run_s
+
 
 def _options(tmp_path: Path, profile: str) -> Options:
     options = Options.from_environ({"MAINSTAY_HOME": str(tmp_path), "PROFILE": profile})
@@ -18,11 +20,18 @@ def _options(tmp_path: Path, profile: str) -> Options:
 
 def test_production_has_haproxy_with_its_companions(tmp_path: Path) -> None:
     """Both flags together, and the settings without which streams are cut."""
-    values = ray_environ(_options(tmp_path, "production"), {})
+    values = ray_environ(_options(tmp_path, "production"), {}, max_run_s=MAX_RUN_S)
     assert values["RAY_SERVE_ENABLE_HA_PROXY"] == values["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == "1"
-    assert float(values["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"]) > load(["production"]).runs.max_run_s
+    assert float(values["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"]) > MAX_RUN_S
     assert int(values["RAY_SERVE_HAPROXY_MAXCONN"]) >= 12_000
     assert values["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == "deployments.edge:middlewares"
+
+
+def test_longer_runs_are_given_more_time_by_haproxy(tmp_path: Path) -> None:
+    """What ray.env says is enough for the settings that ship; longer runs get more, shorter ones no less."""
+    hours = ray_environ(_options(tmp_path, "production"), {}, max_run_s=7_200.0)
+    assert float(hours["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"]) > 7_200.0
+    assert float(hours["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"]) > 7_200.0
 
 
 def test_haproxys_sockets_fit_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +44,7 @@ def test_haproxys_sockets_fit_its_limit(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_plain_has_neither_and_stays_on_loopback(tmp_path: Path) -> None:
     """No HAProxy, but the same protection of our headers and of the dashboard."""
-    values = ray_environ(_options(tmp_path, "plain"), {})
+    values = ray_environ(_options(tmp_path, "plain"), {}, max_run_s=MAX_RUN_S)
     assert "RAY_SERVE_ENABLE_HA_PROXY" not in values
     assert "RAY_SERVE_THROUGHPUT_OPTIMIZED" not in values
     assert values["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
@@ -51,7 +60,7 @@ def test_the_users_own_values_win_but_not_over_the_token(tmp_path: Path) -> None
         "RAY_AUTH_MODE": "disabled",
         "PYTHONPATH": "/mine",
     }
-    merged = {**environ, **ray_environ(_options(tmp_path, "production"), environ)}
+    merged = {**environ, **ray_environ(_options(tmp_path, "production"), environ, max_run_s=MAX_RUN_S)}
     assert merged["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] == "1"
     assert merged["RAY_AUTH_MODE"] == "token"
     assert merged["PYTHONPATH"].endswith(":/mine")
