@@ -1,168 +1,93 @@
 """The stores in memory, for unit tests and for a laptop without a database: the same contract, and nothing survives.
 
-One `MemoryStore` stands for one database; `runs`, `threads` and `api_keys` are its repositories. Per process, unbounded.
+One `MemoryStore` stands for one database; its fields are its repositories. Per process, unbounded. It has no checkpoints, so
+a rollback has none to erase.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
-from services.errors import AgentLost
 from services.security.keys import ApiKey
-from services.storage.encoding import (
-    input_columns,
-    refuse_unstorable,
-    storable_failure,
-    storable_message,
-)
+from services.storage.encoding import refuse_unstorable
+from services.storage.memory_effects import MemoryEffects
+from services.storage.memory_leases import MemoryLeases, MemoryRunLog
+from services.storage.memory_runs import MemoryOwnedRuns, MemoryRuns
+from services.storage.memory_tables import MemoryTables, is_owner
 from services.storage.tenancy import busy, missing
-from services.types import Message, Principal, Run, RunOutcome, RunStatus, Thread, Usage
+from services.types import Message, Principal, RunStatus, Thread
 
-_LIVE = {RunStatus.PENDING, RunStatus.RUNNING}
 _UNFINISHED = {RunStatus.FAILED, RunStatus.CANCELLED}
 
 
-@dataclass(slots=True)
-class _Conversation:
-    thread: Thread
-    ephemeral: bool
-    runs: list[UUID] = field(default_factory=list)
-
-
 class MemoryStore:
-    def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        conversations: dict[UUID, _Conversation] = {}
-        runs: dict[UUID, Run] = {}
-        answers: dict[UUID, tuple[Message, ...]] = {}
-        self.runs = MemoryRuns(conversations, runs, answers, now)
-        self.threads = MemoryThreads(conversations, runs, answers)
-        self.api_keys = MemoryApiKeys()
-
-
-class MemoryRuns:
-    """`services.runs.ports.RunStore` in memory; see `RunRepository` for what each method raises."""
+    """`notify` is called with what Postgres would send on the agents' channel."""
 
     def __init__(
         self,
-        conversations: dict[UUID, _Conversation],
-        runs: dict[UUID, Run],
-        answers: dict[UUID, tuple[Message, ...]],
-        now: Callable[[], datetime],
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        notify: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._conversations = conversations
-        self._runs = runs
-        self._answers = answers
-        self._now = now
-
-    async def create(self, run: Run) -> None:
-        input_columns(run)  # refuses what Postgres would
-        now = self._now()
-        if run.new_thread:
-            thread = Thread(
-                id=run.thread_id, tenant_id=run.tenant_id, user_id=run.user_id, created_at=now, updated_at=now
-            )
-            self._conversations[run.thread_id] = _Conversation(thread=thread, ephemeral=run.ephemeral)
-        principal = Principal(tenant_id=run.tenant_id, user_id=run.user_id)
-        conversation = _owned(self._conversations, principal, run.thread_id)
-        if conversation.ephemeral and not run.new_thread:
-            raise missing("thread", run.thread_id)
-        if _busy(conversation, self._runs):
-            raise busy()
-        conversation.thread = replace(conversation.thread, updated_at=now)
-        conversation.runs.append(run.id)
-        self._runs[run.id] = replace(run, status=RunStatus.PENDING, new_thread=False, created_at=now)
-
-    async def start(self, run_id: UUID) -> Run:
-        run = self._runs.get(run_id)
-        if run is None or run.status is not RunStatus.PENDING:
-            raise missing("run", run_id)
-        self._runs[run_id] = replace(run, status=RunStatus.RUNNING, started_at=self._now())
-        return self._runs[run_id]
-
-    async def finish(self, run: Run, outcome: RunOutcome) -> RunStatus:
-        if outcome.status in _LIVE:
-            raise ValueError(f"{outcome.status} is not how a run ends")
-        stored = self._runs.get(run.id)
-        if stored is None or stored.tenant_id != run.tenant_id:
-            return outcome.status
-        if stored.status in _LIVE:
-            stored = replace(
-                stored,
-                status=outcome.status,
-                finished_at=self._now(),
-                finish_reason=outcome.finish_reason,
-                failure=storable_failure(outcome.failure),
-                usage=outcome.usage,
-            )
-        self._runs[run.id] = replace(stored, usage=max(outcome.usage, stored.usage, key=_size))
-        if not self._answers.get(run.id):
-            self._answers[run.id] = tuple(storable_message(message) for message in outcome.messages)
-        return stored.status
-
-    async def get(self, principal: Principal, run_id: UUID) -> Run:
-        run = self._runs.get(run_id)
-        if run is None or (run.tenant_id, run.user_id) != (principal.tenant_id, principal.user_id):
-            raise missing("run", run_id)
-        return run
-
-    async def sweep(self, *, older_than_s: float) -> int:
-        before = self._now() - timedelta(seconds=older_than_s)
-        lost = [run for run in self._runs.values() if run.status in _LIVE and _began_at(run) < before]
-        for run in lost:
-            failure = AgentLost("The replica that ran this run was lost.").to_failure()
-            self._runs[run.id] = replace(run, status=RunStatus.FAILED, finished_at=self._now(), failure=failure)
-        return len(lost)
+        self.tables = MemoryTables(now, notify)
+        self.runs = MemoryRuns(self.tables)
+        self.owned_runs = MemoryOwnedRuns(self.tables)
+        self.leases = MemoryLeases(self.tables)
+        self.log = MemoryRunLog(self.tables)
+        self.effects = MemoryEffects(self.tables.find)
+        self.webhooks = self.tables.webhooks
+        self.threads = MemoryThreads(self.tables)
+        self.api_keys = MemoryApiKeys()
 
 
 class MemoryThreads:
     """`services.runs.ports.ThreadStore` in memory; see `ThreadRepository` for what each method raises."""
 
-    def __init__(
-        self,
-        conversations: dict[UUID, _Conversation],
-        runs: dict[UUID, Run],
-        answers: dict[UUID, tuple[Message, ...]],
-    ) -> None:
-        self._conversations = conversations
-        self._runs = runs
-        self._answers = answers
+    def __init__(self, tables: MemoryTables) -> None:
+        self._tables = tables
 
     async def get(self, principal: Principal, thread_id: UUID) -> Thread:
-        return _owned(self._conversations, principal, thread_id).thread
+        return self._tables.owned(principal, thread_id).thread
 
     async def list(self, principal: Principal, *, limit: int, before: UUID | None = None) -> Sequence[Thread]:
+        conversations = self._tables.conversations.values()
         mine = [
             conversation.thread
-            for conversation in self._conversations.values()
-            if not conversation.ephemeral and _is_owner(principal, conversation.thread)
+            for conversation in conversations
+            if not conversation.ephemeral and is_owner(principal, conversation.thread)
         ]
         mine.sort(key=lambda thread: (thread.created_at, thread.id), reverse=True)
         if before is not None:
-            marks = [conversation.thread for conversation in self._conversations.values()]
-            mark = next((t for t in marks if t.id == before and _is_owner(principal, t)), None)
+            marks = [conversation.thread for conversation in conversations]
+            mark = next((t for t in marks if t.id == before and is_owner(principal, t)), None)
             if mark is None:
                 return []
             mine = [thread for thread in mine if (thread.created_at, thread.id) < (mark.created_at, mark.id)]
         return mine[:limit]
 
     async def messages(self, principal: Principal, thread_id: UUID, *, limit: int) -> Sequence[Message]:
+        self._tables.owned(principal, thread_id)
         said: list[Message] = []
-        for run_id in _owned(self._conversations, principal, thread_id).runs:
-            run = self._runs[run_id]
-            unfinished = run.status in _UNFINISHED
-            said += run.messages
-            said += (replace(message, incomplete=unfinished) for message in self._answers.get(run_id, ()))
+        for row in self._tables.of_thread(thread_id):
+            unfinished = row.run.status in _UNFINISHED
+            said += row.run.messages
+            said += (replace(message, incomplete=unfinished) for message in row.answer)
         return said[max(0, len(said) - limit) :]
 
     async def delete(self, principal: Principal, thread_id: UUID) -> None:
-        conversation = _owned(self._conversations, principal, thread_id)
-        if _busy(conversation, self._runs):
+        self._tables.owned(principal, thread_id)
+        rows = self._tables.of_thread(thread_id)
+        if any(row.live for row in rows):
             raise busy()
-        for run_id in conversation.runs:
-            del self._runs[run_id]
-            self._answers.pop(run_id, None)
-        del self._conversations[thread_id]
+        gone = {row.run.id for row in rows}
+        for run_id in gone:
+            del self._tables.runs[run_id]
+            self._tables.webhooks.rows.pop(run_id, None)
+        for key, known in list(self._tables.keys.items()):
+            if known.run_id in gone:
+                del self._tables.keys[key]
+        del self._tables.conversations[thread_id]
 
 
 class MemoryApiKeys:
@@ -188,29 +113,3 @@ class MemoryApiKeys:
                 self._keys[key.lookup] = replace(key, revoked_at=key.revoked_at or at)
                 return
         raise missing("key", key_id)
-
-
-def _began_at(run: Run) -> datetime:
-    began_at = run.started_at or run.created_at
-    if began_at is None:
-        raise ValueError("a stored run has the time of its creation")
-    return began_at
-
-
-def _size(usage: Usage) -> tuple[int, int]:
-    return usage.input_tokens + usage.output_tokens, usage.model_calls
-
-
-def _is_owner(principal: Principal, thread: Thread) -> bool:
-    return (thread.tenant_id, thread.user_id) == (principal.tenant_id, principal.user_id)
-
-
-def _owned(conversations: dict[UUID, _Conversation], principal: Principal, thread_id: UUID) -> _Conversation:
-    found = conversations.get(thread_id)
-    if found is None or not _is_owner(principal, found.thread):
-        raise missing("thread", thread_id)
-    return found
-
-
-def _busy(conversation: _Conversation, runs: dict[UUID, Run]) -> bool:
-    return any(runs[run_id].status in _LIVE for run_id in conversation.runs)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, delete, exists, select, tuple_
+from sqlalchemy import Select, and_, delete, exists, func, select, tuple_, update
 
 from services.storage.database import Database
 from services.storage.encoding import message_from, plain
@@ -71,14 +71,17 @@ class ThreadRepository:
     async def delete(self, principal: Principal, thread_id: UUID) -> None:
         """Erase a thread with its runs, messages, scores and checkpoints; only its usage stays, which holds no text.
 
-        Raises NotFound, and ThreadBusy while it has a live run.
+        Queued runs go with it. Raises NotFound, and ThreadBusy while it has a live run.
         """
         live = select(exists().where(runs.c.thread_id == thread_id, runs.c.status.in_(LIVE_STATUSES)))
+        queued = update(runs).where(runs.c.thread_id == thread_id, runs.c.status == "queued")
         async with self._database.transaction() as connection:
-            # The lock keeps `runs.create`, which updates this row, waiting until we are done.
+            # The lock keeps whoever creates a run, which locks this row, waiting until we are done.
             locked = await connection.execute(_one(principal, thread_id).with_for_update())
             if locked.one_or_none() is None:
                 raise missing("thread", thread_id)
+            # From here on no agent takes a queued one, and one that was taken is live.
+            await connection.execute(queued.values(status="cancelled", finished_at=func.now()))
             if await connection.scalar(live):
                 raise busy()
             for table in (checkpoint_writes, checkpoint_blobs, checkpoints):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.conformance.capabilities import Capability
 from langgraph.checkpoint.conformance.test_utils import generate_checkpoint, generate_config
@@ -17,7 +18,7 @@ from langgraph.graph.message import add_messages
 from langgraph.types import Command, interrupt
 
 from services.errors import InvalidRequest
-from services.storage.checkpointer import AsyncpgSaver
+from services.storage.checkpointer import AsyncpgSaver, ThreadReader
 from services.storage.database import Database
 
 pytestmark = pytest.mark.postgres
@@ -79,13 +80,10 @@ async def test_the_conformance_suite_passes_with_every_capability(database: Data
     assert {name for name, result in report.results.items() if result.passed} == {item.value for item in Capability}
 
 
-@pytest.mark.parametrize("history", [True, False])
 @pytest.mark.parametrize("durability", ["exit", "async", "sync"])
-async def test_a_thread_is_remembered_with_every_durability(
-    database: Database, durability: Durability, history: bool
-) -> None:
+async def test_a_thread_is_remembered_with_every_durability(database: Database, durability: Durability) -> None:
     """The second turn sees the first, and another process' saver sees both."""
-    graph = chat(AsyncpgSaver(database, history=history))
+    graph = chat(AsyncpgSaver(database))
     await graph.ainvoke(says("one"), thread(), durability=durability)
     await graph.ainvoke(says("two"), thread(), durability=durability)
     state = await chat(AsyncpgSaver(database)).aget_state(thread())
@@ -94,13 +92,10 @@ async def test_a_thread_is_remembered_with_every_durability(
     assert state.next == ()
 
 
-@pytest.mark.parametrize("history", [True, False])
 @pytest.mark.parametrize("durability", ["exit", "async", "sync"])
-async def test_an_interrupt_is_resumed_with_every_durability(
-    database: Database, durability: Durability, history: bool
-) -> None:
+async def test_an_interrupt_is_resumed_with_every_durability(database: Database, durability: Durability) -> None:
     """A question waits in the store, and the answer continues the node that asked."""
-    graph = chat(AsyncpgSaver(database, history=history))
+    graph = chat(AsyncpgSaver(database))
     paused = await graph.ainvoke(says("ask"), thread(), durability=durability)
     assert paused["__interrupt__"][0].value == {"question": "ask"}
     done = await chat(AsyncpgSaver(database)).ainvoke(Command(resume="certainly"), thread(), durability=durability)
@@ -118,50 +113,17 @@ async def test_a_failed_step_is_repeated_alone(database: Database) -> None:
     assert done["steps"] == 2
 
 
-@pytest.mark.parametrize("durability", ["exit", "sync"])
-async def test_without_history_a_thread_does_not_grow_with_the_square_of_its_turns(
-    database: Database, durability: Literal["exit", "sync"]
-) -> None:
-    """One checkpoint, and one value per channel, is all that is left however many turns there were."""
-    graph = chat(AsyncpgSaver(database, history=False))
-    for turn in range(5):
-        await graph.ainvoke(says(str(turn)), thread(), durability=durability)
-    assert await count(database, "checkpoints") == 1
-    async with database.raw() as connection:
-        channels = [row["channel"] for row in await connection.fetch("SELECT channel FROM checkpoint_blobs")]
-    assert len(channels) == len(set(channels))
-    assert len((await graph.aget_state(thread())).values["messages"]) == 10
-
-
-async def test_without_history_a_finished_turn_leaves_no_writes(database: Database) -> None:
-    """Saved once, at its end, a turn leaves nothing pending.
-
-    Saved at every step, LangGraph sends a step's writes beside the next checkpoint: the last ones may stay for a turn.
+async def test_a_thread_that_is_never_rewound_is_read_by_its_steps(database: Database) -> None:
+    """Of two checkpoints the one that is furthest on is the newest to a reader of threads, the one with the higher id to
+    LangGraph.
     """
-    graph = chat(AsyncpgSaver(database, history=False))
-    for turn in range(5):
-        await graph.ainvoke(says(str(turn)), thread(), durability="exit")
-    assert await count(database, "checkpoint_writes") == 0
-
-
-async def test_without_history_the_other_threads_are_left_alone(database: Database) -> None:
-    """Forgetting the past of one thread does not touch another's."""
-    graph = chat(AsyncpgSaver(database, history=False))
-    for name in ("a", "b", "a"):
-        await graph.ainvoke(says(name), thread(name))
-    assert len((await graph.aget_state(thread("b"))).values["messages"]) == 2
-    assert await count(database, "checkpoints") == 2
-
-
-async def test_without_history_the_last_written_checkpoint_counts_whatever_the_clocks_say(database: Database) -> None:
-    """A turn on a node whose clock is behind makes a lower checkpoint id, and is still what the next turn continues."""
-    saver = AsyncpgSaver(database, history=False)
-    for checkpoint_id, said in (("2", "earlier turn"), ("1", "later turn")):
-        checkpoint = generate_checkpoint(checkpoint_id=checkpoint_id, channel_values={"said": said})
-        await saver.aput(generate_config("t"), {**checkpoint, "channel_versions": {"said": said}}, {}, {"said": said})
-    found = await saver.aget_tuple(generate_config("t"))
-    assert found is not None
-    assert found.checkpoint["channel_values"] == {"said": "later turn"}
+    saver = AsyncpgSaver(database)
+    for checkpoint_id, step in (("2", 7), ("1", 8)):
+        checkpoint = generate_checkpoint(checkpoint_id=checkpoint_id, channel_values={"said": step})
+        versions: ChannelVersions = {"said": f"v{step}"}
+        await saver.aput(generate_config("t"), {**checkpoint, "channel_versions": versions}, {"step": step}, versions)
+    found = [await reader.aget_tuple(generate_config("t")) for reader in (ThreadReader(database), saver)]
+    assert [one.checkpoint["channel_values"] for one in found if one] == [{"said": 8}, {"said": 7}]
 
 
 async def test_a_checkpoint_is_found_by_its_tenant_only(database: Database) -> None:

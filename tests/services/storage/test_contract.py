@@ -9,28 +9,24 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from services.errors import Failure, InvalidRequest, NotFound, ThreadBusy
+from services.runs.ports import Created
 from services.security.keys import ApiKey
 from services.types import (
+    IdempotencyKey,
+    Interruption,
     Message,
     ModelOptions,
     OnDisconnect,
     Principal,
-    Run,
     RunOutcome,
     RunStatus,
+    Submission,
     ToolCall,
     Usage,
 )
-from tests.services.storage.conftest import ALICE, ANSWERED, BOB, MALLORY, Stores, a_run
+from tests.services.storage.conftest import ALICE, ANSWERED, BOB, LEASE, MALLORY, Stores, a_run
 
 NUL, LONE = "a\x00b", "a\ud800b"
-
-
-async def answered(stores: Stores, run: Run, outcome: RunOutcome = ANSWERED) -> Run:
-    await stores.runs.create(run)
-    started = await stores.runs.start(run.id)
-    await stores.runs.finish(started, outcome)
-    return run
 
 
 async def test_a_run_comes_back_as_it_was_stored(stores: Stores) -> None:
@@ -48,6 +44,8 @@ async def test_a_run_comes_back_as_it_was_stored(stores: Stores) -> None:
         on_disconnect=OnDisconnect.CONTINUE,
         metadata={"customer": "7"},
         ephemeral=True,
+        priority=3,
+        decisions=({"type": "approve"}, {"type": "edit", "edited_action": {"name": "f", "args": {"n": [1, None]}}}),
     )
     await stores.runs.create(run)
     stored = await stores.runs.get(ALICE, run.id)
@@ -56,29 +54,41 @@ async def test_a_run_comes_back_as_it_was_stored(stores: Stores) -> None:
     assert stored == replace(run, new_thread=False, created_at=stored.created_at)
 
 
-async def test_a_run_starts_once(stores: Stores) -> None:
-    """Starting returns the run as running; a second start, or one of an unknown run, finds nothing."""
+async def test_a_run_is_claimed_once(stores: Stores) -> None:
+    """Its owner is given the run as running, at its first attempt; a second claim, or one of no run, finds nothing."""
     run = a_run()
-    await stores.runs.create(run)
-    started = await stores.runs.start(run.id)
-    assert started.created_at is not None
-    assert started.started_at is not None
-    assert started.started_at >= started.created_at
-    assert started == replace(
+    claim = await stores.claimed(run)
+    assert claim.run.created_at is not None
+    assert claim.run.started_at is not None
+    assert claim.run.started_at >= claim.run.created_at
+    assert claim.run == replace(
         run,
         status=RunStatus.RUNNING,
         new_thread=False,
-        created_at=started.created_at,
-        started_at=started.started_at,
+        created_at=claim.run.created_at,
+        started_at=claim.run.started_at,
+        attempt=1,
     )
+    assert (claim.crashes, claim.progress) == (0, None)
+    assert 50.0 < claim.remaining_s <= 60.0
     for run_id in (run.id, uuid7()):
         with pytest.raises(NotFound):
-            await stores.runs.start(run_id)
+            await stores.owned.claim(run_id, LEASE)
+
+
+async def test_a_claim_has_what_is_left_of_the_time(stores: Stores) -> None:
+    """A run's time counts from its creation, by the store's clock, and is never negative."""
+    run, late = a_run(timeout_s=60.0), a_run(timeout_s=10.0)
+    await stores.runs.create(run)
+    await stores.runs.create(late)
+    await stores.later(30.0)
+    assert 25.0 < (await stores.owned.claim(run.id, LEASE)).remaining_s <= 30.0
+    assert (await stores.owned.claim(late.id, LEASE)).remaining_s == 0.0
 
 
 async def test_how_a_run_ended_is_recorded(stores: Stores) -> None:
     """Status, reason and usage are there after finish, and so is the time."""
-    run = await answered(stores, a_run())
+    run = await stores.answered(a_run())
     stored = await stores.runs.get(ALICE, run.id)
     assert (stored.status, stored.finish_reason, stored.usage) == (RunStatus.COMPLETED, "stop", ANSWERED.usage)
     assert stored.failure is None
@@ -97,6 +107,18 @@ async def test_a_failure_is_recorded_as_data(stores: Stores) -> None:
     )
     stored = await stores.runs.get(ALICE, run.id)
     assert (stored.status, stored.failure, stored.usage) == (RunStatus.FAILED, failure, Usage(estimated=True))
+
+
+async def test_a_question_is_recorded_as_data(stores: Stores) -> None:
+    """An interrupted run comes back with what it asks, its thread takes the next turn, and what it said is whole."""
+    asked = (Interruption(id="i1", value={"name": "f", "args": {"n": [1, None]}}), Interruption(id="i2", value="Sure?"))
+    outcome = replace(ANSWERED, status=RunStatus.INTERRUPTED, finish_reason=None, interrupts=asked)
+    run = await stores.answered(a_run(), outcome)
+    stored = await stores.runs.get(ALICE, run.id)
+    assert (stored.status, stored.interrupts) == (RunStatus.INTERRUPTED, asked)
+    resumed = replace(a_run(thread_id=run.thread_id), messages=(), decisions=({"type": "approve"},) * 2)
+    assert (await stores.claimed(resumed)).run.decisions == resumed.decisions
+    assert not any(message.incomplete for message in await stores.threads.messages(ALICE, run.thread_id, limit=5))
 
 
 async def test_the_first_end_of_a_run_counts(stores: Stores) -> None:
@@ -124,15 +146,6 @@ async def test_a_run_that_somebody_else_closed_keeps_its_bill_and_its_answer(sto
     assert (stored.status, stored.finish_reason, stored.usage) == (RunStatus.CANCELLED, None, ANSWERED.usage)
     said = await stores.threads.messages(ALICE, run.thread_id, limit=10)
     assert [message.content for message in said] == ["How long is the warranty?", "Two years."]
-
-
-async def test_a_swept_run_keeps_the_bill_that_comes_late(stores: Stores) -> None:
-    """A replica that was only slow finds its run failed; what it spent is recorded all the same."""
-    run = a_run()
-    await stores.runs.create(run)
-    await stores.runs.sweep(older_than_s=-60.0)
-    assert await stores.runs.finish(run, ANSWERED) is RunStatus.FAILED
-    assert (await stores.runs.get(ALICE, run.id)).usage == ANSWERED.usage
 
 
 async def test_ends_that_race_agree_on_one(stores: Stores) -> None:
@@ -164,7 +177,7 @@ async def test_finishing_an_unknown_run_does_nothing(stores: Stores) -> None:
         await stores.runs.get(ALICE, run.id)
 
 
-@pytest.mark.parametrize("status", [RunStatus.PENDING, RunStatus.RUNNING])
+@pytest.mark.parametrize("status", [RunStatus.QUEUED, RunStatus.PENDING, RunStatus.RUNNING])
 async def test_a_run_cannot_end_alive(stores: Stores, status: RunStatus) -> None:
     """An outcome with a live status is a bug and says so."""
     run = a_run()
@@ -180,7 +193,7 @@ async def test_a_thread_runs_one_turn_at_a_time(stores: Stores) -> None:
     second = a_run(thread_id=first.thread_id)
     with pytest.raises(ThreadBusy):
         await stores.runs.create(second)
-    await stores.runs.start(first.id)
+    await stores.owned.claim(first.id, LEASE)
     with pytest.raises(ThreadBusy):
         await stores.runs.create(second)
     await stores.runs.finish(first, ANSWERED)
@@ -189,17 +202,17 @@ async def test_a_thread_runs_one_turn_at_a_time(stores: Stores) -> None:
 
 async def test_of_many_turns_at_once_one_is_taken(stores: Stores) -> None:
     """Sixteen runs created at the same moment in one thread: one is stored, fifteen are told that it is busy."""
-    thread_id = (await answered(stores, a_run())).thread_id
+    thread_id = (await stores.answered(a_run())).thread_id
     results = await asyncio.gather(
         *(stores.runs.create(a_run(thread_id=thread_id)) for _ in range(16)), return_exceptions=True
     )
-    assert results.count(None) == 1
+    assert sum(isinstance(result, Created) for result in results) == 1
     assert sum(isinstance(result, ThreadBusy) for result in results) == 15
 
 
 async def test_a_turn_needs_a_thread_of_its_own_principal(stores: Stores) -> None:
     """An unknown thread, another user's and another tenant's are refused in the same words."""
-    run = await answered(stores, a_run())
+    run = await stores.answered(a_run())
     messages = set()
     for principal, thread_id in ((ALICE, uuid7()), (BOB, run.thread_id), (MALLORY, run.thread_id)):
         with pytest.raises(NotFound) as caught:
@@ -210,7 +223,7 @@ async def test_a_turn_needs_a_thread_of_its_own_principal(stores: Stores) -> Non
 
 async def test_an_ephemeral_thread_takes_no_second_turn(stores: Stores) -> None:
     """It is refused in the words for a thread that is absent, since nobody promised to remember it."""
-    run = await answered(stores, a_run(ephemeral=True))
+    run = await stores.answered(a_run(ephemeral=True))
     words = set()
     for thread_id in (run.thread_id, uuid7()):
         for ephemeral in (False, True):
@@ -222,7 +235,7 @@ async def test_an_ephemeral_thread_takes_no_second_turn(stores: Stores) -> None:
 
 async def test_ids_of_others_look_like_ids_of_nothing(stores: Stores) -> None:
     """For run, thread, messages and deletion: another's id and an invented one raise the same NotFound."""
-    run = await answered(stores, a_run())
+    run = await stores.answered(a_run())
     calls: list[Callable[[Principal, bool], Awaitable[object]]] = [
         lambda who, real: stores.runs.get(who, run.id if real else uuid7()),
         lambda who, real: stores.threads.get(who, run.thread_id if real else uuid7()),
@@ -242,9 +255,9 @@ async def test_ids_of_others_look_like_ids_of_nothing(stores: Stores) -> None:
 
 async def test_the_last_messages_come_oldest_first(stores: Stores) -> None:
     """A limit cuts the oldest away, across turns."""
-    first = await answered(stores, a_run("one"))
+    first = await stores.answered(a_run("one"))
     second = a_run("two", thread_id=first.thread_id)
-    await answered(stores, second, replace(ANSWERED, messages=(Message(role="assistant", content="2"),)))
+    await stores.answered(second, replace(ANSWERED, messages=(Message(role="assistant", content="2"),)))
     said = await stores.threads.messages(ALICE, first.thread_id, limit=10)
     assert [message.content for message in said] == ["one", "Two years.", "two", "2"]
     assert list(await stores.threads.messages(ALICE, first.thread_id, limit=3)) == list(said[1:])
@@ -253,13 +266,11 @@ async def test_the_last_messages_come_oldest_first(stores: Stores) -> None:
 @pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED])
 async def test_what_an_unfinished_run_said_is_marked(stores: Stores, status: RunStatus) -> None:
     """Of a failed or cancelled run the answer is incomplete, its question is not; whole answers before and after are not."""
-    before = await answered(stores, a_run("one"))
+    before = await stores.answered(a_run("one"))
     partial = (Message(role="assistant", content="Two ye"),)
-    await answered(stores, a_run("two", thread_id=before.thread_id), replace(ANSWERED, status=status, messages=partial))
-    await answered(stores, a_run("three", thread_id=before.thread_id))
-    live = a_run("four", thread_id=before.thread_id)
-    await stores.runs.create(live)
-    await stores.runs.start(live.id)
+    await stores.answered(a_run("two", thread_id=before.thread_id), replace(ANSWERED, status=status, messages=partial))
+    await stores.answered(a_run("three", thread_id=before.thread_id))
+    await stores.claimed(a_run("four", thread_id=before.thread_id))
     said = await stores.threads.messages(ALICE, before.thread_id, limit=10)
     assert [message.content for message in said if message.incomplete] == ["Two ye"]
     assert len(said) == 7
@@ -268,10 +279,10 @@ async def test_what_an_unfinished_run_said_is_marked(stores: Stores, status: Run
 
 async def test_threads_are_listed_newest_first_in_pages(stores: Stores) -> None:
     """Pages join without gap or overlap; ephemeral threads and other people's are not listed."""
-    mine = [(await answered(stores, a_run(str(n)))).thread_id for n in range(5)]
-    await answered(stores, a_run(ephemeral=True))
-    await answered(stores, a_run(principal=BOB))
-    await answered(stores, a_run(principal=MALLORY))
+    mine = [(await stores.answered(a_run(str(n)))).thread_id for n in range(5)]
+    await stores.answered(a_run(ephemeral=True))
+    await stores.answered(a_run(principal=BOB))
+    await stores.answered(a_run(principal=MALLORY))
     page = await stores.threads.list(ALICE, limit=2)
     seen = [thread.id for thread in page]
     while page:
@@ -282,17 +293,17 @@ async def test_threads_are_listed_newest_first_in_pages(stores: Stores) -> None:
 
 async def test_nothing_is_listed_behind_a_thread_of_someone_else(stores: Stores) -> None:
     """A page behind another's thread is empty, as behind an unknown one, so neither can be probed."""
-    await answered(stores, a_run())
-    other = await answered(stores, a_run(principal=BOB))
+    await stores.answered(a_run())
+    other = await stores.answered(a_run(principal=BOB))
     assert list(await stores.threads.list(ALICE, limit=5, before=other.thread_id)) == []
     assert list(await stores.threads.list(ALICE, limit=5, before=uuid7())) == []
 
 
 async def test_a_thread_is_touched_by_each_turn(stores: Stores) -> None:
     """`updated_at` moves with a new turn, `created_at` does not."""
-    run = await answered(stores, a_run())
+    run = await stores.answered(a_run())
     before = await stores.threads.get(ALICE, run.thread_id)
-    await answered(stores, a_run(thread_id=run.thread_id))
+    await stores.answered(a_run(thread_id=run.thread_id))
     after = await stores.threads.get(ALICE, run.thread_id)
     assert after.created_at == before.created_at
     assert after.updated_at > before.updated_at
@@ -300,7 +311,7 @@ async def test_a_thread_is_touched_by_each_turn(stores: Stores) -> None:
 
 async def test_erasing_a_thread_takes_its_runs_along(stores: Stores) -> None:
     """Neither thread nor run is found afterwards; a busy thread is not erased."""
-    run = await answered(stores, a_run())
+    run = await stores.answered(a_run())
     live = a_run(thread_id=run.thread_id)
     await stores.runs.create(live)
     with pytest.raises(ThreadBusy):
@@ -311,36 +322,6 @@ async def test_erasing_a_thread_takes_its_runs_along(stores: Stores) -> None:
         await stores.threads.get(ALICE, run.thread_id)
     with pytest.raises(NotFound):
         await stores.runs.get(ALICE, run.id)
-
-
-async def test_the_sweep_frees_threads_of_lost_runs(stores: Stores) -> None:
-    """A live run older than the limit fails as lost; younger and finished ones stay as they are."""
-    done = await answered(stores, a_run())
-    stuck = a_run()
-    await stores.runs.create(stuck)
-    assert await stores.runs.sweep(older_than_s=60.0) == 0
-    assert await stores.runs.sweep(older_than_s=-60.0) == 1
-    lost = await stores.runs.get(ALICE, stuck.id)
-    assert lost.status is RunStatus.FAILED
-    assert lost.failure is not None
-    assert lost.failure.code == "agent_lost"
-    assert (await stores.runs.get(ALICE, done.id)).status is RunStatus.COMPLETED
-    await stores.runs.create(a_run(thread_id=stuck.thread_id))
-
-
-async def test_a_run_is_lost_by_the_time_since_it_began(stores: Stores) -> None:
-    """A run that waited long for a replica has its whole time after that; one that nobody took counts from its creation."""
-    waited, untaken = a_run(), a_run()
-    await stores.runs.create(waited)
-    await stores.runs.create(untaken)
-    await stores.later(100.0)
-    await stores.runs.start(waited.id)
-    assert await stores.runs.sweep(older_than_s=60.0) == 1
-    assert (await stores.runs.get(ALICE, untaken.id)).status is RunStatus.FAILED
-    assert (await stores.runs.get(ALICE, waited.id)).status is RunStatus.RUNNING
-    await stores.later(100.0)
-    assert await stores.runs.sweep(older_than_s=60.0) == 1
-    assert (await stores.runs.get(ALICE, waited.id)).status is RunStatus.FAILED
 
 
 @pytest.mark.parametrize("text", [NUL, LONE], ids=["nul", "surrogate"])
@@ -356,10 +337,17 @@ async def test_what_postgres_cannot_hold_is_refused_from_a_client(stores: Stores
         replace(run, metadata={"k": text}),
         replace(run, metadata={text: "v"}),
         replace(run, options=ModelOptions(stop=(text,))),
+        replace(run, decisions=({"type": "respond", "message": text},)),
         replace(run, user_id=text),
     ):
         with pytest.raises(InvalidRequest):
             await stores.runs.create(bad)
+    for submission in (
+        Submission(webhook_url=text),
+        Submission(idempotency=IdempotencyKey(key=text, digest=bytes(32))),
+    ):
+        with pytest.raises(InvalidRequest):
+            await stores.runs.create(run, submission)
     with pytest.raises(NotFound):
         await stores.runs.get(ALICE, run.id)
 

@@ -12,9 +12,8 @@ from sqlalchemy import text
 
 from services.errors import StoreUnavailable
 from services.storage.database import Database
-from services.storage.runs import RunRepository
 from services.types import RunStatus
-from tests.services.storage.conftest import ALICE, ANSWERED, a_run
+from tests.services.storage.conftest import ALICE, ANSWERED, a_run, in_postgres
 
 pytestmark = pytest.mark.postgres
 
@@ -180,15 +179,13 @@ async def test_a_changed_table_does_not_break_prepared_statements(
     database: Database, migrated_database_url: str
 ) -> None:
     """A migration under a running replica alters a table: the statements it had prepared go on working."""
-    runs = RunRepository(database)
-    before = a_run()
-    await runs.create(before)
-    await runs.start(before.id)
+    stores = in_postgres(database)
+    runs = stores.runs
+    await stores.claimed(a_run())
     other = await asyncpg.connect(migrated_database_url)
     await other.execute("ALTER TABLE runs ADD COLUMN later text")
     await other.close()
     after = a_run()
-    await runs.create(after)
-    assert (await runs.start(after.id)).status is RunStatus.RUNNING
+    assert (await stores.claimed(after)).run.status is RunStatus.RUNNING
     await runs.finish(after, ANSWERED)
     assert (await runs.get(ALICE, after.id)).status is RunStatus.COMPLETED

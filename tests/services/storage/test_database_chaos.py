@@ -19,9 +19,10 @@ from services.errors import StoreUnavailable
 from services.storage import migrate
 from services.storage.checkpointer import AsyncpgSaver
 from services.storage.database import Database
+from services.storage.owned_runs import OwnedRunRepository
 from services.storage.runs import RunRepository
 from services.storage.threads import ThreadRepository
-from tests.services.storage.conftest import ALICE, ANSWERED, a_run
+from tests.services.storage.conftest import ALICE, ANSWERED, LEASE, a_run
 
 pytestmark = [pytest.mark.postgres, pytest.mark.chaos]
 
@@ -80,6 +81,7 @@ class Load:
     """Workers that run whole turns without a pause and note how each one went."""
 
     runs: RunRepository
+    owned: OwnedRunRepository
     threads: ThreadRepository
     saver: AsyncpgSaver
     succeeded: list[int] = field(default_factory=lambda: [0] * WORKERS)
@@ -92,9 +94,9 @@ class Load:
     async def turn(self) -> None:
         run = a_run()
         await self.runs.create(run)
-        await self.runs.start(run.id)
+        claim = await self.owned.claim(run.id, LEASE)
         await self.saver.aget_tuple({"configurable": {"thread_id": str(run.thread_id)}})
-        await self.runs.finish(run, ANSWERED)
+        await self.owned.finish(claim, ANSWERED, [])
         assert (await self.threads.get(ALICE, run.thread_id)).id == run.thread_id
 
     async def work(self, worker: int) -> None:
@@ -136,7 +138,12 @@ async def test_the_pool_heals_after_postgres_was_killed_under_load(server: Serve
     url = await server.start()
     await migrate.upgrade(url)
     database = Database.open(url, pool_size=4, pool_timeout_s=1.0, command_timeout_s=5.0)
-    load = Load(runs=RunRepository(database), threads=ThreadRepository(database), saver=AsyncpgSaver(database))
+    load = Load(
+        runs=RunRepository(database),
+        owned=OwnedRunRepository(database),
+        threads=ThreadRepository(database),
+        saver=AsyncpgSaver(database),
+    )
     workers = [asyncio.create_task(load.work(n)) for n in range(WORKERS)]
     for _ in range(2):
         await load.every_worker_succeeds()

@@ -14,20 +14,29 @@ from services.storage.database import Database
 from services.storage.runs import RunRepository
 from services.storage.scores import ScoreRepository
 from services.storage.threads import ThreadRepository
-from services.types import Score
-from tests.services.storage.conftest import ALICE, ANSWERED, BOB, MALLORY, a_run
+from services.types import CancelAction, IdempotencyKey, Score, Submission, Usage
+from tests.services.storage.conftest import (
+    ALICE,
+    ANSWERED,
+    BOB,
+    LEASE,
+    MALLORY,
+    TTL_S,
+    a_row,
+    a_run,
+    in_postgres,
+)
 
 pytestmark = pytest.mark.postgres
+
+KEYED = Submission(idempotency=IdempotencyKey(key="k", digest=bytes(32)))
 
 
 async def test_usage_is_the_bill_and_outlives_its_thread(database: Database) -> None:
     """After erasure nothing is left of a thread but its usage, which names provider, model and tokens."""
-    runs, threads, scores = RunRepository(database), ThreadRepository(database), ScoreRepository(database)
-    saver = AsyncpgSaver(database)
+    threads, scores, saver = ThreadRepository(database), ScoreRepository(database), AsyncpgSaver(database)
     run = a_run()
-    await runs.create(run)
-    await runs.start(run.id)
-    await runs.finish(run, ANSWERED)
+    await in_postgres(database).answered(run)
     await scores.add([a_score(run.id)])
     checkpoint = {"v": 1, "id": "1", "ts": "", "channel_values": {"a": 1}, "channel_versions": {"a": "1"}}
     stored = await saver.aput(
@@ -56,7 +65,7 @@ async def test_the_bill_of_an_erased_run_is_kept(database: Database) -> None:
     runs = RunRepository(database)
     run = a_run()
     await runs.create(run)
-    await runs.sweep(older_than_s=-60.0)
+    await runs.finish(run, replace(ANSWERED, messages=(), usage=Usage()))
     await ThreadRepository(database).delete(ALICE, run.thread_id)
     await runs.finish(run, ANSWERED)
     async with database.raw() as connection:
@@ -82,6 +91,9 @@ async def test_the_database_itself_allows_one_live_run_per_thread(database: Data
         ("UPDATE runs SET status = 'completed'", "ck_runs_finished"),
         ("UPDATE runs SET on_disconnect = 'shrug'", "ck_runs_on_disconnect"),
         ("UPDATE runs SET finish_reason = 'bored'", "ck_runs_finish_reason"),
+        ("UPDATE runs SET status = 'interrupted'", "ck_runs_finished"),
+        ("UPDATE runs SET finished_at = now(), status = 'queued'", "ck_runs_finished"),
+        ("UPDATE runs SET cancel_action = 'forget'", "ck_runs_cancel_action"),
         ("UPDATE messages SET role = 'ghost'", "ck_messages_role"),
     ],
 )
@@ -100,13 +112,23 @@ async def sql(database: Database, statement: str) -> None:
 
 
 async def test_what_is_read_travels_without_the_driver(database: Database) -> None:
-    """A run read from Postgres holds the standard library's UUIDs, so its pickle does not name asyncpg."""
-    runs = RunRepository(database)
-    run = a_run()
-    await runs.create(run)
-    started = await runs.start(run.id)
-    assert type(started.id) is type(started.thread_id) is UUID
-    assert b"asyncpg" not in pickle.dumps(started)
+    """What is read from Postgres holds the standard library's UUIDs, so its pickle does not name asyncpg."""
+    stores = in_postgres(database)
+    claim = await stores.claimed(a_run())
+    await stores.runs.cancel(claim.run.id, CancelAction.INTERRUPT, "enough")
+    again = await stores.runs.create(a_run(), KEYED)
+    again = await stores.runs.create(a_run(), KEYED)
+    wishes = await stores.leases.beat(LEASE, TTL_S)
+    ids = {
+        claim.run.id,
+        claim.run.thread_id,
+        again.run_id,
+        wishes[0].run_id,
+        *await stores.log.read({claim.run.id: None}),
+    }
+    ids |= set(await stores.owned.append([a_row(replace(claim.fence, attempt=9), 0, [])]))
+    assert {type(id_) for id_ in ids} == {UUID}
+    assert b"asyncpg" not in pickle.dumps((claim, again, wishes))
 
 
 def a_score(run_id: UUID, **changes: object) -> Score:
