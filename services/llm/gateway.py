@@ -34,7 +34,7 @@ from services.resilience.priority import Priority
 from services.resilience.retry import RetryPolicy
 from services.runs.deadline import Deadline
 from services.telemetry.metrics import UNMEASURED, Meter
-from services.types import Usage
+from services.types import Progress, Usage
 
 _REFUSALS = (
     ModelUnreachable,
@@ -70,9 +70,22 @@ class Gateway:
         self.sleep = sleep
         self.random = random
 
-    def bind(self, sink: StreamSink, deadline: Deadline, priority: Priority = Priority.NEW_TURN) -> "RunModel":
-        """Return the model of one run. `priority` is its first call's; later ones have the work done so far to lose."""
-        return RunModel(gateway=self, sink=sink, deadline=deadline, priority=priority)
+    def bind(
+        self,
+        sink: StreamSink,
+        deadline: Deadline,
+        priority: Priority = Priority.NEW_TURN,
+        *,
+        progress: Progress | None = None,
+    ) -> "RunModel":
+        """Return the model of one run, which goes on from its `progress`.
+
+        `priority` is its first call's; later ones have the work done so far to lose.
+        """
+        model = RunModel(gateway=self, sink=sink, deadline=deadline, priority=priority)
+        if progress is not None:
+            model.usage, model.answer_parts, model.priority = progress.usage, [[progress.said]], Priority.RESUME
+        return model
 
     async def aclose(self) -> None:
         """Close every provider's connections."""

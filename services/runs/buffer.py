@@ -1,16 +1,18 @@
-"""The bounded buffer between a running graph and whoever reads its events.
+"""The bounded buffer between a running graph, the log of its run, and whoever reads its events.
 
-The graph appends; a reader takes batches. Text that arrives between two batches is merged into one delta, so what a token
-costs here is one list append. A batch leaves at once when the replica is quiet; when it is busy the window between two
-batches of one stream widens, because a batch is what crossing the process boundary costs.
+The graph appends; the log and the reader take what is there, each at its own pace. Text that arrives between two of their
+visits is one delta, so what a token costs here is one list append. A batch leaves at once when the replica is quiet; when
+it is busy the window between two batches of one stream widens, because a batch is what crossing the process boundary costs.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
-from services.types import EventBatch, ReasoningDelta, RunEvent, TextDelta, ToolFinished
+from services.errors import MainstayError
+from services.runs.event_codec import sound, sound_text
+from services.types import EventBatch, EventId, ReasoningDelta, RunEvent, TerminalEvent, TextDelta, ToolFinished
 
 Window = Callable[[], float]
 
@@ -25,13 +27,17 @@ def call_later(delay_s: float, callback: Callable[[], None]) -> Timer:
 
 
 class EventBuffer:
-    """Events of one run, one writer and at most one reader.
+    """Events of one attempt at a run: one writer, the log, which takes every event by `cut`, and at most one reader.
+
+    An event has its number from the moment it is written, and is kept until both have taken it. `on_news` is called with the
+    first event after a cut.
 
     `window_s` is asked before each batch for the least time between two batches; anything but text leaves at once. The first
     batch waits up to `first_batch_wait_s` for a second event, so that a run that fails at once is known to have failed
     before anything is shown of it; text and everything else that comes meanwhile takes it along at once.
-    Over `max_chars` unread characters `drain` waits until the reader has caught up. After `detach` nobody reads any more:
-    what is written is dropped and `drain` never waits.
+    Over `max_chars` unread characters `drain` waits until the reader has caught up; without a reader it never waits.
+    The end is in two steps, so that it can be recorded before anybody sees it: after `close` nothing is written or handed
+    out, `end` hands out the last batch.
     """
 
     def __init__(
@@ -51,14 +57,20 @@ class EventBuffer:
         self._clock = clock
         self._call_later = call_later
         self._events: list[RunEvent] = []
+        self._first = 0  # the number of the first event that is kept
+        self._unread = 0  # the number of the reader's next event
+        self._uncut = 0  # the number of the log's next event
         self._parts: list[str] = []
         self._kind: type[TextDelta] | type[ReasoningDelta] = TextDelta
         self._source: str | None = None
         self._chars = 0
         self._urgent = False
-        self._detached = False
-        self._next_seq = 0
+        self._news = False
+        self._read = True
+        self._closed = False
+        self._ending: TerminalEvent | MainstayError | None = None
         self._last_batch_at = float("-inf")
+        self.on_news: Callable[[], None] = lambda: None
         self.first_text_at: float | None = None
         """When the first piece of the answer itself was written, on the buffer's clock."""
         self._written = asyncio.Event()
@@ -78,14 +90,14 @@ class EventBuffer:
 
     def emit(self, event: RunEvent) -> None:
         """Append an event that is not text; it takes the text before it along and leaves at once."""
-        if self._detached:
+        if self._closed:
             return
         self._close_delta()
-        self._events.append(event)
+        self._events.append(sound(event))
         if isinstance(event, ToolFinished):
             self._count(event.result)
         self._urgent = True
-        self._written.set()
+        self._wake()
         self._window_over.set()
 
     async def drain(self) -> None:
@@ -93,30 +105,62 @@ class EventBuffer:
         if self._chars > self._max_chars:
             await self._room.wait()
 
+    @property
+    def last(self) -> EventId:
+        """The id of the newest event: text that follows will have another one."""
+        self._close_delta()
+        return EventId(attempt=self._attempt, seq=self._next - 1)
+
+    def cut(self) -> tuple[int, list[RunEvent]]:
+        """Return the events that the log has not been given, in their order, and the number of the first."""
+        self._close_delta()
+        first, self._uncut = self._uncut, self._next
+        events = self._events[first - self._first :]
+        self._news = False
+        self._forget()
+        return first, events
+
     def detach(self) -> None:
         """The reader is gone for good."""
-        self._detached = True
-        self._events.clear()
-        self._parts.clear()
+        self._read = False
         self._chars = 0
         self._room.set()
+        self._forget()
 
-    async def batches(self) -> AsyncIterator[EventBatch]:
-        """Yield batches until the one that holds the terminal event."""
+    def close(self) -> None:
+        """Nothing is written or handed out any more."""
+        self._close_delta()
+        self._closed = True
+        self._room.set()
+
+    def end(self, ending: TerminalEvent | MainstayError) -> None:
+        """Hand out what is left with the terminal event as its last, or have the reader's iterator raise instead."""
+        self.close()
+        if not isinstance(ending, MainstayError):
+            self._events.append(ending)
+        self._ending = ending
+        self._written.set()
+        self._window_over.set()
+
+    async def batches(self) -> AsyncGenerator[EventBatch, None]:
+        """Yield batches until the one with which the buffer ends. Raises what it ends with instead."""
         await self._written.wait()
-        if len(self._events) == 1 and not self._parts:
+        if self._unread == 0 and len(self._events) == 1 and not self._parts:
             self._written.clear()
             await self._pass(self._written, self._first_batch_wait_s)
-        while True:
+        while self._ending is None:
             await self._written.wait()
             wait_s = self._last_batch_at + self._window_s() - self._clock()
-            if wait_s > 0 and not self._urgent:
+            if wait_s > 0 and not self._urgent and self._ending is None:
                 self._window_over.clear()
                 await self._pass(self._window_over, wait_s)
-            batch = self._take()
-            yield batch
-            if batch.terminal:
-                return
+            if self._closed:  # what is left is being recorded
+                self._written.clear()
+            else:
+                yield self._take()
+        if isinstance(self._ending, MainstayError):
+            raise self._ending
+        yield self._take()
 
     async def _pass(self, event: asyncio.Event, wait_s: float) -> None:
         """Wait until `wait_s` have passed, which sets the event, or until it is set before."""
@@ -126,34 +170,54 @@ class EventBuffer:
         finally:
             timer.cancel()
 
+    @property
+    def _next(self) -> int:
+        return self._first + len(self._events)
+
     def _append(self, kind: type[TextDelta] | type[ReasoningDelta], delta: str, source: str | None) -> None:
-        if self._detached or not delta:
+        if self._closed or not delta:
             return
         if kind is not self._kind or source != self._source:
             self._close_delta()
             self._kind, self._source = kind, source
         self._parts.append(delta)
         self._count(delta)
+        self._wake()
+
+    def _wake(self) -> None:
         self._written.set()
+        if not self._news:
+            self._news = True
+            self.on_news()
 
     def _count(self, text: str) -> None:
+        if not self._read:
+            return
         self._chars += len(text)
         if self._chars > self._max_chars:
             self._room.clear()
 
     def _close_delta(self) -> None:
         if self._parts:
-            self._events.append(self._kind(text="".join(self._parts), source=self._source))
+            self._events.append(self._kind(text=sound_text("".join(self._parts)), source=self._source))
             self._parts.clear()
 
     def _take(self) -> EventBatch:
         self._close_delta()
-        batch = EventBatch(attempt=self._attempt, first_seq=self._next_seq, events=tuple(self._events))
-        self._next_seq += len(self._events)
-        self._events.clear()
+        events = tuple(self._events[self._unread - self._first :])
+        batch = EventBatch(attempt=self._attempt, first_seq=self._unread, events=events)
+        self._unread = self._next
+        self._forget()
         self._chars = 0
         self._urgent = False
         self._last_batch_at = self._clock()
         self._written.clear()
         self._room.set()
         return batch
+
+    def _forget(self) -> None:
+        """Drop what everybody has taken."""
+        taken = min(self._uncut, self._unread) if self._read else self._uncut
+        if taken > self._first:
+            del self._events[: taken - self._first]
+            self._first = taken

@@ -1,46 +1,35 @@
-"""A run as its agent replica sees it: take it from the store, let the graph run, stream its events, record its end.
+"""The runs of one agent replica: take each from the store, let its graph run, log and stream its events, record its end.
 
 A run lives in a task of its own, not in the response that shows it. Losing the reader is a *detach*: the run goes on for
-`orphan_grace_s` (or to its end, if its policy is to continue). Only an explicit `cancel`, the deadline, or the end of that
-grace stops it. Exactly one terminal event is emitted, after the outcome has been committed, by a task that nobody cancels.
+`orphan_grace_s`, or as long as somebody reads its log, or to its end if its policy is to continue. Only a cancellation, the
+deadline, or the end of that grace stops it. Exactly one terminal event ends its log, stored together with the outcome
+before anybody sees it, by a task that nobody cancels.
 """
 
 import asyncio
 import contextvars
-import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from services.errors import AgentLost, DeadlineExceeded, InternalError, MainstayError, NotFound
-from services.llm.gateway import Gateway, RunModel
-from services.runs.buffer import EventBuffer
-from services.runs.deadline import OUT_OF_TIME, Deadline
-from services.runs.ports import RunStore
+from services.errors import AgentLost, MainstayError, RunSuperseded
+from services.llm.gateway import Gateway
+from services.runs.buffer import EventBuffer, Timer, call_later
+from services.runs.deadline import Deadline
+from services.runs.execution import Execution, opening
+from services.runs.graph_work import GraphWork, error_of
+from services.runs.log_writer import LogPolicy, LogRow, LogWriter
+from services.runs.orphans import Orphans
+from services.runs.ports import OwnedRuns
 from services.runs.recorder import RunRecorder
-from services.runs.types import Graph, GraphResult, RunContext
-from services.types import (
-    EventBatch,
-    Guard,
-    Message,
-    OnDisconnect,
-    Run,
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    RunOutcome,
-    RunStarted,
-    RunStatus,
-    RunTicket,
-    TerminalEvent,
-)
+from services.runs.types import Graph
+from services.types import Claim, EventBatch, Fence, Guard, Run, RunOutcome, RunTicket, TerminalEvent
 
-logger = logging.getLogger(__name__)
-
-SHUTDOWN = "shutdown"
-"""The reason with which a stopping replica ends its runs: for their readers it is a failure, and they may try again."""
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,22 +61,8 @@ class EngineLimits:
     record_retry_s: float = 1.0
 
 
-@dataclass(slots=True, kw_only=True)
-class _Execution:
-    """One run at work. `work` is the graph, which may be cancelled; `watch` waits for it and records its end, and is not."""
-
-    run: Run
-    buffer: EventBuffer
-    model: RunModel
-    deadline: Deadline
-    started_at: float
-    work: "asyncio.Task[GraphResult]"
-    watch: "asyncio.Task[None] | None" = None
-    cancel_reason: str | None = None
-
-
 class RunEngine:
-    """The runs of one agent replica: graphs, and the gateway of each, by name.
+    """The runs of one agent replica, which holds `lease`: graphs, and the gateway of each, by name.
 
     `prompts` are asked for at the start of every run, so they can change live.
     """
@@ -95,27 +70,33 @@ class RunEngine:
     def __init__(
         self,
         *,
-        runs: RunStore,
+        runs: OwnedRuns,
+        lease: UUID,
         graphs: Mapping[str, Graph],
         gateways: Mapping[str, Gateway],
         guard: Guard,
         observer: RunObserver,
         prompts: Callable[[str], Mapping[str, str]],
         limits: EngineLimits,
+        log: LogPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
+        call_later: Callable[[float, Callable[[], None]], Timer] = call_later,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._runs = runs
+        self._lease = lease
+        self._log = LogWriter(runs, log or LogPolicy(), refused=self._refused, clock=clock, call_later=call_later)
         self._recorder = RunRecorder(runs, retry_s=limits.record_retry_s, sleep=sleep)
-        self._graphs = graphs
+        self._graph_work = GraphWork(graphs=graphs, guard=guard, prompts=prompts)
+        self._orphans = Orphans(runs, grace_s=limits.orphan_grace_s, call_later=call_later, spawn=self._spawn)
         self._gateways = gateways
-        self._guard = guard
         self._observer = observer
-        self._prompts = prompts
         self._limits = limits
         self._clock = clock
-        self._executions: dict[UUID, _Execution] = {}
-        self._detached: set[UUID] = set()
+        self._call_later = call_later
+        self._executions: dict[Fence, Execution] = {}
+        self._taking: set[UUID] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._readers = 0
 
     @property
@@ -124,177 +105,183 @@ class RunEngine:
         return len(self._executions)
 
     @property
+    def background(self) -> int:
+        """Background runs that are executing."""
+        return sum(execution.run.background for execution in self._executions.values())
+
+    @property
     def detached(self) -> int:
-        """Runs that are executing and that nobody reads: work that Serve does not see in its request count."""
-        return len(self._detached)
+        """Runs that are executing and that nobody reads here: work that Serve does not see in its request count."""
+        return sum(not execution.read for execution in self._executions.values())
+
+    @property
+    def held(self) -> Collection[UUID]:
+        """The runs that this replica knows to be its own. Any other that the store takes for its own is nobody's."""
+        return {fence.run_id for fence in self._executions}.union(self._taking, self._recorder.unsettled)
 
     def window_s(self) -> float:
         """The least time between two batches of one stream: streams / flushes_per_s, at most `max_flush_window_s`."""
         return min(self._limits.max_flush_window_s, self._readers / self._limits.flushes_per_s)
 
     async def execute(self, ticket: RunTicket) -> AsyncGenerator[EventBatch, None]:
-        """Run a stored run and yield its batches. Closing the iterator detaches. Raises NotFound, StoreUnavailable."""
-        deadline = Deadline.after(ticket.remaining_s, self._clock)
-        execution = self._begin(await self._runs.start(ticket.run_id), deadline)
+        """Take a stored run and yield its batches. Closing the iterator detaches.
+
+        Raises NotFound and StoreUnavailable, and AgentLost (RunSuperseded, when another replica has it) once the run does not
+        go on here: what becomes of it is in its log.
+        """
+        taking = self._spawn(self._take(ticket))
+        try:
+            execution = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            # The store may have given us the run already, so it is begun, and begins without its reader.
+            taking.add_done_callback(self._begun_unread)
+            raise
         self._readers += 1
         try:
-            async for batch in execution.buffer.batches():
-                yield batch
+            async with aclosing(execution.buffer.batches()) as batches:
+                async for batch in batches:
+                    if not batch.terminal:
+                        await self._log.may_show(execution.log, batch)
+                    yield batch
         finally:
             self._readers -= 1
-            if execution.run.id in self._executions:
-                self._detach(execution)
+            self._detach(execution)
 
-    async def cancel(self, run_id: UUID, reason: str) -> None:
-        """Stop a run of this replica and return once its end is recorded; any other run is left alone."""
-        execution = self._executions.get(run_id)
-        if execution is None or execution.watch is None:
-            return
-        self._stop(execution, reason)
-        await asyncio.wait([execution.watch])
+    def adopt(self, claim: Claim) -> "asyncio.Task[None]":
+        """Go on with a run that this replica has taken for itself. Whoever wants to see it reads its log.
+
+        The task returned is done when the run has ended here; nobody may cancel it.
+        """
+        execution = self._begin(claim, claim.remaining_s)
+        self._detach(execution)
+        self._log.flush(execution.log)
+        return execution.watch
+
+    def stop(self, run_id: UUID, reason: str) -> None:
+        """Cancel a run of this replica; any other is left alone. Its end is recorded, and then told to its reader."""
+        for execution in self._of(run_id):
+            execution.stop(reason)
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait for the runs to end, then stop those that are left. For a replica that is asked to stop.
+        """Wait for the runs to end, then give up those that are left, for other replicas to go on with.
 
-        Ends that could not be stored are tried for a last time.
+        For a replica that is asked to stop, and then releases its lease. What could not be stored is tried a last time.
         """
-        executions = list(self._executions.values())
-        watches = [execution.watch for execution in executions if execution.watch is not None]
-        if watches:
-            await asyncio.wait(watches, timeout=timeout_s)
-            for execution in executions:
-                self._stop(execution, SHUTDOWN)
-            await asyncio.wait(watches)
+        await self._ended(timeout_s)
+        for execution in self._executions.values():
+            execution.give_up()
+        await self._ended(None)
+        await self._log.close()
         await self._recorder.last_try()
 
-    def _begin(self, run: Run, deadline: Deadline) -> _Execution:
-        loop = asyncio.get_running_loop()
-        limits = self._limits
+    async def _ended(self, timeout_s: float | None) -> None:
+        watches = [execution.watch for execution in self._executions.values()]
+        if watches:
+            await asyncio.wait(watches, timeout=timeout_s)
+
+    async def _take(self, ticket: RunTicket) -> Execution:
+        self._taking.add(ticket.run_id)
+        try:
+            claim = await self._runs.claim(ticket.run_id, self._lease)
+            return self._begin(claim, min(ticket.remaining_s, claim.remaining_s))
+        finally:
+            self._taking.discard(ticket.run_id)
+
+    def _begun_unread(self, taking: "asyncio.Task[Execution]") -> None:
+        if not taking.cancelled() and taking.exception() is None:
+            self._detach(taking.result())
+
+    def _begin(self, claim: Claim, remaining_s: float) -> Execution:
+        run, limits = claim.run, self._limits
+        for earlier in self._of(run.id):  # lost to another replica, which was lost too, before this one has noticed
+            superseded = RunSuperseded(f"Attempt {earlier.fence.attempt} of run {run.id} was taken over.")
+            self._log.leave(earlier.log, superseded)
+            earlier.fail(superseded)
+        deadline = Deadline.after(remaining_s, self._clock)
         buffer = EventBuffer(
-            attempt=1,
+            attempt=run.attempt,
             window_s=self.window_s,
             max_chars=limits.max_buffered_chars,
             first_batch_wait_s=limits.first_batch_wait_s,
             clock=self._clock,
+            call_later=self._call_later,
         )
         gateway = self._gateways.get(run.graph) or Gateway(())
-        model = gateway.bind(buffer, deadline)
-        context = RunContext(
-            run=run,
-            model=model,
-            events=buffer,
-            guard=self._guard,
-            deadline=deadline,
-            prompts=self._prompts(run.graph),
-        )
-        execution = _Execution(
-            run=run,
+        execution = Execution(
+            claim=claim,
             buffer=buffer,
-            model=model,
-            deadline=deadline,
+            log=self._log.open(claim.fence, buffer),
+            model=gateway.bind(buffer, deadline, progress=claim.progress),
             started_at=self._clock(),
-            # An empty context: whatever is started in a request's context, Serve cancels with the request.
-            work=loop.create_task(self._work(context), context=contextvars.Context()),
         )
-        buffer.emit(RunStarted(run_id=run.id, thread_id=run.thread_id, graph=run.graph))
-        self._executions[run.id] = execution
-        execution.watch = loop.create_task(self._watch(execution), context=contextvars.Context())
+        for event in opening(claim):
+            buffer.emit(event)
+        self._executions[claim.fence] = execution
+        logged = partial(self._log.until_stored, execution.log)
+        execution.work = self._spawn(self._graph_work.do(execution, deadline, logged))
+        execution.watch = self._spawn(self._watch(execution))
         return execution
 
-    def _detach(self, execution: _Execution) -> None:
-        self._detached.add(execution.run.id)
+    def _of(self, run_id: UUID) -> list[Execution]:
+        return [execution for execution in self._executions.values() if execution.id == run_id]
+
+    def _spawn(self, work: Coroutine[Any, Any, ResultT]) -> "asyncio.Task[ResultT]":
+        """Start a task that no request owns: whatever is started in a request's context, Serve cancels with it."""
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _detach(self, execution: Execution) -> None:
+        """Nobody takes the run's batches any more. It is stopped when nobody reads its log either."""
+        execution.read = False
         execution.buffer.detach()
-        if execution.run.on_disconnect is not OnDisconnect.CONTINUE:
-            loop = asyncio.get_running_loop()
-            loop.call_later(self._limits.orphan_grace_s, self._stop, execution, "orphaned")
+        if execution.fence in self._executions and execution.needs_a_reader:
+            self._orphans.look_after(execution)
 
-    def _stop(self, execution: _Execution, reason: str) -> None:
-        if execution.cancel_reason is None and not execution.work.done():
-            execution.cancel_reason = reason
-            execution.work.cancel()
+    def _refused(self, fence: Fence, error: MainstayError) -> None:
+        """The log takes nothing more of a run: somebody else has it, or has ended it, or what it said cannot be stored."""
+        if fence in self._executions:
+            self._executions[fence].fail(error)
 
-    async def _work(self, context: RunContext) -> GraphResult:
-        """Let the graph run, within the deadline. Raises whatever it raises."""
+    async def _watch(self, execution: Execution) -> None:
+        """Wait for the graph, record how it ended, and only then tell the reader."""
+        bug = AgentLost("The end of the run could not be recorded. It has been logged.")
+        ending: TerminalEvent | MainstayError = bug
         try:
-            async with asyncio.timeout(context.deadline.remaining_s()) as limit:
-                return await self._graph(context.run).invoke(context)
-        except TimeoutError:
-            if not limit.expired():
-                raise  # a node's own
-            raise DeadlineExceeded("The run reached its time limit.") from None
+            await asyncio.wait([execution.work])
+            execution.buffer.close()
+            if execution.cut_off:
+                ending = AgentLost("The replica was shut down before the run ended.")
+            else:
+                ending = await self._record(execution)
+        except RunSuperseded as superseded:
+            self._log.leave(execution.log, superseded)
+            ending = superseded
+        finally:
+            if ending is bug:  # it is raised here, and must not leave the reader waiting
+                self._log.leave(execution.log, bug)
+            del self._executions[execution.fence]
+            execution.buffer.end(ending)
 
-    async def _watch(self, execution: _Execution) -> None:
-        await asyncio.wait([execution.work])
-        await self._record(execution, self._outcome(execution))
-
-    def _graph(self, run: Run) -> Graph:
-        try:
-            return self._graphs[run.graph]
-        except KeyError:
-            raise NotFound(f"This replica does not serve the graph {run.graph!r}.") from None
-
-    def _outcome(self, execution: _Execution) -> RunOutcome:
-        """Say how the graph ended."""
-        work = execution.work
-        if work.cancelled():
-            return self._unfinished(execution, _STOPPED.get(execution.cancel_reason))
-        error = work.exception()
-        if error is None:
-            return self._finished(execution, work.result())
-        if isinstance(error, MainstayError):
-            return self._unfinished(execution, error)
-        logger.error("run %s failed in graph %s", execution.run.id, execution.run.graph, exc_info=error)
-        return self._unfinished(execution, InternalError("The agent failed. It has been logged."))
-
-    def _finished(self, execution: _Execution, result: GraphResult) -> RunOutcome:
-        model = execution.model
-        return RunOutcome(
-            status=RunStatus.COMPLETED,
-            messages=result.messages,
-            usage=model.usage,
-            provider=model.provider,
-            model=model.model,
-            finish_reason=result.finish_reason,
-        )
-
-    def _unfinished(self, execution: _Execution, error: MainstayError | None) -> RunOutcome:
-        """The outcome of a run that did not reach its end, cancelled or failed: what it had already said is kept."""
-        model = execution.model
-        said = model.answer_text
-        return RunOutcome(
-            status=RunStatus.CANCELLED if error is None else RunStatus.FAILED,
-            messages=(Message(role="assistant", content=said),) if said else (),
-            usage=model.usage,
-            provider=model.provider,
-            model=model.model,
-            failure=None if error is None else error.to_failure(),
-        )
-
-    async def _record(self, execution: _Execution, outcome: RunOutcome) -> None:
-        """Commit the outcome, then send the terminal event, so that nobody is told of an end that is not stored."""
-        run = execution.run
-        shown = await self._recorder.record(run, outcome)
+    async def _record(self, execution: Execution) -> TerminalEvent | MainstayError:
+        """Store the outcome with the last events, and return how the reader's stream is to end. Raises RunSuperseded."""
+        outcome = execution.outcome(error_of(execution))
         duration_s = self._clock() - execution.started_at
-        del self._executions[run.id]
-        self._detached.discard(run.id)
-        execution.buffer.emit(_terminal(execution, shown, duration_s))
+        tail = self._log.tail(execution.log)
+
+        def rows(outcome: RunOutcome) -> tuple[LogRow, ...]:
+            return tail.ending_with(execution.terminal(outcome, duration_s))
+
+        recorded = await self._recorder.record(execution.claim, outcome, rows)
         first = execution.buffer.first_text_at
         first_text_s = None if first is None else first - execution.started_at
-        self._observer.run_ended(run, shown, RunTimes(duration_s=duration_s, first_text_s=first_text_s))
-
-
-_STOPPED: Mapping[str | None, MainstayError] = {
-    SHUTDOWN: AgentLost("The replica was shut down before the run ended. Send the request again."),
-    OUT_OF_TIME: DeadlineExceeded("The run reached its time limit."),
-}
-"""Reasons to stop a run that are failures; for any other it was cancelled."""
-
-
-def _terminal(execution: _Execution, outcome: RunOutcome, duration_s: float) -> TerminalEvent:
-    if outcome.failure is not None:
-        partial = bool(execution.model.answer_text)
-        return RunFailed(failure=outcome.failure, partial=partial, usage=outcome.usage, duration_s=duration_s)
-    if outcome.status is RunStatus.CANCELLED:
-        reason = execution.cancel_reason or "cancelled"
-        return RunCancelled(reason=reason, usage=outcome.usage, duration_s=duration_s)
-    return RunCompleted(finish_reason=outcome.finish_reason or "stop", usage=outcome.usage, duration_s=duration_s)
+        times = RunTimes(duration_s=duration_s, first_text_s=first_text_s)
+        self._observer.run_ended(execution.run, recorded.outcome, times)
+        if tail.lost or not recorded.logged:
+            # What the reader has not seen is in no log, so it is not shown: the reader is sent to the record.
+            ended = AgentLost("The run has ended, and its record says how.")
+            self._log.leave(execution.log, ended)
+            return ended
+        execution.log.settle()
+        return execution.terminal(recorded.outcome, duration_s)

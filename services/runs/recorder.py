@@ -1,70 +1,125 @@
-"""The record of how runs ended, kept also when the store cannot be reached at that moment."""
+"""How a run's end gets into the store whatever happens: once, or again and again until the store is there."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from services.errors import AgentLost, InternalError, StoreUnavailable
-from services.runs.ports import RunStore
-from services.types import Run, RunOutcome, RunStatus, Usage
+from services.errors import AgentLost, InternalError, RunSuperseded, StoreUnavailable
+from services.runs.log_writer import LogRow
+from services.runs.ports import OwnedRuns
+from services.types import Claim, RunOutcome, RunStatus, Usage
 
 logger = logging.getLogger(__name__)
 
-_UNSAVED = StoreUnavailable("The answer could not be saved yet. Its run is on record once the database is back.")
+Rows = Callable[[RunOutcome], Sequence[LogRow]]
+"""The last rows of a run's log, given how it ended."""
+
+_CLOSED = AgentLost("Somebody else ended this run first.")
+_UNSAVED = StoreUnavailable("The answer could not be saved; it is not part of the thread.")
 _UNSTORABLE = InternalError("The answer could not be saved. It has been logged.")
-_CLOSED = AgentLost("The run was closed before its end could be recorded.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """How a run has ended, as it is to be told, and whether its log says so too, or will once the store is back."""
+
+    outcome: RunOutcome
+    logged: bool = True
 
 
 class RunRecorder:
-    """Writes ends. One that the store cannot take is told to the client as not saved, and tried again every `retry_s`
+    """Writes outcomes. An end that could not be written is told as unsaved, kept in memory, and tried again every `retry_s`
     seconds until it succeeds or the replica stops: a run must not look alive for ever.
     """
 
-    def __init__(self, runs: RunStore, *, retry_s: float, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(self, runs: OwnedRuns, *, retry_s: float, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._runs = runs
         self._retry_s = retry_s
         self._sleep = sleep
-        self._unsettled: dict[UUID, tuple[Run, RunOutcome]] = {}
+        self._unsettled: dict[UUID, _End] = {}
         self._settling: set[asyncio.Task[None]] = set()
 
-    async def record(self, run: Run, outcome: RunOutcome) -> RunOutcome:
-        """Write how a run ended and return what is to be told of it. Raises nothing."""
-        [stored] = await asyncio.gather(self._runs.finish(run, outcome), return_exceptions=True)
+    @property
+    def unsettled(self) -> Collection[UUID]:
+        """Runs that have ended here, of which the store does not know."""
+        return self._unsettled.keys()
+
+    async def record(self, claim: Claim, outcome: RunOutcome, rows: Rows) -> Recorded:
+        """Write how a run ended, with the last rows of its log. Raises RunSuperseded, and nothing else."""
+        run_id = claim.run.id
+        end = _End(claim, outcome, rows)
+        stored = await self._finish(end)
+        logged = True
+        if not isinstance(stored, RunStatus | StoreUnavailable):
+            logger.error("run %s: its end cannot be stored as it is", run_id, exc_info=stored)
+            outcome = RunOutcome(status=RunStatus.FAILED, messages=(), usage=Usage(), failure=_UNSTORABLE.to_failure())
+            end, logged = _End(claim, outcome, _none), False
+            stored = await self._finish(end)
         if isinstance(stored, StoreUnavailable):
-            logger.warning("run %s: its end cannot be stored yet", run.id)
-            self._settle_later(run, outcome)
-            return replace(outcome, status=RunStatus.FAILED, failure=replace(_UNSAVED.to_failure(), retryable=False))
-        if isinstance(stored, BaseException):
-            logger.error("run %s: its end cannot be stored as it is", run.id, exc_info=stored)
-            bare = RunOutcome(status=RunStatus.FAILED, messages=(), usage=Usage(), failure=_UNSTORABLE.to_failure())
-            await asyncio.gather(self._runs.finish(run, bare), return_exceptions=True)
-            return bare
-        if stored is outcome.status:
-            return outcome
-        # Somebody else had closed the run: the ingress that lost our stream, or the sweep. What is stored is the truth.
-        failure = _CLOSED.to_failure() if stored is RunStatus.FAILED else None
-        return replace(outcome, status=stored, failure=failure)
-
-    def _settle_later(self, run: Run, outcome: RunOutcome) -> None:
-        if run.id in self._unsettled:
-            return
-        self._unsettled[run.id] = (run, outcome)
-        task = asyncio.get_running_loop().create_task(self._settle(run, outcome))
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-
-    async def _settle(self, run: Run, outcome: RunOutcome) -> None:
-        while run.id in self._unsettled:
-            await self._sleep(self._retry_s)
-            try:
-                await self._runs.finish(run, outcome)
-            except StoreUnavailable:
-                continue
-            self._unsettled.pop(run.id, None)
+            logger.warning("run %s: its end cannot be stored yet", run_id)
+            self._settle_later(end)
+            failure = replace(_UNSAVED.to_failure(), retryable=False)
+            return Recorded(outcome=replace(outcome, status=RunStatus.FAILED, failure=failure), logged=logged)
+        if not isinstance(stored, RunStatus):
+            logger.error("run %s: its end cannot be stored at all", run_id, exc_info=stored)
+            return Recorded(outcome=outcome, logged=False)
+        if stored is not outcome.status:
+            # What is stored is what is told: somebody else's word came first.
+            failure_of_others = _CLOSED.to_failure() if stored is RunStatus.FAILED else None
+            return Recorded(outcome=replace(outcome, status=stored, failure=failure_of_others), logged=False)
+        return Recorded(outcome=outcome, logged=logged)
 
     async def last_try(self) -> None:
         """Write what could not be written so far, for a replica that stops."""
-        for run, outcome in list(self._unsettled.values()):
-            await self.record(run, outcome)
+        for task in self._settling:
+            task.cancel()
+        await asyncio.gather(*map(self._settle, list(self._unsettled.values())))
+
+    async def _finish(self, end: "_End") -> RunStatus | BaseException:
+        """Return the status that is now stored, or what went wrong. Raises RunSuperseded."""
+        # gather makes whatever is raised a value: an end that cannot be stored must not keep the run alive for ever.
+        [stored] = await asyncio.gather(self._write(end), return_exceptions=True)
+        if isinstance(stored, RunSuperseded):
+            raise stored
+        return stored
+
+    async def _write(self, end: "_End") -> RunStatus:
+        return await self._runs.finish(end.claim, end.outcome, end.rows(end.outcome))
+
+    def _settle_later(self, end: "_End") -> None:
+        self._unsettled[end.claim.run.id] = end
+        task = asyncio.get_running_loop().create_task(self._settle_in_time(end))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settle_in_time(self, end: "_End") -> None:
+        while self._unsettled.get(end.claim.run.id) is end:
+            await self._sleep(self._retry_s)
+            await self._settle(end)
+
+    async def _settle(self, end: "_End") -> None:
+        run_id = end.claim.run.id
+        try:
+            stored = await self._finish(end)
+        except RunSuperseded:
+            logger.warning("run %s was taken over before its end could be stored: it ends again", run_id)
+        else:
+            if isinstance(stored, StoreUnavailable):
+                return
+            if isinstance(stored, BaseException):
+                logger.error("run %s: its end cannot be stored as it is", run_id, exc_info=stored)
+        if self._unsettled.get(run_id) is end:
+            del self._unsettled[run_id]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    claim: Claim
+    outcome: RunOutcome
+    rows: Rows
+
+
+def _none(outcome: RunOutcome) -> Sequence[LogRow]:
+    return ()

@@ -13,7 +13,7 @@ from services.llm.gateway import Gateway
 from services.runs.buffer import EventBuffer
 from services.runs.deadline import Deadline
 from services.runs.types import Graph, RunContext
-from services.types import Guard, Message, ModelOptions, Run, RunStatus
+from services.types import Claim, EventId, Guard, Message, ModelOptions, Progress, Run, RunStatus, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ async def warm_up(
     """Run one short turn of `graph` that is neither recorded nor shown. A failure is logged and changes nothing."""
     deadline = Deadline.after(within_s)
     buffer = EventBuffer(attempt=1, window_s=lambda: 0.0, max_chars=1)
-    buffer.detach()
+    buffer.close()
     nobody = UUID(int=0)
     run = Run(
         id=nobody,
@@ -37,10 +37,18 @@ async def warm_up(
         status=RunStatus.RUNNING,
         messages=(Message(role="user", content=GREETING),),
         ephemeral=True,
+        attempt=1,
         options=ModelOptions(max_output_tokens=1),
     )
     context = RunContext(
-        run=run, model=gateway.bind(buffer, deadline), events=buffer, guard=guard, deadline=deadline, prompts=prompts
+        run=run,
+        claim=Claim(run=run, remaining_s=within_s),
+        model=gateway.bind(buffer, deadline),
+        events=buffer,
+        guard=guard,
+        deadline=deadline,
+        prompts=prompts,
+        progress=lambda: Progress(event_id=EventId(attempt=1, seq=0), usage=Usage(), said=""),
     )
     try:
         await graph.invoke(context)

@@ -1,25 +1,29 @@
 """Stand-ins for what a run stands on, behind the same protocols."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
 from langchain_core.messages import AIMessage
 
-from services.errors import MainstayError, NotFound
+from services.errors import MainstayError, NotFound, RunSuperseded, StoreUnavailable
 from services.llm.types import ModelCall, TextSink
 from services.runs.engine import RunTimes
+from services.runs.event_codec import decode
+from services.runs.log_writer import LogRow
 from services.runs.types import GraphResult, RunContext
 from services.types import (
     ALLOWED,
-    EventBatch,
+    Claim,
+    EventId,
+    Fence,
     Message,
-    Principal,
+    Progress,
     Run,
+    RunEvent,
     RunOutcome,
     RunStatus,
-    RunTicket,
     Stage,
     Verdict,
 )
@@ -60,34 +64,93 @@ def a_run(**changes: object) -> Run:
     return replace(run, **changes)  # type: ignore[arg-type]
 
 
-class FakeRunStore:
-    """Runs in a dict. `failures` are raised by the next calls of `finish`, one each."""
+class FakeOwnedRuns:
+    """Runs as agents have them, in dicts. `take_over` makes an attempt a thing of the past.
+
+    What is in `finish_failures` and `append_failures` is raised by the next calls, one each; `append` waits while `hold` is
+    set, and breaks on rows with `poison` in them. `sent` has what each `append` was given.
+    """
 
     def __init__(self, *runs: Run) -> None:
         self.runs = {run.id: run for run in runs}
+        self.attempts: dict[UUID, int] = {}
         self.outcomes: dict[UUID, RunOutcome] = {}
-        self.failures: list[MainstayError] = []
-        self.created = asyncio.Event()
+        self.rows: dict[tuple[UUID, int, int], LogRow] = {}
+        self.sent: list[Sequence[LogRow]] = []
+        self.finish_failures: list[Exception] = []
+        self.append_failures: list[Exception] = []
+        self.claiming: asyncio.Event | None = None
+        self.hold: asyncio.Event | None = None
+        self.poison: bytes | None = None
+        self.watching: set[UUID] = set()
+        self.away = False
         self.finished = asyncio.Event()
 
-    async def create(self, run: Run) -> None:
-        self.runs[run.id] = run
-        self.created.set()
-
-    async def start(self, run_id: UUID) -> Run:
-        if run_id not in self.runs or run_id in self.outcomes:
+    async def claim(self, run_id: UUID, lease: UUID) -> Claim:
+        if run_id not in self.runs or run_id in self.attempts or run_id in self.outcomes:
             raise NotFound("no such run")
-        return self.runs[run_id]
+        claim = self.take_over(run_id)
+        if self.claiming:
+            await self.claiming.wait()
+        return claim
 
-    async def finish(self, run: Run, outcome: RunOutcome) -> RunStatus:
-        if self.failures:
-            raise self.failures.pop(0)
-        first = self.outcomes.setdefault(run.id, outcome)
+    def take_over(self, run_id: UUID, *, progress: Progress | None = None, crashes: int = 0) -> Claim:
+        """Begin the next attempt."""
+        self.attempts[run_id] = self.attempts.get(run_id, 0) + 1
+        run = replace(self.runs[run_id], status=RunStatus.RUNNING, attempt=self.attempts[run_id])
+        return Claim(run=run, remaining_s=60.0, crashes=crashes, progress=progress)
+
+    async def finish(self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow]) -> RunStatus:
+        self._raise(self.finish_failures)
+        if self.attempts[claim.run.id] != claim.run.attempt:
+            raise RunSuperseded("another attempt has begun")
+        first = self.outcomes.setdefault(claim.run.id, outcome)
+        if first is outcome:
+            self._store(rows)
         self.finished.set()
         return first.status
 
-    async def get(self, principal: Principal, run_id: UUID) -> Run:
-        return self.runs[run_id]
+    async def append(self, rows: Sequence[LogRow]) -> Collection[UUID]:
+        self.sent.append(rows)
+        if self.hold:
+            await self.hold.wait()
+        self._raise(self.append_failures)
+        if any(self.poison and self.poison in row.body for row in rows):
+            raise OverflowError("these rows cannot be stored")
+        refused = {row.fence.run_id for row in rows if not self._holds(row.fence)}
+        self._store([row for row in rows if row.fence.run_id not in refused])
+        return refused
+
+    async def watched(self, run_id: UUID, within_s: float) -> bool:
+        self._raise([])
+        return run_id in self.watching
+
+    def log(self, run_id: UUID) -> list[tuple[EventId, RunEvent]]:
+        """What is stored of a run. Fails where an event is there twice, or one of an attempt is missing."""
+        events: list[tuple[EventId, RunEvent]] = []
+        for (of_run, attempt, _), row in sorted(self.rows.items()):
+            if of_run == run_id:
+                named = enumerate(decode(row.body), row.first_seq)
+                events += [(EventId(attempt=attempt, seq=seq), event) for seq, event in named]
+        ids = [event_id for event_id, _ in events]
+        for attempt in {event_id.attempt for event_id in ids}:
+            seqs = [event_id.seq for event_id in ids if event_id.attempt == attempt]
+            assert seqs == list(range(len(seqs))), f"attempt {attempt} has the events {seqs}"
+        return events
+
+    def _holds(self, fence: Fence) -> bool:
+        return self.attempts.get(fence.run_id) == fence.attempt and fence.run_id not in self.outcomes
+
+    def _raise(self, failures: list[Exception]) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+        if failures:
+            raise failures.pop(0)
+
+    def _store(self, rows: Sequence[LogRow]) -> None:
+        for row in rows:
+            known = self.rows.setdefault((row.fence.run_id, row.fence.attempt, row.seq), row)
+            assert known == row, "one row was cut in two ways"
 
 
 class FakeGuard:
@@ -100,31 +163,6 @@ class FakeGuard:
         if isinstance(self.verdict, MainstayError):
             raise self.verdict
         return self.verdict
-
-
-@dataclass
-class FakeAgent:
-    """Yields `batches`; an error among them is raised. Waits for `go` before the batch numbered `hold`."""
-
-    batches: list[EventBatch | MainstayError] = field(default_factory=list)
-    hold: int | None = None
-    go: asyncio.Event = field(default_factory=asyncio.Event)
-    cancelled: list[tuple[UUID, str]] = field(default_factory=list)
-    closed: bool = False
-
-    async def execute(self, ticket: RunTicket) -> AsyncIterator[EventBatch]:
-        try:
-            for number, batch in enumerate(self.batches):
-                if number == self.hold:
-                    await self.go.wait()
-                if isinstance(batch, MainstayError):
-                    raise batch
-                yield batch
-        finally:
-            self.closed = True
-
-    async def cancel(self, run_id: UUID, reason: str) -> None:
-        self.cancelled.append((run_id, reason))
 
 
 Script = Callable[[RunContext], Awaitable[GraphResult]]

@@ -1,4 +1,4 @@
-"""The event buffer: merging, windows, back-pressure and detaching."""
+"""The event buffer: merging, windows, back-pressure, the log beside the reader, and the end in two steps."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from services.errors import RunSuperseded
 from services.runs.buffer import EventBuffer
 from services.types import (
     EventBatch,
@@ -21,6 +22,7 @@ from services.types import (
 from tests.services.runs.fakes import FakeClock
 
 END = RunCompleted(finish_reason="stop", usage=Usage(), duration_s=0.0)
+TOOL = ToolStarted(call_id="1", name="clock", arguments="{}")
 BEGIN = RunStarted(run_id=uuid4(), thread_id=uuid4(), graph="react")
 
 
@@ -37,22 +39,21 @@ async def all_of(buffer: EventBuffer) -> list[EventBatch]:
 async def test_text_between_two_batches_is_one_delta() -> None:
     """Adjacent pieces of one source are merged; a change of source or kind begins a new delta; order is kept."""
     buffer = a_buffer(FakeClock())
-    tool = ToolStarted(call_id="1", name="clock", arguments="{}")
     buffer.text("a")
     buffer.text("b")
     buffer.reasoning("hm")
     buffer.text("c")
     buffer.text("d", "math")
-    buffer.emit(tool)
+    buffer.emit(TOOL)
     buffer.text("e")
-    buffer.emit(END)
+    buffer.end(END)
     [batch] = await all_of(buffer)
     assert batch.events == (
         TextDelta(text="ab"),
         ReasoningDelta(text="hm"),
         TextDelta(text="c"),
         TextDelta(text="d", source="math"),
-        tool,
+        TOOL,
         TextDelta(text="e"),
         END,
     )
@@ -65,9 +66,90 @@ async def test_sequence_numbers_have_no_gap() -> None:
         buffer.emit(BEGIN)
         first = await anext(batches)
         buffer.text("x")
-        buffer.emit(END)
+        buffer.end(END)
         second = await anext(batches)
     assert (first.first_seq, len(first.events), second.first_seq) == (0, 1, 1)
+
+
+async def test_the_log_and_the_reader_take_the_same_events() -> None:
+    """Each takes all of them once, in its own portions, and where one of them was in the middle of a text both see it cut."""
+    buffer = a_buffer(FakeClock())
+    buffer.emit(BEGIN)
+    buffer.text("a")
+    assert buffer.cut() == (0, [BEGIN, TextDelta(text="a")])
+    buffer.text("b")
+    async with aclosing(buffer.batches()) as batches:
+        assert (await anext(batches)).events == (BEGIN, TextDelta(text="a"), TextDelta(text="b"))
+        buffer.text("c")
+        assert buffer.cut() == (2, [TextDelta(text="b"), TextDelta(text="c")])
+        assert buffer.cut() == (4, [])
+        buffer.end(END)
+        assert (await anext(batches)) == EventBatch(attempt=1, first_seq=3, events=(TextDelta(text="c"), END))
+
+
+async def test_news_are_told_once_between_two_cuts() -> None:
+    """However much is said: the log comes for all of it."""
+    buffer = a_buffer(FakeClock())
+    told = []
+    buffer.on_news = lambda: told.append(buffer.last.seq)
+    buffer.text("a")
+    buffer.emit(TOOL)
+    assert len(told) == 1
+    buffer.cut()
+    assert len(told) == 1
+    buffer.text("b")
+    assert len(told) == 2
+
+
+async def test_text_after_a_checkpoint_is_an_event_of_its_own() -> None:
+    """Whoever asks for the last event's id may rely on it to say how much has been said."""
+    buffer = a_buffer(FakeClock())
+    buffer.text("kept")
+    assert str(buffer.last) == "1-0"
+    buffer.text(" void")
+    assert buffer.cut() == (0, [TextDelta(text="kept"), TextDelta(text=" void")])
+
+
+async def test_half_a_surrogate_pair_is_made_sound_before_anybody_sees_it() -> None:
+    """Two halves in two pieces of text are one character; one alone is U+FFFD, in the reader's events and in the log's."""
+    buffer = a_buffer(FakeClock())
+    buffer.text("\ud83d")
+    buffer.text("\ude00 \ud83d")
+    buffer.emit(ToolFinished(call_id="1", name="t", ok=True, result="\ud800", duration_s=0.0))
+    async with aclosing(buffer.batches()) as batches:
+        text, result = (await anext(batches)).events
+    assert text == TextDelta(text="\U0001f600 \ufffd")
+    assert isinstance(result, ToolFinished)
+    assert result.result == "\ufffd"
+    assert buffer.cut() == (0, [text, result])
+
+
+async def test_the_end_is_not_shown_before_it_is_recorded() -> None:
+    """After `close` nothing is handed out or written; `end` hands out what was left, with the terminal event."""
+    buffer = a_buffer(FakeClock())
+    async with aclosing(buffer.batches()) as batches:
+        reading = asyncio.ensure_future(anext(batches))
+        buffer.text("last words")
+        buffer.close()
+        buffer.text("too late")
+        buffer.emit(TOOL)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not reading.done()
+        buffer.end(END)
+        assert (await reading).events == (TextDelta(text="last words"), END)
+        with pytest.raises(StopAsyncIteration):
+            await anext(batches)
+
+
+async def test_a_run_that_does_not_end_here_ends_its_reader_with_an_error() -> None:
+    """What has not been shown then never is: it may not be in the log either."""
+    buffer = a_buffer(FakeClock())
+    async with aclosing(buffer.batches()) as batches:
+        buffer.text("unseen")
+        buffer.end(RunSuperseded("taken over"))
+        with pytest.raises(RunSuperseded):
+            await anext(batches)
 
 
 async def test_text_waits_for_the_window_and_nothing_else_does() -> None:
@@ -82,7 +164,7 @@ async def test_text_waits_for_the_window_and_nothing_else_does() -> None:
         await anext(batches)
         assert clock.slept == [pytest.approx(0.05)]
         buffer.text("third")
-        buffer.emit(END)
+        buffer.end(END)
         assert len((await anext(batches)).events) == 2
         assert clock.slept == [pytest.approx(0.05)]
 
@@ -112,8 +194,8 @@ async def test_a_slow_reader_stops_the_writer() -> None:
     await draining
 
 
-async def test_after_a_detach_nothing_is_kept_and_nobody_waits() -> None:
-    """A run that nobody reads neither grows nor blocks."""
+async def test_after_a_detach_only_the_log_is_waited_for() -> None:
+    """A run that nobody reads does not block, and keeps only what its log has yet to take."""
     buffer = a_buffer(FakeClock(), max_chars=10)
     buffer.text("x" * 11)
     waiting = asyncio.create_task(buffer.drain())
@@ -121,8 +203,9 @@ async def test_after_a_detach_nothing_is_kept_and_nobody_waits() -> None:
     buffer.detach()
     await waiting
     buffer.text("y" * 100)
-    buffer.emit(END)
     await buffer.drain()
+    buffer.emit(TOOL)
+    assert buffer.cut() == (0, [TextDelta(text="x" * 11 + "y" * 100), TOOL])
     assert buffer._events == []
     assert buffer._parts == []
 
@@ -144,7 +227,7 @@ async def test_a_tool_does_not_wait_for_a_window_that_has_begun() -> None:
         reading = asyncio.ensure_future(anext(batches))
         while not timers:  # noqa: ASYNC110  # one turn of the loop for the reader to begin its wait
             await asyncio.sleep(0)
-        buffer.emit(END)
+        buffer.end(END)
         assert (await reading).events == (TextDelta(text="held back"), END)
 
 
@@ -176,7 +259,7 @@ async def test_the_first_batch_takes_what_comes_soon_along(second: str) -> None:
         if second == "text":
             buffer.text("soon")
         else:
-            buffer.emit(END)
+            buffer.end(END)
         batch = await reading
     assert batch.events == (BEGIN, TextDelta(text="soon") if second == "text" else END)
 

@@ -13,11 +13,11 @@ class Store:
     """A store that raises `failure` at its second sweep."""
 
     def __init__(self, failure: Exception) -> None:
-        self.sweeps: list[float] = []
+        self.sweeps: list[tuple[float, float]] = []
         self.failure = failure
 
-    async def sweep(self, *, older_than_s: float) -> int:
-        self.sweeps.append(older_than_s)
+    async def sweep(self, *, overdue_s: float, queue_ttl_s: float) -> int:
+        self.sweeps.append((overdue_s, queue_ttl_s))
         if len(self.sweeps) == 2:
             raise self.failure
         return 1
@@ -33,7 +33,7 @@ async def swept(store: Store) -> list[float]:
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await sweep_forever(store, older_than_s=660.0, every_s=60.0, sleep=sleep)
+        await sweep_forever(store, overdue_s=60.0, queue_ttl_s=3600.0, every_s=30.0, sleep=sleep)
     return pauses
 
 
@@ -41,8 +41,8 @@ async def swept(store: Store) -> list[float]:
 async def test_nothing_that_the_store_raises_ends_the_sweep(failure: Exception) -> None:
     """It sweeps at once, then after every pause; an unreachable store, and even a bug, only costs a turn."""
     store = Store(failure)
-    assert await swept(store) == [60.0, 60.0, 60.0]
-    assert store.sweeps == [660.0, 660.0, 660.0]
+    assert await swept(store) == [30.0] * 3
+    assert store.sweeps == [(60.0, 3600.0)] * 3
 
 
 async def test_a_bug_in_the_sweep_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:

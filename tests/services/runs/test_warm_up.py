@@ -14,7 +14,7 @@ from tests.services.runs.fakes import FakeGraph, FakeGuard, FakeProvider
 
 
 async def test_the_turn_is_short_and_goes_through_the_graph() -> None:
-    """The graph is asked with its own prompts, for one token, as an ephemeral run."""
+    """The graph is asked with its own prompts, for one token, as an ephemeral run; what it says is kept nowhere."""
     seen: list[RunContext] = []
 
     async def look(context: RunContext) -> GraphResult:
@@ -30,6 +30,9 @@ async def test_the_turn_is_short_and_goes_through_the_graph() -> None:
     gateway = Gateway([Route.of(FakeProvider(speak))])
     await warm_up("react", FakeGraph(look), gateway, FakeGuard(), {"system": "be brief"}, within_s=5.0)
     [context] = seen
+    assert context.claim.run is context.run
+    await context.logged(context.progress().event_id)
+    assert context.events.cut() == (0, [])  # type: ignore[attr-defined]
     assert context.run.ephemeral
     assert context.run.options.max_output_tokens == 1
     assert context.prompts == {"system": "be brief"}

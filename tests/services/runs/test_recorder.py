@@ -1,0 +1,160 @@
+"""How a run's end gets into the store, whatever the store does."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from services.errors import RunSuperseded, StoreUnavailable
+from services.runs.log_writer import LogRow
+from services.runs.logged_run import row_of
+from services.runs.recorder import RunRecorder
+from services.types import Claim, Fence, Message, RunCancelled, RunOutcome, RunStatus, Usage
+from tests.services.runs.fakes import FakeOwnedRuns, a_run
+from tests.services.runs.turns import some_turns, until
+
+ANSWERED = RunOutcome(
+    status=RunStatus.COMPLETED,
+    messages=(Message(role="assistant", content="hi"),),
+    usage=Usage(output_tokens=1, model_calls=1),
+    finish_reason="stop",
+)
+
+
+class World:
+    """A recorder whose pauses end when a test says so."""
+
+    def __init__(self) -> None:
+        run = a_run()
+        self.runs = FakeOwnedRuns(run)
+        self.claim: Claim = self.runs.take_over(run.id)
+        self.pauses: list[float] = []
+        self.go_on = asyncio.Event()
+        self.recorder = RunRecorder(self.runs, retry_s=1.0, sleep=self.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await self.go_on.wait()
+        self.go_on.clear()
+
+    def rows(self, outcome: RunOutcome) -> Sequence[LogRow]:
+        """A log whose only event tells of the outcome's status."""
+        return [row_of(self.fence, 0, [RunCancelled(reason=outcome.status, usage=Usage(), duration_s=0.0)])]
+
+    @property
+    def fence(self) -> Fence:
+        return self.claim.fence
+
+    @property
+    def logged(self) -> list[str]:
+        return [event.reason for _, event in self.runs.log(self.fence.run_id) if isinstance(event, RunCancelled)]
+
+
+async def test_an_end_is_stored_with_its_rows() -> None:
+    """What is to be told is what was said."""
+    world = World()
+    recorded = await world.recorder.record(world.claim, ANSWERED, world.rows)
+    assert (recorded.outcome, recorded.logged) == (ANSWERED, True)
+    assert world.runs.outcomes == {world.fence.run_id: ANSWERED}
+    assert world.logged == ["completed"]
+
+
+async def test_an_end_that_cannot_be_stored_is_told_as_unsaved_and_tried_for_ever() -> None:
+    """The client may not send it again, for it will be stored after all: with the outcome and the rows that it had."""
+    world = World()
+    world.runs.finish_failures = [StoreUnavailable("away")] * 4
+    recorded = await world.recorder.record(world.claim, ANSWERED, world.rows)
+    assert recorded.outcome.status is RunStatus.FAILED
+    assert recorded.outcome.failure is not None
+    assert (recorded.outcome.failure.code, recorded.outcome.failure.retryable) == ("store_unavailable", False)
+    assert recorded.outcome.usage == ANSWERED.usage
+    assert recorded.logged
+    for tries in (1, 2, 3, 4):
+        await until(lambda tries=tries: len(world.pauses) == tries)  # type: ignore[misc]
+        assert list(world.recorder.unsettled) == [world.fence.run_id]
+        assert world.runs.outcomes == {}
+        world.go_on.set()
+        await some_turns()
+    assert world.runs.outcomes == {world.fence.run_id: ANSWERED}
+    assert world.logged == ["completed"]
+    assert list(world.recorder.unsettled) == []
+    assert world.pauses == [1.0] * 4
+
+
+async def test_a_run_that_was_taken_over_is_not_recorded() -> None:
+    """At once that is an error; later it is the end of trying."""
+    world = World()
+    world.runs.finish_failures = [StoreUnavailable("away")]
+    await world.recorder.record(world.claim, ANSWERED, world.rows)
+    world.runs.take_over(world.fence.run_id)
+    with pytest.raises(RunSuperseded):
+        await world.recorder.record(world.claim, ANSWERED, world.rows)
+    world.go_on.set()
+    await until(lambda: not world.recorder.unsettled)
+    assert (world.runs.outcomes, world.logged) == ({}, [])
+
+
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.COMPLETED])
+async def test_somebody_elses_end_is_the_one_that_is_told(status: RunStatus) -> None:
+    """Unless it is the same: then nobody can tell them apart."""
+    world = World()
+    world.runs.outcomes[world.fence.run_id] = RunOutcome(status=status, messages=(), usage=Usage())
+    recorded = await world.recorder.record(world.claim, ANSWERED, world.rows)
+    assert recorded.outcome.status is status
+    assert (recorded.outcome.failure is not None) == (status is RunStatus.FAILED)
+    assert recorded.logged == (status is RunStatus.COMPLETED)
+    assert world.logged == []
+
+
+async def test_an_end_that_breaks_the_store_is_stored_bare(caplog: pytest.LogCaptureFixture) -> None:
+    """A bug costs the answer and the rest of the log, not the end."""
+    world = World()
+    bug = OverflowError("value out of range")
+    world.runs.finish_failures = [bug]
+    recorded = await world.recorder.record(world.claim, ANSWERED, world.rows)
+    assert recorded.outcome.status is RunStatus.FAILED
+    assert not recorded.logged
+    assert world.runs.outcomes == {world.fence.run_id: recorded.outcome}
+    assert (recorded.outcome.messages, world.logged) == ((), [])
+    [record] = [record for record in caplog.records if record.exc_info]
+    assert record.exc_info is not None
+    assert record.exc_info[1] is bug
+
+
+async def test_rows_that_cannot_be_made_are_a_bug_like_any_other() -> None:
+    """The run ends all the same."""
+    world = World()
+
+    def broken(_: RunOutcome) -> Sequence[LogRow]:
+        raise TypeError
+
+    recorded = await world.recorder.record(world.claim, ANSWERED, broken)
+    assert world.runs.outcomes == {world.fence.run_id: recorded.outcome}
+
+
+@pytest.mark.parametrize("second", [OverflowError(), StoreUnavailable("away")])
+async def test_a_bare_end_that_is_not_stored_either(second: Exception) -> None:
+    """While the store is away it is tried again; where even that breaks it, there is nothing left to try."""
+    world = World()
+    world.runs.finish_failures = [OverflowError(), second]
+    recorded = await world.recorder.record(world.claim, ANSWERED, world.rows)
+    assert not recorded.logged
+    assert bool(world.recorder.unsettled) == isinstance(second, StoreUnavailable)
+    await world.recorder.last_try()
+    assert bool(world.runs.outcomes) == isinstance(second, StoreUnavailable)
+
+
+async def test_the_last_try_does_not_wait_for_the_next_one() -> None:
+    """What the store takes is settled, and a store that is still away keeps nobody."""
+    world = World()
+    world.runs.finish_failures = [StoreUnavailable("away")] * 2
+    await world.recorder.record(world.claim, ANSWERED, world.rows)
+    await until(lambda: world.pauses)
+    await world.recorder.last_try()
+    world.go_on.set()
+    await some_turns()
+    assert list(world.recorder.unsettled) == [world.fence.run_id]
+    assert (world.runs.outcomes, world.pauses) == ({}, [1.0])
+    await world.recorder.last_try()
+    assert world.runs.outcomes == {world.fence.run_id: ANSWERED}
+    assert list(world.recorder.unsettled) == []
