@@ -26,6 +26,16 @@ LIMIT {limit}
 _ONE = "c.thread_id = $1 AND c.checkpoint_ns = $2 AND c.tenant_id = $3"
 
 LATEST = _READ.format(values=_VALUES, writes=_WRITES, condition=_ONE, limit="1")
+# Within one line of checkpoints every step is one further, while ids hold the time of whichever node made them.
+FURTHEST = _READ.format(
+    values=_VALUES,
+    writes=_WRITES,
+    condition="""c.thread_id = $1 AND c.checkpoint_ns = $2 AND c.checkpoint_id = (
+        SELECT checkpoint_id FROM checkpoints WHERE thread_id = $1 AND checkpoint_ns = $2 AND tenant_id = $3
+        ORDER BY (metadata ->> 'step')::int DESC NULLS LAST, checkpoint_id DESC LIMIT 1
+    )""",
+    limit="1",
+)
 EXACT = _READ.format(values=_VALUES, writes=_WRITES, condition=_ONE + " AND c.checkpoint_id = $4", limit="1")
 LIST = _READ.format(
     values=_VALUES,
@@ -36,13 +46,13 @@ LIST = _READ.format(
     limit="$7",
 )
 
-_PUT = """
+PUT = """
 WITH blob AS (
     INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, tenant_id, channel, version, type, body)
     SELECT $1, $2, $3, channel, version, type, body
     FROM unnest($11::text[], $12::text[], $13::text[], $14::bytea[]) AS b (channel, version, type, body)
     ON CONFLICT DO NOTHING
-){forget}
+)
 INSERT INTO checkpoints (thread_id, checkpoint_ns, tenant_id, checkpoint_id, parent_id, channels, versions, type, body,
                          metadata)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -50,22 +60,6 @@ ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id) DO UPDATE
 SET channels = excluded.channels, versions = excluded.versions, type = excluded.type, body = excluded.body,
     metadata = excluded.metadata
 """
-# All parts of a statement see the rows from before it, so the values inserted above are safe from the deletes below. Every
-# other checkpoint goes, not just those with a lower id: ids hold the time, and the next turn may run where clocks are behind.
-# Writes with a higher id stay, because LangGraph may store them before the checkpoint that they belong to.
-_FORGET = """, others AS (
-    DELETE FROM checkpoints WHERE thread_id = $1 AND checkpoint_ns = $2 AND checkpoint_id <> $4
-), older_writes AS (
-    DELETE FROM checkpoint_writes WHERE thread_id = $1 AND checkpoint_ns = $2 AND checkpoint_id < $4
-), other_blobs AS (
-    DELETE FROM checkpoint_blobs b WHERE thread_id = $1 AND checkpoint_ns = $2
-    AND NOT EXISTS (
-        SELECT FROM unnest($6::text[], $7::text[]) AS v (channel, version)
-        WHERE v.channel = b.channel AND v.version = b.version
-    )
-)"""
-PUT = _PUT.format(forget="")
-PUT_AND_FORGET = _PUT.format(forget=_FORGET)
 
 _PUT_WRITES = """
 INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, tenant_id, checkpoint_id, task_id, task_path, idx, channel, type,

@@ -1,4 +1,6 @@
-"""LangGraph's checkpoints in Postgres, on the replica's own pool.
+"""LangGraph's checkpoints in Postgres, on the replica's own pool: a saver like any other, and what threads are read with.
+
+Runs write theirs by `services.storage.run_checkpoints`, which knows whose turn it is.
 
 A checkpoint's channel values are stored once per version, so what a step does not change is not written again. Each method
 is one statement, so a checkpoint and its values appear together or not at all.
@@ -35,25 +37,24 @@ from services.storage.encoding import to_json
 class AsyncpgSaver(BaseCheckpointSaver[str]):
     """A LangGraph checkpointer for async graphs; the sync methods are not offered.
 
-    `allowlist` names types of graph state beside LangGraph's and LangChain's own. With `history=False` only the newest
-    checkpoint of a thread is kept: a thread then grows with its length rather than its square, and cannot be rewound.
-    Every method raises StoreUnavailable.
+    `allowlist` names types of graph state beside LangGraph's and LangChain's own. Every method raises StoreUnavailable.
     """
 
-    def __init__(self, database: Database, *, allowlist: Collection[type] = (), history: bool = True) -> None:
+    _newest = sql.LATEST
+
+    def __init__(self, database: Database, *, allowlist: Collection[type] = ()) -> None:
         super().__init__(serde=JsonPlusSerializer(allowed_msgpack_modules=tuple(allowlist) or None))
         self._database = database
-        self._history = history
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return the checkpoint that the config names, or the newest of its thread and namespace."""
-        place = _place(config)
+        place = place_of(config)
         checkpoint_id = get_checkpoint_id(config)
         async with self._database.raw() as connection:
             if checkpoint_id:
                 row = await connection.fetchrow(sql.EXACT, *place, checkpoint_id)
             else:
-                row = await connection.fetchrow(sql.LATEST, *place)
+                row = await connection.fetchrow(self._newest, *place)
         return None if row is None else self._tuple(row)
 
     async def alist(
@@ -90,7 +91,7 @@ class AsyncpgSaver(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Store a checkpoint with the channel values that are new in it; return the config that names it."""
-        place = _place(config)
+        place = place_of(config)
         values = checkpoint["channel_values"]
         blobs = [
             (channel, str(version), *self.serde.dumps_typed(values[channel]))
@@ -99,11 +100,9 @@ class AsyncpgSaver(BaseCheckpointSaver[str]):
         ]
         body = {name: part for name, part in checkpoint.items() if name != "channel_values"}
         kept = get_serializable_checkpoint_metadata(config, metadata)
-        # A delta channel is rebuilt from its ancestors, so its thread keeps them.
-        keep = self._history or "counters_since_delta_snapshot" in kept
         async with self._database.raw() as connection:
             await connection.execute(
-                sql.PUT if keep else sql.PUT_AND_FORGET,
+                sql.PUT,
                 *place,
                 checkpoint["id"],
                 get_checkpoint_id(config),
@@ -113,7 +112,7 @@ class AsyncpgSaver(BaseCheckpointSaver[str]):
                 to_json(kept),
                 *_columns(blobs, 4),
             )
-        return _config(*place, checkpoint["id"])
+        return config_of(*place, checkpoint["id"])
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -127,7 +126,7 @@ class AsyncpgSaver(BaseCheckpointSaver[str]):
         async with self._database.raw() as connection:
             await connection.execute(
                 sql.REPLACE_WRITES if special else sql.PUT_WRITES,
-                *_place(config),
+                *place_of(config),
                 config["configurable"]["checkpoint_id"],
                 task_id,
                 task_path,
@@ -162,9 +161,7 @@ class AsyncpgSaver(BaseCheckpointSaver[str]):
                 await connection.execute(sql.DELETE_UNUSED_BLOBS, list(thread_ids))
 
     def get_next_version(self, current: str | None, channel: None) -> str:
-        """Return a higher version. Its random part keeps two branches of a rewound thread from sharing values."""
-        number = 0 if current is None else int(str(current).partition(".")[0])
-        return f"{number + 1:032}.{secrets.token_hex(8)}"
+        return next_version(current)
 
     def _tuple(self, row: Mapping[str, Any]) -> CheckpointTuple:
         body = self.serde.loads_typed((row["type"], row["body"]))
@@ -175,10 +172,10 @@ class AsyncpgSaver(BaseCheckpointSaver[str]):
         ]
         place = (row["thread_id"], row["checkpoint_ns"], row["tenant_id"])
         return CheckpointTuple(
-            config=_config(*place, row["checkpoint_id"]),
+            config=config_of(*place, row["checkpoint_id"]),
             checkpoint=cast(Checkpoint, {**body, "channel_values": dict(values)}),
             metadata=row["metadata"],
-            parent_config=_config(*place, row["parent_id"]) if row["parent_id"] else None,
+            parent_config=config_of(*place, row["parent_id"]) if row["parent_id"] else None,
             pending_writes=pending,
         )
 
@@ -189,15 +186,30 @@ class AsyncpgSaver(BaseCheckpointSaver[str]):
         return [(channel, self.serde.loads_typed((type_, body))) for channel, type_, body in stored]
 
 
-def _place(config: RunnableConfig) -> tuple[str, str, str]:
+class ThreadReader(AsyncpgSaver):
+    """Reads the threads that runs have written: they are never rewound, so the newest checkpoint is the one that is furthest
+    on. By its id it may not be, for the next turn may run where clocks are behind.
+    """
+
+    _newest = sql.FURTHEST
+
+
+def place_of(config: RunnableConfig) -> tuple[str, str, str]:
     """Return thread, namespace and tenant of a config."""
     named = config["configurable"]
     return str(named["thread_id"]), named.get("checkpoint_ns", ""), named.get("tenant_id", "")
 
 
-def _config(thread_id: str, checkpoint_ns: str, tenant_id: str, checkpoint_id: str) -> RunnableConfig:
+def config_of(thread_id: str, checkpoint_ns: str, tenant_id: str, checkpoint_id: str) -> RunnableConfig:
+    """Return the config that names a checkpoint."""
     named = {"thread_id": thread_id, "checkpoint_ns": checkpoint_ns, "checkpoint_id": checkpoint_id}
     return {"configurable": {**named, "tenant_id": tenant_id} if tenant_id else named}
+
+
+def next_version(current: str | None) -> str:
+    """Return a higher version. Its random part keeps two branches of a thread from sharing values."""
+    number = 0 if current is None else int(str(current).partition(".")[0])
+    return f"{number + 1:032}.{secrets.token_hex(8)}"
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
