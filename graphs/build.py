@@ -7,13 +7,16 @@ from functools import partial
 
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import BaseTool
-from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from graphs import GRAPHS
+from graphs.approval import needing_approval
+from graphs.decisions import DecisionDesk
 from graphs.runner import GraphRunner
+from graphs.saver import Checkpointing, RunSaver
 from graphs.spec import GraphOptions, GraphSpec
 from graphs.tools import TOOLS
 from graphs.tools.care import TOOL_BREAKER
+from graphs.tools.effects import with_effect
 from graphs.tools.resources import ToolResources
 from services.errors import ConfigurationError
 from services.resilience.breaker import Breaker, BreakerListener
@@ -25,7 +28,7 @@ def build_tools(names: Sequence[str], resources: ToolResources) -> tuple[BaseToo
     unknown = [name for name in names if name not in TOOLS]
     if unknown:
         raise ConfigurationError(f"There is no tool {unknown[0]!r}. The tools are: {', '.join(TOOLS)}.", param="tools")
-    return tuple(TOOLS[name].factory(resources) for name in names)
+    return tuple(with_effect(TOOLS[name].factory(resources), TOOLS[name].effect) for name in names)
 
 
 def tool_breakers(
@@ -47,26 +50,29 @@ def build(
     kind: str,
     options: GraphOptions,
     tools: Sequence[BaseTool],
-    checkpointer: BaseCheckpointSaver[str] | None = None,
+    checkpointing: Checkpointing | None = None,
 ) -> GraphRunner:
-    """Compile a graph, once per replica. Without a checkpointer no thread is remembered.
+    """Compile a graph, once per replica. Without `checkpointing` no thread is remembered, and no run can be resumed.
 
-    Raises ConfigurationError for an unknown kind, for tools that it does not take, for two tools of one name, and for a
-    tool or a node that is not async.
+    Raises ConfigurationError for an unknown kind, for tools that it does not take, for two tools of one name, for a tool or a
+    node that is not async, and for tools with effects or under approval where the kind or the care cannot look after them.
     """
     spec = _spec(kind)
     if tools and not spec.takes_tools:
         raise ConfigurationError(f"A graph of kind {kind!r} takes no tools.", param="tools")
     _check_tools(tools)
+    tools = _under_approval(tools, options.approve)
     graph = spec.compose(options, tools)
     for name, node in graph.nodes.items():
         if _is_sync(node.runnable):
             raise ConfigurationError(
                 f"The node {name!r} of {kind!r} is a plain function, which cannot be cancelled: write `async def`."
             )
+    saver = None if checkpointing is None else RunSaver(checkpointing.saver)
     return GraphRunner(
-        lasting=None if checkpointer is None else graph.compile(checkpointer=checkpointer, name=kind),
-        fleeting=graph.compile(name=kind),
+        graph.compile(checkpointer=saver, name=kind),
+        DecisionDesk(tools),
+        checkpointing=checkpointing,
         max_steps=options.max_steps,
     )
 
@@ -98,6 +104,15 @@ def _is_sync(runnable: object) -> bool:
     afunc = getattr(runnable, "afunc", None)
     in_a_thread = isinstance(afunc, partial) and afunc.func is run_in_executor
     return getattr(runnable, "func", None) is not None and (afunc is None or in_a_thread)
+
+
+def _under_approval(tools: Sequence[BaseTool], names: Sequence[str]) -> Sequence[BaseTool]:
+    known = [tool.name for tool in tools]
+    for name in names:
+        if name not in known:
+            message = f"{name!r} is not one of the tools of this agent: {', '.join(known) or 'it has none'}."
+            raise ConfigurationError(message, param="approve")
+    return [needing_approval(tool) if tool.name in names else tool for tool in tools]
 
 
 def _check_tools(tools: Sequence[BaseTool]) -> None:

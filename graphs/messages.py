@@ -16,6 +16,9 @@ MALFORMED = "malformed_arguments"
 MAX_EVENT_CHARS = 2_000
 """Of what a model wrote into a call, in an event: the whole stands in the thread, and a message between processes has a cap."""
 
+MAX_DEPTH = 100
+"""Of arguments. What holds them is nested too, and LangGraph's serializer goes 255 deep."""
+
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
     "tool_calls": "stop",
@@ -86,8 +89,9 @@ def finish_reason_of(message: BaseMessage) -> FinishReason:
 def settled(answer: AIMessage) -> AIMessage:
     """Return a model's answer in the form in which a thread keeps it: one that any provider accepts as history.
 
-    Every call has an id of its own, a name and an object for its arguments; argument text that is no JSON object moves to
-    `additional_kwargs[MALFORMED]`. The provider's message id goes, because some repeat it and LangGraph merges by id.
+    Every call has an id of its own, a name and an object for its arguments. What is no JSON object, or one that no checkpoint
+    can hold, moves to `additional_kwargs[MALFORMED]` as text. The provider's message id goes, because some repeat it and
+    LangGraph merges by id.
     """
     calls: list[LangChainCall] = []
     malformed: dict[str, str] = {}
@@ -101,8 +105,24 @@ def settled(answer: AIMessage) -> AIMessage:
         if not isinstance(arguments, dict):
             malformed[call_id] = arguments or ""
             arguments = {}
+        elif not _can_be_kept(arguments):
+            malformed[call_id] = json.dumps(arguments, ensure_ascii=False, default=str)
+            arguments = {}
         calls.append(LangChainCall(name=asked["name"] or "unknown", args=arguments, id=call_id, type="tool_call"))
     return _rebuilt(answer, answer.content, calls, malformed)
+
+
+def _can_be_kept(value: Any, depth: int = 0) -> bool:
+    """Whether a checkpoint can hold it: whole numbers of more than 64 bits, and what is nested too deep, it cannot."""
+    match value:
+        case dict():
+            return depth < MAX_DEPTH and all(_can_be_kept(item, depth + 1) for item in value.values())
+        case list():
+            return depth < MAX_DEPTH and all(_can_be_kept(item, depth + 1) for item in value)
+        case int():
+            return -(2**63) <= value < 2**64
+        case _:
+            return True
 
 
 def without_calls(answer: AIMessage) -> AIMessage:
@@ -166,6 +186,6 @@ def _parsed(call: ToolCall) -> tuple[LangChainCall, str | None]:
         arguments = json.loads(call.arguments or "{}")
     except ValueError:
         arguments = None
-    known = isinstance(arguments, dict)
+    known = isinstance(arguments, dict) and _can_be_kept(arguments)
     parsed = LangChainCall(name=call.name, args=arguments if known else {}, id=call.id, type="tool_call")
     return parsed, None if known else call.arguments

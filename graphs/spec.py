@@ -15,13 +15,15 @@ class GraphOptions:
     """What an operator decides about a served agent, all of it bounded so that no model can keep a run going for ever.
 
     `max_tool_rounds` counts model answers with tool calls per turn, and per specialist or plan step where a graph has
-    those; after them the model is called without tools. `max_steps` is LangGraph's recursion limit.
+    those; after them the model is called without tools. `max_steps` is LangGraph's recursion limit. `approve` names the tools
+    that a person has to approve each call of.
     """
 
     max_tool_rounds: int = 4
     max_steps: int = 40
     max_handovers: int = 4
     max_plan_steps: int = 5
+    approve: tuple[str, ...] = ()
     tool_care: ToolCare = field(default_factory=ToolCare)
 
 

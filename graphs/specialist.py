@@ -8,11 +8,16 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphRecursionError
 
+from graphs.approval import needs_approval
 from graphs.messages import text_of
 from graphs.react import compose_agent
 from graphs.spec import GraphOptions
-from services.errors import ContextTooLong, ModelOutputTooLarge, StepLimitExceeded
+from graphs.tools.effects import effect_of
+from services.errors import ConfigurationError, ContextTooLong, ModelOutputTooLarge, StepLimitExceeded
 from services.runs.types import RunContext
+
+_WITHOUT_SAVER = {"__pregel_durability": "async"}
+"""LangGraph hands `durability` on to the graphs in a node, and "sync" fails in one that has no saver to wait for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +31,23 @@ class Report:
 class Specialist:
     """Compiled once, shared by all runs. Its text and its tools are events with its name as their `source`.
 
-    Nothing of it is checkpointed: what a thread keeps of a specialist's work is its report.
+    Nothing of it is checkpointed: what a thread keeps of a specialist's work is its report. When its run is taken over, or goes
+    on after a person was asked, a specialist begins anew and asks for other calls; so it cannot have tools that need to be
+    the same ones then. Raises ConfigurationError for those.
     """
 
     def __init__(self, name: str, options: GraphOptions, tools: Sequence[BaseTool]) -> None:
+        for tool in tools:
+            if needs_approval(tool):
+                raise ConfigurationError(
+                    f"{tool.name!r} cannot be put under approval here: in this kind of graph specialists call the tools.",
+                    param="approve",
+                )
+            if effect_of(tool) is not None:
+                raise ConfigurationError(
+                    f"{tool.name!r} has an effect: in this kind of graph specialists call the tools, and may do so twice.",
+                    param="tools",
+                )
         self.name = name
         self._max_steps = options.max_steps
         graph = compose_agent(options, tools, role=name, source=name)
@@ -37,7 +55,7 @@ class Specialist:
 
     async def work(self, task: str, context: RunContext) -> Report:
         """Carry out `task`. What went wrong with this task alone is a report; a provider that is down fails the run."""
-        config = RunnableConfig(recursion_limit=self._max_steps)
+        config = RunnableConfig(recursion_limit=self._max_steps, configurable=_WITHOUT_SAVER)
         try:
             state = await self._graph.ainvoke({"messages": [HumanMessage(content=task)]}, config, context=context)
         except GraphRecursionError:

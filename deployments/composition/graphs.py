@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from configs.settings import GraphSettings, Settings
 from graphs import GRAPHS
 from graphs.build import build, build_tools, check_prompts
+from graphs.saver import Checkpointing
 from graphs.spec import GraphOptions
 from graphs.tools.care import ToolCare
 from graphs.tools.resources import ToolResources
 from services.errors import ConfigurationError
 from services.runs.types import Graph
-from services.storage.checkpointer import AsyncpgSaver
 
 
 def build_graphs(
     settings: Settings,
     resources: ToolResources,
     care: ToolCare | None = None,
-    checkpointer: AsyncpgSaver | None = None,
+    checkpointing: Checkpointing | None = None,
 ) -> Mapping[str, Graph]:
     """Return every graph by its name; they share `care`, so that what a tool did to one is known to all.
 
@@ -26,7 +26,7 @@ def build_graphs(
     graphs = {}
     for name, graph in settings.graphs.items():
         try:
-            graphs[name] = _build(graph, resources, care or ToolCare(), checkpointer)
+            graphs[name] = _build(graph, resources, care or ToolCare(), checkpointing)
         except ConfigurationError as error:
             key = ".".join(filter(None, ("graphs", name, error.param)))
             raise ConfigurationError(f"{key}: {error.message}", param=key) from None
@@ -39,7 +39,11 @@ def prompt_roles(settings: Settings) -> Mapping[str, tuple[str, ...]]:
     return {name: (*spec.prompts, *spec.optional_prompts) for name, spec in specs.items()}
 
 
-def _build(graph: GraphSettings, resources: ToolResources, care: ToolCare, checkpointer: AsyncpgSaver | None) -> Graph:
+def _build(
+    graph: GraphSettings, resources: ToolResources, care: ToolCare, checkpointing: Checkpointing | None
+) -> Graph:
     check_prompts(graph.kind, graph.prompts)
-    options = GraphOptions(max_tool_rounds=graph.max_tool_rounds, max_steps=graph.max_steps, tool_care=care)
-    return build(graph.kind, options, build_tools(graph.tools, resources), checkpointer)
+    options = GraphOptions(
+        max_tool_rounds=graph.max_tool_rounds, max_steps=graph.max_steps, approve=graph.approve, tool_care=care
+    )
+    return build(graph.kind, options, build_tools(graph.tools, resources), checkpointing)

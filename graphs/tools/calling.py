@@ -6,8 +6,9 @@ one that exits does not take the replica along. What cannot be helped is code th
 
 import asyncio
 import logging
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -15,9 +16,10 @@ from langchain_core.messages import ToolMessage
 from langchain_core.messages.tool import ToolCall, ToolOutputMixin
 from langchain_core.tools import BaseTool, ToolException
 from langgraph.errors import GraphBubbleUp
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from graphs.tools.care import ToolLimits
+from graphs.tools.effects import effect_of
 from graphs.tools.outcomes import Outcome, Problem, Reply, told
 from graphs.tools.results import readable
 from services.errors import DeadlineExceeded, MainstayError
@@ -33,12 +35,16 @@ MAX_DETAIL_CHARS = 1_000
 CHARS_PER_DETAIL = 200
 """About what pydantic prints of one error."""
 
+_CUT_OFF = frozenset({Problem.LATE, Problem.GAVE_UP, Problem.RUN_OVER, Problem.UNREACHABLE, Problem.BROKEN})
+"""Ends of a call after which nobody can say whether it took effect."""
+
 
 class CalledTool:
     """One tool of one agent, called by all runs at the same time. Its breaker is shared with the other agents."""
 
     def __init__(self, tool: BaseTool, limits: ToolLimits, breaker: Breaker | None) -> None:
         self._name = tool.name
+        self._has_effect = effect_of(tool) is not None
         self._limits = limits
         self._breaker = breaker
         self._tool = self._contained(tool)
@@ -160,7 +166,22 @@ class CalledTool:
         return self._told(Problem.UNREACHABLE if store_or_model or isinstance(error, OSError) else Problem.BROKEN)
 
     def _told(self, problem: Problem, *, abandoned: bool = False, **facts: object) -> Reply:
-        return told(problem, abandoned=abandoned, name=self._name, **facts)
+        reply = told(problem, abandoned=abandoned, name=self._name, **facts)
+        if self._has_effect and problem in _CUT_OFF:
+            return replace(reply, text=told(Problem.UNCERTAIN, name=self._name).text)
+        return reply
+
+
+def wrong_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with arguments, None where nothing is, or where the tool does not say what it takes."""
+    schema = tool.tool_call_schema
+    if not isinstance(schema, type) or not issubclass(schema, BaseModel):
+        return None
+    try:
+        schema.model_validate(arguments)
+    except ValidationError as error:
+        return _described(error)
+    return None
 
 
 def _seen(task: "asyncio.Task[Reply]") -> None:

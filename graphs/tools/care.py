@@ -7,6 +7,7 @@ from typing import Protocol
 from graphs.tools.outcomes import Outcome
 from services.resilience.breaker import Breaker
 from services.resilience.policy import BreakerPolicy
+from services.runs.effects import Effects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +59,10 @@ class Unobserved:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCare:
     """One per replica, so that what a tool did to one run is known to the next. `breakers` are by the tool's name: a tool
-    without one is always called.
+    without one is always called. Without a `ledger` no agent can have a tool with an effect.
     """
 
     limits: ToolLimits = field(default_factory=ToolLimits)
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
     observer: ToolObserver = field(default_factory=Unobserved)
+    ledger: Effects | None = None

@@ -1,22 +1,27 @@
 """Runs the tool calls of one answer: at once, within limits, each reported and each result screened by the guard.
 
-What a tool does wrong is something for the model to read, so no failure of a tool fails the run. Three things do: the
-run's deadline, a guard that gives no verdict (it fails closed), and cancellation, which reaches every tool at once.
+What a tool does wrong is something for the model to read, so no failure of a tool fails the run. Four things do: the run's
+deadline, a guard that gives no verdict (it fails closed), a ledger that cannot record what a tool is about to do, and
+cancellation, which reaches every tool at once. A question to a person ends the turn, before any call of the answer is made.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from graphs.messages import arguments_of, malformed_arguments, shortened
+from graphs.messages import shortened
 from graphs.parallel import in_parallel
 from graphs.tools.calling import CalledTool
 from graphs.tools.care import ToolCalled, ToolCare
+from graphs.tools.effects import LedgerCalls, effect_of
 from graphs.tools.outcomes import Outcome, Problem, Reply, told
+from graphs.tools.planning import PlannedCall, Planner
+from services.errors import ConfigurationError
+from services.runs.effects import EffectCall
 from services.runs.types import RunContext
 from services.types import Action, GuardrailTripped, Stage, ToolFinished, ToolStarted
 
@@ -24,47 +29,61 @@ MAX_NAME_CHARS = 200
 UNKNOWN = "unknown"
 """What a tool that a model invented is counted as."""
 
-_NOT_MADE = frozenset({Outcome.REFUSED, Outcome.UNAVAILABLE, Outcome.CANCELLED})
+_NOT_MADE = frozenset(
+    {Outcome.REFUSED, Outcome.UNAVAILABLE, Outcome.CANCELLED, Outcome.REJECTED, Outcome.ANSWERED, Outcome.UNCERTAIN}
+)
 
 
 class ToolExecution:
-    """The tools of one agent, ready to be called. Built once, used by every run at the same time."""
+    """The tools of one agent, ready to be called. Built once, used by every run at the same time.
+
+    Raises ConfigurationError for a tool with an effect where the care has no ledger.
+    """
 
     def __init__(self, tools: Sequence[BaseTool], care: ToolCare) -> None:
-        self._limits = care.limits
         self._observer = care.observer
         self._tools = {tool.name: CalledTool(tool, care.limits, care.breakers.get(tool.name)) for tool in tools}
+        self._effects = {tool.name: effect for tool in tools if (effect := effect_of(tool)) is not None}
+        if self._effects and care.ledger is None:
+            name = next(iter(self._effects))
+            raise ConfigurationError(f"The tool {name!r} has an effect, and there is no ledger for it.", param="tools")
+        self._ledger = None if care.ledger is None else LedgerCalls(care.ledger)
+        self._planner = Planner({tool.name: tool for tool in tools}, care.limits, care.ledger)
         self.schemas: tuple[Mapping[str, Any], ...] = tuple(convert_to_openai_tool(tool) for tool in tools)
         """The tools as `ModelCall.tools` takes them."""
 
-    async def run(self, answer: BaseMessage, context: RunContext, *, source: str | None = None) -> list[ToolMessage]:
+    async def run(self, answer: BaseMessage, context: RunContext, *, source: str | None = None) -> list[AnyMessage]:
         """Answer every call of `answer`, in the order of the calls; a message that asks for nothing gets no results.
 
-        `source` names the agent in the events. Raises DeadlineExceeded and GuardrailUnavailable.
+        Where a person has changed a call, `answer` comes first, with the call as it was made, for the state to replace it.
+        `source` names the agent in the events. Raises DeadlineExceeded and GuardrailUnavailable; with tools that have
+        effects StoreUnavailable and RunSuperseded. Call it first thing in a node, with an answer from the graph's state:
+        where tools need approval it may end the turn, and the node is executed once more when that goes on.
         """
         if not isinstance(answer, AIMessage):
             return []
-        results = await in_parallel(
-            [self._answer(answer, index, context, source) for index in range(len(answer.tool_calls))]
-        )
+        plans = await self._planner.plan(answer, context)
+        results = await in_parallel([self._answer(plan, answer, context, source) for plan in plans])
         await context.events.drain()
-        return results
+        return [*_changed(answer, plans), *results]
 
-    async def _answer(self, answer: AIMessage, index: int, context: RunContext, source: str | None) -> ToolMessage:
-        call = answer.tool_calls[index]
-        shown_name = shortened(call["name"], MAX_NAME_CHARS)
-        call_id, name, arguments = call["id"] or "", call["name"], arguments_of(answer, call)
+    async def _answer(
+        self, plan: PlannedCall, answer: AIMessage, context: RunContext, source: str | None
+    ) -> ToolMessage:
+        call_id, name = plan.call["id"] or "", plan.name
+        shown_name = shortened(name, MAX_NAME_CHARS)
         context.events.emit(
-            ToolStarted(call_id=call_id, name=shown_name, arguments=shortened(arguments), source=source)
+            ToolStarted(call_id=call_id, name=shown_name, arguments=shortened(plan.arguments), source=source)
         )
         reply, duration_s = Reply(outcome=Outcome.CANCELLED, text=""), 0.0
         try:
             started = context.deadline.clock()
-            reply = self._refusal(answer, index, arguments) or await self._tools[name].call(call, context.deadline)
+            reply = plan.reply or await self._made(plan, context)
             duration_s = context.deadline.clock() - started
             reply = await self._screened(reply, context)
         finally:
-            self._report(name, reply, duration_s)
+            if not plan.old:
+                self._report(name, reply, duration_s)
         context.events.emit(
             ToolFinished(
                 call_id=call_id,
@@ -75,22 +94,24 @@ class ToolExecution:
                 source=source,
             )
         )
+        # The id says which run gave the result, so that a run which went on with another's turn knows its own messages.
+        message_id = None if answer.id is None else f"{context.run.id}:{plan.id}"
         status = "success" if reply.ok else "error"
-        return ToolMessage(content=reply.text, tool_call_id=call_id, name=name, status=status)
+        return ToolMessage(content=reply.text, tool_call_id=call_id, name=name, status=status, id=message_id)
 
-    def _refusal(self, answer: AIMessage, index: int, arguments: str) -> Reply | None:
-        """Why the call is not made at all, None where it can be."""
-        call, limits = answer.tool_calls[index], self._limits
-        name = call["name"]
-        if index >= limits.max_calls:
-            return told(Problem.TOO_MANY, max_calls=limits.max_calls)
-        if name not in self._tools:
-            return told(Problem.NO_SUCH_TOOL, asked=name[:100], known=", ".join(self._tools) or "none")
-        if malformed_arguments(answer, call) is not None:
-            return told(Problem.NO_OBJECT, name=name, arguments=arguments[:500])
-        if len(arguments) > limits.max_argument_chars:
-            return told(Problem.TOO_LONG, name=name, chars=len(arguments), max_chars=limits.max_argument_chars)
-        return None
+    async def _made(self, plan: PlannedCall, context: RunContext) -> Reply:
+        """Make the call, by the ledger where it has an effect."""
+        tool = self._tools[plan.name]
+
+        async def attempt() -> Reply:
+            return await tool.call(plan.call, context.deadline)
+
+        if self._ledger is None or plan.name not in self._effects:
+            return await attempt()
+        call = EffectCall(id=plan.id, tool=plan.name)
+        if plan.ruled and plan.entry is not None:
+            return await self._ledger.carry_out(call, plan.entry.key, context, attempt)
+        return await self._ledger.make(call, plan.entry, context, attempt)
 
     async def _screened(self, reply: Reply, context: RunContext) -> Reply:
         if reply.own:
@@ -112,3 +133,11 @@ class ToolExecution:
         self._observer.tool_called(
             ToolCalled(tool=tool, outcome=reply.outcome, duration_s=made_s, abandoned=reply.abandoned)
         )
+
+
+def _changed(answer: AIMessage, plans: Sequence[PlannedCall]) -> list[AIMessage]:
+    """The answer with its calls as they were decided, if that is not how they were asked for."""
+    calls = [plan.call for plan in plans]
+    if answer.id is None or all(plan.call is asked for plan, asked in zip(plans, answer.tool_calls, strict=True)):
+        return []
+    return [answer.model_copy(update={"tool_calls": calls})]

@@ -28,6 +28,12 @@ class Outcome(StrEnum):
     """A guardrail withheld the result."""
     CANCELLED = "cancelled"
     """The run ended first. Says nothing of the tool."""
+    UNCERTAIN = "uncertain"
+    """It has an effect, and was begun by a replica that was lost: nobody knows whether it took effect."""
+    REJECTED = "rejected"
+    """Not called: a person did not allow it."""
+    ANSWERED = "answered"
+    """Not called: a person gave the result."""
 
 
 class Problem(StrEnum):
@@ -48,6 +54,9 @@ class Problem(StrEnum):
     BROKEN = "broken"
     NO_TEXT = "no_text"
     WITHHELD = "withheld"
+    UNCERTAIN = "uncertain"
+    UNATTENDED = "unattended"
+    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +129,19 @@ ADVICE: Mapping[Problem, Advice] = {
         outcome=Outcome.BLOCKED,
         text="The result was withheld by a guardrail. Do not ask for it again; say that you cannot show it.",
     ),
+    Problem.UNCERTAIN: Advice(
+        outcome=Outcome.UNCERTAIN,
+        text="{name} was interrupted, and nobody knows whether it took effect. Do not assume that it did, or that it did not,"
+        " and do not call it again; say so.",
+    ),
+    Problem.UNATTENDED: Advice(
+        outcome=Outcome.REFUSED,
+        text="{name} was not called: a person has to approve it, and nobody can be asked here. Go on without it and say so.",
+    ),
+    Problem.REJECTED: Advice(
+        outcome=Outcome.REJECTED,
+        text="{name} was not called: a person did not allow it. Do not ask for it again; go on without it.",
+    ),
 }
 
 
@@ -139,7 +161,7 @@ class Reply(ToolOutputMixin):
 
     @property
     def ok(self) -> bool:
-        return self.outcome is Outcome.OK
+        return self.outcome in (Outcome.OK, Outcome.ANSWERED)
 
 
 def told(problem: Problem, *, abandoned: bool = False, **facts: object) -> Reply:

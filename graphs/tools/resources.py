@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from graphs.memories import UserStores
+
 
 class Passage(Protocol):
     """A piece of a document that matches a query; a higher `rank` matches better."""
@@ -37,7 +39,8 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResources:
-    """`now` returns the current time with a time zone."""
+    """`now` returns the current time with a time zone. Without `memories` the tools that need them cannot be made."""
 
     documents: DocumentSearch
+    memories: UserStores | None = None
     now: Callable[[], datetime] = utc_now

@@ -10,9 +10,12 @@ from services.resilience.window import RollingWindow
 BUCKETS = 30
 """In how many steps a call leaves the window."""
 
+_SAYS_NOTHING = frozenset({Outcome.CANCELLED, Outcome.REJECTED, Outcome.ANSWERED})
+
 
 class SuccessRates:
-    """Of each tool's calls within the last `window_s`, the share that gave a result. Cancelled calls do not count.
+    """Of each tool's calls within the last `window_s`, the share that gave a result. Cancelled calls do not count, nor do those
+    that a person decided.
 
     Per replica. A refused, failed, late or unavailable call and a withheld result are all no success: the agent had to go
     on without. Names are expected to be bounded, as those that a `ToolObserver` is told are.
@@ -24,7 +27,7 @@ class SuccessRates:
 
     def record(self, tool: str, outcome: Outcome) -> None:
         """Count a call that has just ended."""
-        if outcome is not Outcome.CANCELLED:
+        if outcome not in _SAYS_NOTHING:
             self._calls[tool].at(self._clock()).add(calls=1, failures=outcome is not Outcome.OK)
 
     def current(self) -> Mapping[str, float]:

@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from graphs import GRAPHS
 from graphs.build import build, build_tools
 from graphs.runner import GraphRunner
+from graphs.saver import Checkpointing
 from graphs.spec import GraphOptions
 from graphs.tools.care import ToolCalled, ToolCare, ToolLimits
 from graphs.tools.execution import ToolExecution
@@ -20,10 +21,29 @@ from graphs.tools.resources import ToolResources
 from services.llm.types import ModelCall
 from services.runs.deadline import Deadline
 from services.runs.types import RunContext
-from services.types import ALLOWED, Guard, Message, ModelOptions, Run, RunEvent, RunStatus, Stage, TextDelta, Verdict
+from services.storage.checkpointer_memory import MemoryCheckpoints
+from services.types import (
+    ALLOWED,
+    Claim,
+    EventId,
+    Guard,
+    Message,
+    ModelOptions,
+    Progress,
+    Run,
+    RunEvent,
+    RunStatus,
+    Stage,
+    TextDelta,
+    Usage,
+    Verdict,
+)
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PROMPTS: Mapping[str, str] = {role: f"You are the {role}." for spec in GRAPHS.values() for role in spec.prompts}
+
+STORED: dict[UUID, Run] = {}
+"""The runs of all turns, as the store has them: whether one may still write depends on it."""
 
 Reply = AIMessage | Callable[[ModelCall], Any]
 
@@ -162,10 +182,16 @@ class RecordingToolObserver:
 ALL_TOOLS = ("calculator", "clock", "search_documents")
 
 
-def make_graph(kind: str = "react", checkpointer: Any = None, **options: Any) -> GraphRunner:
+def memory(**options: Any) -> Checkpointing:
+    """Threads that are remembered for as long as this object lives."""
+    checkpoints = MemoryCheckpoints(STORED.get)
+    return Checkpointing(saver=checkpoints, store=checkpoints, **options)
+
+
+def make_graph(kind: str = "react", checkpointing: Checkpointing | None = None, **options: Any) -> GraphRunner:
     """A graph of that kind with the usual tools, if it takes any."""
     names = () if kind in GRAPHS and not GRAPHS[kind].takes_tools else ALL_TOOLS
-    return build(kind, GraphOptions(**options), build_tools(names, resources()), checkpointer)
+    return build(kind, GraphOptions(**options), build_tools(names, resources()), checkpointing)
 
 
 @dataclass
@@ -187,11 +213,14 @@ def turn(
     looping: bool = False,
     remaining_s: float = 60.0,
     options: ModelOptions | None = None,
+    run: Run | None = None,
+    progress: Progress | None = None,
+    events: RecordingEvents | None = None,
 ) -> Turn:
-    """A turn in which the model follows `script`."""
-    events = RecordingEvents()
+    """A turn in which the model follows `script`: the first attempt of a new run, unless `run` says which it is."""
+    events = events or RecordingEvents()
     model = ScriptedModel(script, events, looping)
-    run = Run(
+    run = run or Run(
         id=uuid4(),
         thread_id=thread_id or uuid4(),
         tenant_id="t",
@@ -201,14 +230,24 @@ def turn(
         messages=(Message(role="user", content=user),) if isinstance(user, str) else tuple(user),
         ephemeral=ephemeral,
         options=options or ModelOptions(),
+        attempt=1,
     )
+    STORED[run.id] = run
+
+    def so_far() -> Progress:
+        said = "".join(event.text for event in events.of(TextDelta) if event.source is None)
+        last = EventId(attempt=run.attempt, seq=len(events.events) - 1)
+        return Progress(event_id=last, usage=Usage(model_calls=len(model.asked)), said=said)
+
     context = RunContext(
         run=run,
+        claim=Claim(run=run, remaining_s=remaining_s, progress=progress),
         model=model,
         events=events,
         guard=guard or AllowAllGuard(),
         deadline=Deadline.after(remaining_s),
         prompts=prompts,
+        progress=so_far,
     )
     return Turn(context, model, events)
 
@@ -225,6 +264,7 @@ async def answer_of(
     tool = function if isinstance(function, BaseTool) else tool_of(function)
     execution = ToolExecution([tool], care or ToolCare(limits=limits or ToolLimits()))
     [message] = await execution.run(calls(("probe", arguments)), (turned or turn()).context)
+    assert isinstance(message, ToolMessage)
     return message
 
 

@@ -8,7 +8,6 @@ import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import BaseTool, tool
-from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.runtime import Runtime
@@ -19,7 +18,7 @@ from graphs.chat_model import RunChatModel
 from graphs.spec import GraphOptions, GraphSpec
 from services.runs.types import RunContext
 from services.types import ModelOptions
-from tests.graphs.fakes import calls, make_graph, says, shape, turn
+from tests.graphs.fakes import calls, make_graph, memory, says, shape, turn
 
 
 class Colour(BaseModel):
@@ -193,7 +192,7 @@ async def test_langgraphs_own_nodes_work(monkeypatch: pytest.MonkeyPatch) -> Non
         return graph
 
     monkeypatch.setattr("graphs.build.GRAPHS", {**GRAPHS, "prebuilt": GraphSpec(compose=compose)})
-    graph, thread_id = make_graph("prebuilt", checkpointer=InMemorySaver()), uuid4()
+    graph, thread_id = make_graph("prebuilt", checkpointing=memory()), uuid4()
     turned = turn(calls(("calculator", {"expression": "6 * 7"})), says("42"), thread_id=thread_id)
     assert shape((await graph.invoke(turned.context)).messages) == ["assistant(c0)", "tool(c0)", "assistant"]
     second = turn(says("As I said."), thread_id=thread_id)

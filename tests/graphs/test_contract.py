@@ -5,14 +5,13 @@ from uuid import uuid4
 
 import pytest
 from langchain_core.messages import AIMessage
-from langgraph.checkpoint.memory import InMemorySaver
 
 from graphs import GRAPHS
 from graphs.build import check_prompts
 from services.errors import ConfigurationError, StepLimitExceeded
 from services.llm.types import ModelCall
 from services.types import TERMINAL_EVENTS, TextDelta, ToolFinished
-from tests.graphs.fakes import PROMPTS, Stuck, make_graph, says, shape, turn
+from tests.graphs.fakes import PROMPTS, Stuck, make_graph, memory, says, shape, turn
 
 KINDS = pytest.mark.parametrize("kind", GRAPHS)
 KINDS_WITH_TOOLS = pytest.mark.parametrize("kind", [kind for kind, spec in GRAPHS.items() if spec.takes_tools])
@@ -99,7 +98,7 @@ async def test_steps_are_limited(kind: str) -> None:
 @KINDS
 async def test_cancels_at_once(kind: str) -> None:
     """One cancellation of the task ends the model call in flight, and the thread takes another turn."""
-    stuck, thread_id, graph = Stuck(), uuid4(), make_graph(kind, checkpointer=InMemorySaver())
+    stuck, thread_id, graph = Stuck(), uuid4(), make_graph(kind, checkpointing=memory())
     task = asyncio.create_task(graph.invoke(turn(lambda call: stuck.wait(), thread_id=thread_id).context))
     await stuck.reached.wait()
     task.cancel()
@@ -114,7 +113,7 @@ async def test_cancels_at_once(kind: str) -> None:
 async def test_leaves_no_task_behind(kind: str) -> None:
     """After a turn nothing of it is still running."""
     before = asyncio.all_tasks()
-    await make_graph(kind, checkpointer=InMemorySaver()).invoke(turn(one_round, looping=True).context)
+    await make_graph(kind, checkpointing=memory()).invoke(turn(one_round, looping=True).context)
     assert asyncio.all_tasks() == before
 
 
@@ -134,7 +133,7 @@ async def test_prompts_are_live(kind: str) -> None:
 @KINDS
 async def test_remembers_threads(kind: str) -> None:
     """With a checkpointer the next turn sees the question and the answer of the last."""
-    thread_id, graph = uuid4(), make_graph(kind, checkpointer=InMemorySaver())
+    thread_id, graph = uuid4(), make_graph(kind, checkpointing=memory())
     await graph.invoke(turn(one_round, looping=True, user="first question", thread_id=thread_id).context)
     second = turn(lambda call: says("Again."), looping=True, user="second question", thread_id=thread_id)
     result = await graph.invoke(second.context)

@@ -1,7 +1,10 @@
 """Messages to LangChain and back, and how a model's answer is settled before it enters a thread."""
 
+import json
+
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from graphs.messages import MALFORMED, finish_reason_of, from_langchain, settled, to_langchain, without_calls
 from services.errors import ModelStreamBroken
@@ -101,3 +104,24 @@ def test_an_unknown_finish_reason_is_not_a_stop() -> None:
     assert finish_reason_of(AIMessage(content="x", response_metadata={"stop_reason": "tool_use"})) == "stop"
     with pytest.raises(ModelStreamBroken, match="insufficient_system_resource"):
         finish_reason_of(AIMessage(content="x", response_metadata={"finish_reason": "insufficient_system_resource"}))
+
+
+@pytest.mark.parametrize("depth", [90, 150])
+def test_arguments_that_no_checkpoint_can_hold_are_text(depth: int) -> None:
+    """Nested as deep as models nest, arguments stay what they are; beyond that they are what the model wrote."""
+    value: object = "x"
+    for _ in range(depth):
+        value = [value]
+    asked = settled(AIMessage(content="", tool_calls=[{"name": "f", "args": {"a": value}, "id": "c"}]))
+    JsonPlusSerializer().dumps_typed([asked])
+    assert (asked.tool_calls[0]["args"] == {}) is (depth > 100)
+    assert from_langchain(asked).tool_calls[0].arguments == json.dumps({"a": value})
+
+
+def test_numbers_that_no_checkpoint_can_hold_are_text() -> None:
+    """Whole numbers of up to 64 bits are kept; a longer one would fail the run, so the call is one that is not made."""
+    for number, kept in ((2**64 - 1, True), (-(2**63), True), (2**64, False), (10**30, False)):
+        asked = settled(AIMessage(content="", tool_calls=[{"name": "f", "args": {"n": number}, "id": "c"}]))
+        JsonPlusSerializer().dumps_typed([asked])
+        assert (asked.tool_calls[0]["args"] == {"n": number}) is kept
+        assert from_langchain(asked).tool_calls[0].arguments == f'{{"n": {number}}}'

@@ -3,12 +3,11 @@
 from uuid import uuid4
 
 import pytest
-from langgraph.checkpoint.memory import InMemorySaver
 
 from graphs.plan_execute import steps_of
 from services.errors import ContextTooLong, ModelThrottled
 from services.types import ModelOptions, TextDelta, ToolStarted
-from tests.graphs.fakes import calls, make_graph, says, shape, turn
+from tests.graphs.fakes import calls, make_graph, memory, says, shape, turn
 
 SUM = ("calculator", {"expression": "2 + 3"})
 
@@ -95,7 +94,7 @@ async def test_an_empty_plan_is_the_question_itself() -> None:
 
 async def test_a_new_turn_starts_a_new_plan() -> None:
     """Plan and results of the last turn do not leak into this one; its question and answer are remembered."""
-    thread_id, graph = uuid4(), make_graph("plan_execute", checkpointer=InMemorySaver())
+    thread_id, graph = uuid4(), make_graph("plan_execute", checkpointing=memory())
     await graph.invoke(turn(says("1. A\n2. B"), says("a"), says("b"), says("AB"), thread_id=thread_id).context)
     second = turn(says("1. C"), says("c"), says("C"), user="And C?", thread_id=thread_id)
     result = await graph.invoke(second.context)

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from langchain_core.messages import AIMessage
-from langgraph.checkpoint.memory import InMemorySaver
+from langchain_core.runnables import RunnableConfig
 
 from services.errors import ConfigurationError, InvalidRequest, ModelThrottled, StepLimitExceeded
 from services.types import (
@@ -20,7 +20,7 @@ from services.types import (
     ToolFinished,
     Verdict,
 )
-from tests.graphs.fakes import Reply, Stuck, calls, make_graph, says, shape, turn
+from tests.graphs.fakes import Reply, Stuck, calls, make_graph, memory, says, shape, turn
 
 SUM = ("calculator", {"expression": "1234 * 5678"})
 
@@ -49,7 +49,7 @@ async def test_after_the_last_round_tools_are_off() -> None:
 
 async def test_rounds_are_counted_per_turn() -> None:
     """Tool rounds of earlier turns do not use up those of this one."""
-    thread_id, graph = uuid4(), make_graph(checkpointer=InMemorySaver(), max_tool_rounds=1)
+    thread_id, graph = uuid4(), make_graph(checkpointing=memory(), max_tool_rounds=1)
     await graph.invoke(turn(calls(SUM), says("one"), thread_id=thread_id).context)
     second = turn(calls(SUM), says("two"), thread_id=thread_id)
     await graph.invoke(second.context)
@@ -124,7 +124,7 @@ async def test_the_final_prompt_waits_for_facts() -> None:
 
 async def test_a_thread_remembers() -> None:
     """The second turn of a thread sees the first, tool exchange and all, and returns only what it added."""
-    thread_id, graph = uuid4(), make_graph(checkpointer=InMemorySaver())
+    thread_id, graph = uuid4(), make_graph(checkpointing=memory())
     await graph.invoke(turn(calls(SUM), says("7006652"), user="multiply", thread_id=thread_id).context)
     second = turn(says("as I said"), user="again?", thread_id=thread_id)
     result = await graph.invoke(second.context)
@@ -133,11 +133,13 @@ async def test_a_thread_remembers() -> None:
     assert [message.content for message in result.messages] == ["as I said"]
 
 
-async def test_a_turn_is_written_once() -> None:
+async def test_only_the_newest_checkpoint_of_a_turn_is_kept() -> None:
     """A turn of several steps leaves one checkpoint, not one per step."""
-    saver, thread_id = InMemorySaver(), uuid4()
-    await make_graph(checkpointer=saver).invoke(turn(calls(SUM), says("7006652"), thread_id=thread_id).context)
-    assert len(saver.storage[str(thread_id)][""]) == 1
+    checkpointing, thread_id = memory(), uuid4()
+    turned = turn(calls(SUM), says("7006652"), thread_id=thread_id)
+    await make_graph(checkpointing=checkpointing).invoke(turned.context)
+    config: RunnableConfig = {"configurable": {"thread_id": str(thread_id), "tenant_id": "t"}}
+    assert len([found async for found in checkpointing.saver.alist(config)]) == 1
 
 
 async def test_only_what_was_added_is_returned() -> None:
@@ -149,19 +151,19 @@ async def test_only_what_was_added_is_returned() -> None:
 
 async def test_an_ephemeral_run_leaves_no_trace() -> None:
     """An ephemeral thread is neither read from nor written to the checkpointer."""
-    saver, thread_id = InMemorySaver(), uuid4()
-    graph = make_graph(checkpointer=saver)
-    await graph.invoke(turn(says("one"), thread_id=thread_id, ephemeral=True).context)
-    assert not saver.storage
+    thread_id, graph = uuid4(), make_graph(checkpointing=memory())
+    await graph.invoke(turn(calls(SUM), says("one"), thread_id=thread_id, ephemeral=True).context)
     second = turn(says("two"), thread_id=thread_id)
     await graph.invoke(second.context)
-    assert shape(second.model.asked[0].call.messages) == ["system", "human"]
-    assert list(saver.storage) == [str(thread_id)]
+    third = turn(says("three"), thread_id=thread_id, ephemeral=True)
+    await graph.invoke(third.context)
+    for unknowing in (second, third):
+        assert shape(unknowing.model.asked[0].call.messages) == ["system", "human"]
 
 
 async def test_threads_do_not_mix() -> None:
     """One compiled graph serves many threads at once."""
-    graph = make_graph(checkpointer=InMemorySaver())
+    graph = make_graph(checkpointing=memory())
     turns = [turn(calls(SUM), says(f"answer {n}"), user=f"question {n}") for n in range(20)]
     results = await asyncio.gather(*[graph.invoke(one.context) for one in turns])
     assert [result.messages[-1].content for result in results] == [f"answer {n}" for n in range(20)]
@@ -238,7 +240,7 @@ async def test_a_history_with_tool_calls_comes_back_unchanged() -> None:
 
 async def interrupted(*script: Reply, stuck: Stuck, guard: Guard | None = None) -> tuple[list[str], int]:
     """Run a turn until it is stuck, cancel it once, run another; return what the model saw then, and the tools' results."""
-    thread_id, graph = uuid4(), make_graph(checkpointer=InMemorySaver())
+    thread_id, graph = uuid4(), make_graph(checkpointing=memory())
     first = turn(*script, user="first", thread_id=thread_id, guard=guard)
     task = asyncio.create_task(graph.invoke(first.context))
     await stuck.reached.wait()

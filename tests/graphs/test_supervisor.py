@@ -4,14 +4,13 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-from langgraph.checkpoint.memory import InMemorySaver
 
 from graphs.build import build, build_tools
 from graphs.spec import GraphOptions
 from services.errors import ConfigurationError, ContextTooLong
 from services.llm.types import ModelCall
 from services.types import HandedOver, TextDelta, ToolStarted
-from tests.graphs.fakes import Stuck, calls, make_graph, resources, says, shape, turn
+from tests.graphs.fakes import Stuck, calls, make_graph, memory, resources, says, shape, turn
 
 TO_MATH = ("transfer_to_math", {"task": "multiply 6 by 7"})
 TO_RESEARCH = ("transfer_to_research", {"task": "when are refunds paid"})
@@ -99,7 +98,7 @@ async def test_a_specialist_that_fails_reports_it() -> None:
 
 async def test_cancelled_within_a_specialist() -> None:
     """Cancelling reaches the specialist's model call, and the thread goes on without the open hand-over."""
-    stuck, thread_id, graph = Stuck(), uuid4(), make_graph("supervisor", checkpointer=InMemorySaver())
+    stuck, thread_id, graph = Stuck(), uuid4(), make_graph("supervisor", checkpointing=memory())
     first = turn(calls(TO_MATH, TO_RESEARCH), lambda call: stuck.wait(), lambda call: stuck.wait(), thread_id=thread_id)
     task = asyncio.create_task(graph.invoke(first.context))
     await stuck.reached.wait()

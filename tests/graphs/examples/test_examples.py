@@ -6,7 +6,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from langgraph.checkpoint.memory import InMemorySaver
 
 from graphs import GRAPHS
 from graphs.build import build, build_tools, check_prompts
@@ -18,7 +17,7 @@ from services.types import TextDelta
 from tests.graphs import test_contract
 from tests.graphs.examples import draft_review, plain_langchain
 from tests.graphs.examples.days_until import days_until
-from tests.graphs.fakes import calls, make_graph, resources, says, shape, turn
+from tests.graphs.fakes import calls, make_graph, memory, resources, says, shape, turn
 
 DOCS = Path(__file__).parents[3] / "docs" / "graphs.md"
 HERE = Path(__file__).parent
@@ -81,7 +80,7 @@ async def test_plain_langchain_code_keeps_the_contract(promise: Callable[[str], 
 
 async def test_plain_langchain_code_remembers() -> None:
     """Its threads are complete conversations."""
-    graph, thread_id = make_graph("plain_langchain", checkpointer=InMemorySaver()), uuid4()
+    graph, thread_id = make_graph("plain_langchain", checkpointing=memory()), uuid4()
     turned = turn(calls(("calculator", {"expression": "6 * 7"})), says("42"), thread_id=thread_id)
     result = await graph.invoke(turned.context)
     assert shape(result.messages) == ["assistant(c0)", "tool(c0)", "assistant"]

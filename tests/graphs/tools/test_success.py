@@ -22,7 +22,10 @@ def test_a_rate_is_the_share_of_results() -> None:
     assert rates.current() == {"search": 0.75, "clock": 1.0}
 
 
-@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.CANCELLED])
+SAYS_NOTHING = (Outcome.CANCELLED, Outcome.REJECTED, Outcome.ANSWERED)
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome not in SAYS_NOTHING])
 def test_every_outcome_counts(outcome: Outcome) -> None:
     """A call without a result is no success, for whatever reason."""
     rates = SuccessRates(clock=Clock())
@@ -30,10 +33,11 @@ def test_every_outcome_counts(outcome: Outcome) -> None:
     assert rates.current() == {"search": 1.0 if outcome is Outcome.OK else 0.0}
 
 
-def test_cancelled_calls_do_not_count() -> None:
-    """A run that was ended says nothing of its tools."""
+@pytest.mark.parametrize("outcome", SAYS_NOTHING)
+def test_what_says_nothing_does_not_count(outcome: Outcome) -> None:
+    """A run that was ended says nothing of its tools, nor does a person who decided what becomes of a call."""
     rates = SuccessRates(clock=Clock())
-    rates.record("search", Outcome.CANCELLED)
+    rates.record("search", outcome)
     assert rates.current() == {}
 
 

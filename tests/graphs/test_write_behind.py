@@ -1,0 +1,283 @@
+"""The checkpoints of a run at work: when they are taken, what is stored of them, and what a store that fails does to a run."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+from langgraph.runtime import Runtime
+
+from graphs.state import State
+from services.errors import ModelThrottled, RunSuperseded, StoreUnavailable
+from services.runs.types import RunContext
+from services.types import EventId, HandedOver
+from tests.graphs.durable import Node, Site, idle
+from tests.graphs.fakes import Stuck, calls, make_graph, says, turn
+
+AWAY = StoreUnavailable("The database cannot be reached.")
+SUM = ("calculator", {"expression": "6 * 7"})
+
+
+class Counted(State):
+    count: int
+    mark: str
+
+
+def happened(context: RunContext, what: str) -> None:
+    context.events.emit(HandedOver(from_agent="test", to_agent=what))
+
+
+def step(name: str, during: Callable[[RunContext], Any] | None = None) -> Node:
+    """A node that tells of its beginning at once, of its end after something else, and counts."""
+
+    async def node(state: Counted, runtime: Runtime[RunContext]) -> Mapping[str, Any]:
+        happened(runtime.context, name)
+        if during is not None and asyncio.iscoroutine(working := during(runtime.context)):
+            await working
+        happened(runtime.context, f"{name} is done")
+        return {"count": state.get("count", 0) + 1, "messages": [AIMessage(name, id=name)]}
+
+    node.__name__ = name
+    return node
+
+
+async def flush(context: RunContext) -> None:
+    await context.checkpoints.flush()
+
+
+async def test_progress_is_that_of_the_checkpoint() -> None:
+    """Each is stored with what had happened when its step ended, and nothing of the next step, which speaks at once."""
+    site, turned = Site(), turn()
+    await site.graph(step("one"), step("two"), step("three"), schema=Counted).invoke(turned.context)
+    assert site.store.events == [2, 4, 6]
+
+
+async def test_a_turn_of_one_step_is_stored_once() -> None:
+    """Nothing is stored before the first node has done something: a turn with one model call costs one statement."""
+    site, turned = Site(), turn(says("Hello."))
+    await make_graph(checkpointing=site.checkpointing).invoke(turned.context)
+    assert site.store.steps == [[1]]
+
+
+async def test_a_turn_with_tools_is_stored_after_each_step() -> None:
+    """The call, its result, and the answer: three statements at most, and each holds all that was said before."""
+    site, turned = Site(), turn(calls(SUM), says("42"))
+    await make_graph(checkpointing=site.checkpointing).invoke(turned.context)
+    assert site.store.steps == [[1], [2], [3]]
+    assert len((await site.values(turned))["messages"]) == 4
+
+
+async def test_the_run_does_not_wait_for_the_store() -> None:
+    """While one checkpoint is being stored the next steps are executed, and then only the newest is stored."""
+    site, turned = Site(), turn()
+    site.store.open.clear()
+    graph = site.graph(step("one"), step("two"), step("three"), schema=Counted)
+    running = asyncio.create_task(graph.invoke(turned.context))
+    await idle()
+    assert len(turned.events.events) == 6
+    assert not running.done()
+    site.store.open.set()
+    await running
+    assert site.store.steps == [[1], [3]]
+    assert site.store.events == [2, 6]
+    assert (await site.values(turned))["count"] == 3
+
+
+async def test_what_is_skipped_is_stored_with_the_next() -> None:
+    """A value that only a skipped checkpoint had new is in the store nevertheless."""
+    site, turned = Site(), turn()
+
+    async def mark(state: Counted, runtime: Runtime[RunContext]) -> Mapping[str, Any]:
+        return {"mark": "made"}
+
+    site.store.open.clear()
+    running = asyncio.create_task(site.graph(step("one"), mark, step("last"), schema=Counted).invoke(turned.context))
+    await idle()
+    site.store.open.set()
+    await running
+    values = await site.values(turned)
+    assert (site.store.steps, values["mark"], values["count"]) == ([[1], [3]], "made", 2)
+
+
+async def test_flush_waits_until_the_newest_is_stored() -> None:
+    """A node that must not act before its checkpoint is stored does not."""
+    site, turned, acted = Site(), turn(), asyncio.Event()
+
+    async def act(context: RunContext) -> None:
+        await context.checkpoints.flush()
+        acted.set()
+
+    site.store.open.clear()
+    running = asyncio.create_task(site.graph(step("one"), step("two", act), schema=Counted).invoke(turned.context))
+    await site.store.begun.wait()
+    await idle()
+    assert not acted.is_set()
+    site.store.open.set()
+    await running
+    assert acted.is_set()
+    assert site.store.steps[0] == [1]
+
+
+async def test_flush_stores_the_input_too() -> None:
+    """In the first node there is nothing but the question, and that is stored when it is asked for."""
+    site, turned = Site(), turn(user="How long?")
+    seen: list[Any] = []
+
+    async def look(context: RunContext) -> None:
+        await context.checkpoints.flush()
+        await context.checkpoints.flush()
+        seen.extend((await site.values(turned))["messages"])
+
+    await site.graph(step("one", look), schema=Counted).invoke(turned.context)
+    assert [message.content for message in seen] == ["How long?"]
+    assert (site.store.steps, site.store.events) == ([[0], [1]], [0, 2])
+
+
+async def test_an_ephemeral_run_stores_from_its_first_flush_on() -> None:
+    """Nobody comes back to an ephemeral thread, so it is stored only for the sake of what must not happen twice."""
+    site, turned = Site(), turn(ephemeral=True)
+    await site.graph(step("one"), step("two"), schema=Counted).invoke(turned.context)
+    assert site.store.saved == []
+    turned = turn(ephemeral=True)
+    graph = site.graph(step("one"), step("two"), step("three", flush), step("four"), schema=Counted)
+    await graph.invoke(turned.context)
+    assert site.store.steps == [[2], [3], [4]]
+
+
+async def test_a_store_that_is_away_does_not_stop_a_run() -> None:
+    """What it did not take goes with the next checkpoint, and nobody waits."""
+    site, turned = Site(), turn()
+    site.store.errors = [AWAY]
+    await site.graph(step("one"), step("two"), schema=Counted).invoke(turned.context)
+    assert (site.store.steps, site.waited) == ([[2]], [])
+    assert (await site.values(turned))["count"] == 2
+
+
+async def test_at_its_end_a_run_waits_for_the_store_a_little() -> None:
+    """An answer is not finished before its thread remembers it, so a store that comes back in time is waited for."""
+    site, turned = Site(), turn()
+    site.store.errors = [AWAY] * 3
+    await site.graph(step("one"), schema=Counted).invoke(turned.context)
+    assert (site.store.steps, site.waited) == ([[1]], [0.5, 0.5])
+
+
+@pytest.mark.parametrize("where", ["flush", "end"])
+async def test_without_its_store_a_run_fails(where: str) -> None:
+    """Where a checkpoint has to be stored and cannot be, the run fails with the store's error, and nothing is left behind."""
+    site, turned = Site(), turn()
+    site.store.errors = [AWAY] * 20
+    before = asyncio.all_tasks()
+    with pytest.raises(StoreUnavailable):
+        await site.graph(step("one", flush if where == "flush" else None), schema=Counted).invoke(turned.context)
+    assert site.waited == [0.5, 0.5]
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("error", [RunSuperseded("Taken over."), TypeError("not to be stored")])
+async def test_what_cannot_be_stored_ends_the_run_at_its_next_step(error: Exception) -> None:
+    """A run that was taken over, or whose state cannot be stored, does not go on for long, and says why."""
+    site, turned = Site(), turn()
+    site.store.errors = [error]
+    with pytest.raises(type(error)):
+        await site.graph(step("one"), step("two"), step("three"), schema=Counted).invoke(turned.context)
+    assert len(turned.events.events) == 4
+    assert site.store.saved == []
+
+
+@pytest.mark.parametrize("error", [RunSuperseded("Taken over."), TypeError("not to be stored")])
+async def test_what_cannot_be_stored_fails_a_run_that_ends(error: Exception) -> None:
+    """At the end of a run nothing is forgotten that went wrong behind its back."""
+    site, turned = Site(), turn()
+    site.store.errors = [error]
+    with pytest.raises(type(error)):
+        await site.graph(step("one"), schema=Counted).invoke(turned.context)
+    assert site.waited == []
+
+
+async def test_a_state_that_cannot_be_serialised_is_an_error() -> None:
+    """The error comes out of the run, not out of a task that nobody waits for."""
+    site, turned = Site(), turn()
+
+    async def odd(state: Counted, runtime: Runtime[RunContext]) -> Mapping[str, Any]:
+        return {"count": asyncio.Event(), "messages": [AIMessage("done")]}
+
+    with pytest.raises(TypeError):
+        await site.graph(odd, schema=Counted).invoke(turned.context)
+
+
+async def test_a_run_that_fails_stores_how_far_it_came() -> None:
+    """The question stays in the thread, and every step that was over."""
+    site, turned = Site(), turn(user="How long?")
+
+    async def fail(context: RunContext) -> None:
+        raise ModelThrottled("Too many requests.")
+
+    with pytest.raises(ModelThrottled):
+        await site.graph(step("one", fail), schema=Counted).invoke(turned.context)
+    assert [message.content for message in (await site.values(turned))["messages"]] == ["How long?"]
+    with pytest.raises(ModelThrottled):
+        await site.graph(step("one"), step("two", fail), schema=Counted).invoke(turned.context)
+    assert (await site.values(turned))["count"] == 1
+
+
+async def test_a_run_that_fails_keeps_its_own_reason() -> None:
+    """A store that is away as well is tried once, and is not what the run failed of."""
+    site, turned = Site(), turn()
+    site.store.errors = [AWAY] * 20
+
+    async def fail(context: RunContext) -> None:
+        raise ModelThrottled("Too many requests.")
+
+    with pytest.raises(ModelThrottled):
+        await site.graph(step("one", fail), schema=Counted).invoke(turned.context)
+    assert site.waited == []
+
+
+async def test_a_run_that_is_stopped_stores_how_far_it_came() -> None:
+    """Whoever goes on with it, or with its thread, finds every step that was over."""
+    site, turned, stuck = Site(), turn(), Stuck()
+    graph = site.graph(step("one"), step("two", lambda _: stuck.wait()), schema=Counted)
+    running = asyncio.create_task(graph.invoke(turned.context))
+    await stuck.reached.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (await site.values(turned))["count"] == 1
+    assert site.progress(turned.context.run) is not None
+
+
+async def test_stopped_while_it_is_stored() -> None:
+    """A run that is stopped at its very end does not leave a statement running."""
+    site, turned = Site(), turn()
+    site.store.open.clear()
+    running = asyncio.create_task(site.graph(step("one"), schema=Counted).invoke(turned.context))
+    await site.store.begun.wait()
+    await idle()
+    running.cancel()
+    await idle()
+    assert not running.done()
+    site.store.open.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert site.store.steps == [[1]]
+
+
+async def test_the_log_comes_first() -> None:
+    """A checkpoint says that its events have happened, so it is not stored before the log has them."""
+    site, turned, asked = Site(), turn(), []
+    logged = asyncio.Event()
+
+    async def wait(event_id: EventId) -> None:
+        asked.append(event_id)
+        await logged.wait()
+
+    graph = site.graph(step("one"), schema=Counted)
+    running = asyncio.create_task(graph.invoke(replace(turned.context, logged=wait)))
+    await idle()
+    assert not site.store.begun.is_set()
+    logged.set()
+    await running
+    assert asked == [EventId(attempt=1, seq=1)]
+    assert site.store.steps == [[1]]
