@@ -23,6 +23,7 @@ from deployments.http.openapi import describe_protocols
 from deployments.http.request_id import RequestId
 from deployments.http.resources import models_router, runs_router, threads_router
 from deployments.http.run_endpoint import RunEndpoint
+from deployments.http.run_stream import RunStream
 from deployments.http.security_headers import SecurityHeaders
 from deployments.protocols import PROTOCOLS
 from services.errors import MainstayError
@@ -38,7 +39,10 @@ Breakers = Callable[[], Awaitable[Mapping[str, Mapping[str, int]]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpServices:
-    """What the ingress holds. `graphs` maps a graph's name to its description; `clock` is Unix time in seconds."""
+    """What the ingress holds. `graphs` maps a graph's name to its description; `clock` is Unix time in seconds.
+
+    `check_webhook` raises InvalidRequest for an address that nothing may be sent to.
+    """
 
     runs: RunService
     run_store: RunStore
@@ -48,6 +52,7 @@ class HttpServices:
     default_graph: str
     readiness: Readiness
     breakers: Breakers
+    check_webhook: Callable[[str | None], None]
     new_id: Callable[[], UUID] = uuid4
     clock: Callable[[], float] = time.time
 
@@ -65,6 +70,7 @@ def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
         redirect_slashes=False,
         routes=[
             *_run_routes(services, settings),
+            Route("/runs/{run_id}/stream", RunStream(services.runs, settings), methods=["GET"], name="run_stream"),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", _readyz(services.readiness, services.breakers), methods=["GET"]),
         ],
@@ -83,7 +89,7 @@ def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
     )
     app.include_router(models_router(services.graphs, created=int(services.clock())))
     app.include_router(threads_router(services.threads))
-    app.include_router(runs_router(services.run_store))
+    app.include_router(runs_router(services.runs, services.run_store))
     describe_protocols(app, PROTOCOLS.values())
     return app
 
@@ -97,6 +103,7 @@ def _run_routes(services: HttpServices, settings: HttpSettings) -> list[Route]:
                 runs=services.runs,
                 default_graph=services.default_graph,
                 settings=settings,
+                check_webhook=services.check_webhook,
                 clock=services.clock,
             ),
             methods=["POST"],
@@ -114,7 +121,15 @@ def _cors(settings: HttpSettings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "x-thread-id"],
+            allow_headers=[
+                "authorization",
+                "content-type",
+                "idempotency-key",
+                "last-event-id",
+                "x-api-key",
+                "x-request-id",
+                "x-thread-id",
+            ],
             expose_headers=["content-location", "retry-after", "x-request-id", "x-run-id", "x-thread-id"],
         )
     ]

@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from deployments.http.access import principal_of
-from deployments.protocols.chat_stream import failure_json, usage_json
-from services.errors import UnknownModel
+from deployments.protocols.chat_stream import failure_json, interrupts_json, usage_json
+from services.errors import InvalidRequest, UnknownModel
 from services.runs.ports import RunStore, ThreadStore
-from services.types import JsonObject, Message, Principal, Run, Thread
+from services.runs.service import RunService
+from services.types import CancelAction, JsonObject, Message, Principal, Run, RunStatus, Thread
 
 MAX_PAGE = 100
 MAX_HISTORY = 1_000
@@ -76,13 +77,19 @@ class MessagesJson(BaseModel):
 
 
 class RunJson(BaseModel):
+    """`attempt` counts the agent replicas that have taken the run; `position` the runs before it while it is queued."""
+
     id: UUID
     thread_id: UUID
     model: str
     status: str
+    attempt: int
+    position: int | None
     created_at: datetime | None
+    started_at: datetime | None
     finished_at: datetime | None
     finish_reason: str | None
+    interrupts: list[JsonObject]
     usage: JsonObject
     error: JsonObject | None
 
@@ -138,15 +145,37 @@ def threads_router(threads: ThreadStore) -> APIRouter:
     return router
 
 
-def runs_router(runs: RunStore) -> APIRouter:
-    """Routes of `/runs`."""
+def runs_router(runs: RunService, store: RunStore) -> APIRouter:
+    """Routes of `/runs`, but for those that begin one or stream."""
     router = APIRouter(prefix="/runs", tags=["runs"])
+
+    async def shown(run: Run) -> RunJson:
+        return _run_json(run, await store.position(run) if run.status is RunStatus.QUEUED else None)
 
     @router.get("/{run_id}")
     async def get_run(asking: Asking, run_id: RunId) -> RunJson:
-        return _run_json(await runs.get(asking, run_id))
+        return await shown(await store.get(asking, run_id))
+
+    @router.get("/{run_id}/wait")
+    async def wait_for_run(asking: Asking, run_id: RunId) -> RunJson:
+        return await shown(await runs.wait(asking, run_id))
+
+    @router.post("/{run_id}/cancel")
+    async def cancel_run(
+        asking: Asking, run_id: RunId, action: CancelAction = CancelAction.INTERRUPT, wait: bool = False
+    ) -> RunJson:
+        await runs.cancel(asking, run_id, action)
+        return await shown(await runs.wait(asking, run_id) if wait else await store.get(asking, run_id))
 
     return router
+
+
+def run_id_of(request: Request) -> UUID:
+    """Return the run that a path names. Raises InvalidRequest."""
+    try:
+        return UUID(request.path_params["run_id"])
+    except ValueError:
+        raise InvalidRequest("The path must have the id of a run, a UUID.", param="run_id") from None
 
 
 def _thread_json(thread: Thread) -> ThreadJson:
@@ -167,15 +196,19 @@ def _message_json(message: Message) -> MessageJson:
     )
 
 
-def _run_json(run: Run) -> RunJson:
+def _run_json(run: Run, position: int | None) -> RunJson:
     return RunJson(
         id=run.id,
         thread_id=run.thread_id,
         model=run.graph,
         status=run.status,
+        attempt=run.attempt,
+        position=position,
         created_at=run.created_at,
+        started_at=run.started_at,
         finished_at=run.finished_at,
         finish_reason=run.finish_reason,
+        interrupts=interrupts_json(run.interrupts),
         usage=usage_json(run.usage),
         error=failure_json(run.failure) if run.failure else None,
     )

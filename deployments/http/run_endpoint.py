@@ -4,13 +4,15 @@ from collections.abc import Callable
 from functools import partial
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from configs.settings import HttpSettings
 from deployments.http.access import principal_of
 from deployments.http.bodies import ClientLeft, read_object
-from deployments.http.streams import EventStream, WholeAnswer
-from deployments.protocols.types import ClientProtocol, Rules, Streamed
+from deployments.http.idempotency import idempotency_key, with_key
+from deployments.http.streams import EventStream, WholeAnswer, run_headers
+from deployments.protocols.types import ClientProtocol, Queued, Rules, Streamed
 from services.runs.service import RunService
 
 
@@ -24,6 +26,7 @@ class RunEndpoint:
         runs: RunService,
         default_graph: str,
         settings: HttpSettings,
+        check_webhook: Callable[[str | None], None],
         clock: Callable[[], float],
     ) -> None:
         self._protocol = protocol
@@ -35,6 +38,7 @@ class RunEndpoint:
             max_messages=settings.max_messages,
             max_message_chars=settings.max_message_chars,
             max_run_s=runs.max_run_s,
+            check_webhook=check_webhook,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +49,15 @@ class RunEndpoint:
         except ClientLeft:
             return
         turn = self._protocol.parse(body, headers, self._rules)
-        start = partial(self._runs.start, principal, turn.request)
+        request = with_key(turn.request, idempotency_key(headers, self._protocol.path, body, turn.request))
+        if isinstance(turn.reply, Queued):
+            run = await self._runs.submit(principal, request)
+            response = Response(
+                turn.reply.render(run), self._protocol.status, run_headers(run), media_type="application/json"
+            )
+            await response(scope, receive, send)
+            return
+        start = partial(self._runs.start, principal, request)
         created = int(self._clock())
         if isinstance(turn.reply, Streamed):
             stream = EventStream(

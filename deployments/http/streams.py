@@ -5,7 +5,8 @@ whatever happens. Before the first event a failure is raised and becomes a statu
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -14,12 +15,25 @@ from deployments.http.failures import failure_response
 from deployments.http.hang_up import UntilHangUp
 from deployments.protocols.openai_errors import cancelled
 from deployments.protocols.types import Answer, Encoder, Streamed, Whole
-from services.runs.live_run import LiveRun
-from services.types import ReasoningDelta, Run, RunCancelled, RunCompleted, RunFailed, TextDelta
+from services.errors import MainstayError
+from services.runs.live_run import ReadRun
+from services.types import (
+    EventId,
+    ReasoningDelta,
+    Run,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunInterrupted,
+    RunRestarted,
+    TextDelta,
+)
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT = b": keep-alive\n\n"
 
-StartRun = Callable[[], Awaitable[LiveRun]]
+StartRun = Callable[[], Awaitable[ReadRun]]
 
 
 class EventStream:
@@ -39,7 +53,7 @@ class EventStream:
         self._write_timeout_s = write_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        live: LiveRun | None = None
+        live: ReadRun | None = None
         try:
             async with UntilHangUp(receive) as client:
                 live = await self._start()
@@ -54,19 +68,24 @@ class EventStream:
             if live is not None:
                 await live.aclose()
 
-    async def _write(self, live: LiveRun, encoder: Encoder, pulse: "Pulse", send: Send) -> None:
+    async def _write(self, live: ReadRun, encoder: Encoder, pulse: "Pulse", send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": stream_headers(live.run)})
         pulse.start()
         encode, clock = encoder.encode, pulse.clock
-        async for batch in live:
-            if body := encode(batch):
-                pulse.sending_since = clock()
-                try:
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-                except OSError:  # how a server may say that the connection is gone
-                    return
-                pulse.sending_since = None
-                pulse.last_sent = clock()
+        try:
+            async for batch in live:
+                if body := encode(batch):
+                    pulse.sending_since = clock()
+                    try:
+                        await send({"type": "http.response.body", "body": body, "more_body": True})
+                    except OSError:  # how a server may say that the connection is gone
+                        return
+                    pulse.sending_since = None
+                    pulse.last_sent = clock()
+                if encoder.over:
+                    break
+        except MainstayError as error:  # of a run that is only read here: cut off, its reader comes back for the status
+            logger.info("run %s: it cannot be read on: %s", live.run.id, error.code)
         pulse.stop()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -133,7 +152,7 @@ class WholeAnswer:
         self._created = created
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        live: LiveRun | None = None
+        live: ReadRun | None = None
         response: Response | None = None
         try:
             async with UntilHangUp(receive):
@@ -154,23 +173,31 @@ class WholeAnswer:
         return Response(body, media_type="application/json", headers=run_headers(run))
 
 
-async def _collect(live: LiveRun) -> Answer | RunFailed | RunCancelled:
-    text: list[str] = []
-    reasoning: list[str] = []
+async def _collect(live: ReadRun) -> Answer | RunFailed | RunCancelled:
+    said: list[tuple[EventId, TextDelta | ReasoningDelta]] = []
     async for batch in live:
-        for event in batch.events:
+        for seq, event in enumerate(batch.events, batch.first_seq):
             match event:
-                case TextDelta(source=None):
-                    text.append(event.text)
-                case TextDelta() | ReasoningDelta():  # a plan or a specialist's work is not the answer
-                    reasoning.append(event.text)
-                case RunCompleted():
-                    return Answer(text="".join(text), reasoning="".join(reasoning), completed=event)
+                case TextDelta() | ReasoningDelta():
+                    said.append((EventId(attempt=batch.attempt, seq=seq), event))
+                case RunRestarted(keep=keep):
+                    said = [(at, delta) for at, delta in said if keep is not None and at <= keep]
+                case RunCompleted() | RunInterrupted():
+                    return _answer([delta for _, delta in said], event)
                 case RunFailed() | RunCancelled():
                     return event
                 case _:
                     pass
-    raise RuntimeError("a live run ended without a terminal event")
+    raise RuntimeError("a run that was read ended without a terminal event")
+
+
+def _answer(said: Sequence[TextDelta | ReasoningDelta], ending: RunCompleted | RunInterrupted) -> Answer:
+    """Put together what was said; a plan or a specialist's work is not the answer."""
+    text: list[str] = []
+    reasoning: list[str] = []
+    for delta in said:
+        (text if isinstance(delta, TextDelta) and delta.source is None else reasoning).append(delta.text)
+    return Answer(text="".join(text), reasoning="".join(reasoning), ending=ending)
 
 
 def run_headers(run: Run) -> dict[str, str]:

@@ -6,10 +6,12 @@ user message is taken.
 
 Tools run on the server and are not shown: a `tool_calls` delta would make the client run them. A run that fails, or is
 cancelled, after the first byte sends `data: {"error": ...}` and then closes, without a finish reason and without
-`[DONE]`: the SDKs raise APIError, and nobody takes the part for the whole.
+`[DONE]`: the SDKs raise APIError, and nobody takes the part for the whole. The same is sent when the run is taken over by
+another replica and what was shown of the answer is not the beginning of it any more. A question to a person is sent as the
+answer's text; what is decided is sent to the thread by `/chat/stream`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -17,6 +19,7 @@ import orjson
 from pydantic import Field
 
 from deployments.protocols.openai_errors import cancelled, error_body
+from deployments.protocols.questions import question_text
 from deployments.protocols.types import Answer, ClientProtocol, Encoder, Rules, Streamed, Turn, Whole
 from deployments.protocols.unsupported import refuse_unsupported
 from deployments.protocols.validation import (
@@ -27,9 +30,11 @@ from deployments.protocols.validation import (
     thread_id_from_header,
     validate,
 )
-from services.errors import Failure
+from services.errors import AnswerRestarted, Failure
 from services.types import (
     EventBatch,
+    EventId,
+    Interruption,
     JsonObject,
     Message,
     ReasoningDelta,
@@ -39,11 +44,20 @@ from services.types import (
     RunCompleted,
     RunEvent,
     RunFailed,
+    RunInterrupted,
     RunRequest,
+    RunRestarted,
     RunStarted,
     TextDelta,
     Usage,
 )
+
+_RESTARTED = AnswerRestarted(
+    "The replica that wrote this answer was lost, and another one writes it anew. Send the request again."
+).to_failure()
+
+_APART = "\n\n"
+"""Between what was said and what is asked."""
 
 THREAD_HEADER = "x-thread-id"
 NEW_THREAD = "new"
@@ -122,7 +136,7 @@ def _encoder(with_usage: bool, run: Run, created: int) -> Encoder:
 class ChunkEncoder:
     """Chunks of a streamed completion. What is the same in each is rendered once."""
 
-    __slots__ = ("_content", "_head", "_reasoning", "_shown", "_with_usage")
+    __slots__ = ("_begun", "_content", "_head", "_last_shown", "_reasoning", "_shown", "_with_usage", "over")
 
     def __init__(self, *, run: Run, created: int, with_usage: bool) -> None:
         head = orjson.dumps(
@@ -133,11 +147,30 @@ class ChunkEncoder:
             self._head + b',"choices":[{"index":0,"delta":{"' + field + b'":'
             for field in (b"content", b"reasoning_content")
         )
-        self._shown = False
+        self._begun = self._shown = self.over = False
+        self._last_shown: EventId | None = None
         self._with_usage = with_usage
 
     def encode(self, batch: EventBatch) -> bytes:
-        return b"".join([self._frame(event) for event in batch.events])
+        if self.over:
+            return b""
+        return b"".join([self._frame(event) for event in self._unless_restarted(batch)])
+
+    def _unless_restarted(self, batch: EventBatch) -> Sequence[RunEvent]:
+        """What of a batch can be shown: a restart that takes back what was shown before it is the last of all.
+
+        The protocol has no words for that, and to go on would splice two answers together.
+        """
+        for seq, event in enumerate(batch.events, batch.first_seq):
+            if isinstance(event, TextDelta | ReasoningDelta):
+                self._last_shown = EventId(attempt=batch.attempt, seq=seq)
+            elif isinstance(event, RunRestarted) and self._takes_back(event):
+                self.over = True
+                return batch.events[: seq - batch.first_seq + 1]
+        return batch.events
+
+    def _takes_back(self, event: RunRestarted) -> bool:
+        return self._last_shown is not None and (event.keep is None or event.keep < self._last_shown)
 
     def _frame(self, event: RunEvent) -> bytes:
         match event:
@@ -146,16 +179,27 @@ class ChunkEncoder:
                 return self._content + orjson.dumps(text) + b'},"finish_reason":null}]}\n\n'
             case TextDelta(text=text) | ReasoningDelta(text=text):  # a plan or a specialist's work is not the answer
                 return self._reasoning + orjson.dumps(text) + b'},"finish_reason":null}]}\n\n'
-            case RunStarted():
+            case RunStarted() if not self._begun:  # once, also where a run begins anew: the SDKs join what comes twice
+                self._begun = True
                 return self._choice({"role": "assistant", "content": ""}, None)
             case RunCompleted(finish_reason=reason, usage=usage):
                 return self._choice({}, reason) + self._usage(usage) + b"data: [DONE]\n\n"
+            case RunRestarted() if self.over:
+                return _error(_RESTARTED, partial=self._shown)
             case RunFailed(failure=failure, partial=shown):
                 return _error(failure, partial=shown)
             case RunCancelled(reason=cause):
                 return _error(cancelled(cause), partial=self._shown)
+            case RunInterrupted(interrupts=interrupts, usage=usage):
+                return self._asked(interrupts, usage)
             case _:
                 return b""
+
+    def _asked(self, interrupts: Sequence[Interruption], usage: Usage) -> bytes:
+        """A question to a person is the answer's text: the protocol has no other place for it."""
+        text = orjson.dumps(_APART * self._shown + question_text(interrupts))
+        question = self._content + text + b'},"finish_reason":null}]}\n\n'
+        return question + self._choice({}, "stop") + self._usage(usage) + b"data: [DONE]\n\n"
 
     def _choice(self, delta: JsonObject, finish_reason: str | None) -> bytes:
         choices = orjson.dumps([{"index": 0, "delta": delta, "finish_reason": finish_reason}])
@@ -169,10 +213,14 @@ class ChunkEncoder:
 
 def render(run: Run, created: int, answer: Answer) -> bytes:
     """Return a whole completion."""
-    message: JsonObject = {"role": "assistant", "content": answer.text, "refusal": None}
+    text, finish_reason = answer.text, "stop"
+    if isinstance(answer.ending, RunInterrupted):
+        text += _APART * bool(text) + question_text(answer.ending.interrupts)
+    else:
+        finish_reason = answer.ending.finish_reason
+    message: JsonObject = {"role": "assistant", "content": text, "refusal": None}
     if answer.reasoning:
         message["reasoning_content"] = answer.reasoning
-    finish_reason = answer.completed.finish_reason
     return orjson.dumps(
         {
             "id": completion_id(run),
@@ -180,7 +228,7 @@ def render(run: Run, created: int, answer: Answer) -> bytes:
             "created": created,
             "model": run.graph,
             "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
-            "usage": usage_json(answer.completed.usage),
+            "usage": usage_json(answer.ending.usage),
         }
     )
 

@@ -4,23 +4,22 @@ Each event is `id: {attempt}-{seq}`, `event: {name}` and one line of JSON. All e
 work, hand-overs between agents and a guardrail's word, none of which Chat Completions has a shape for.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import orjson
-from pydantic import Field
 
 from deployments.protocols.next_step import next_step
+from deployments.protocols.run_body import RunBody
 from deployments.protocols.types import ClientProtocol, Rules, Streamed, Turn
-from deployments.protocols.validation import Body, SamplingBody, check_messages, validate
+from deployments.protocols.validation import validate
 from services.errors import Failure
 from services.types import (
     EventBatch,
     GuardrailTripped,
     HandedOver,
+    Interruption,
     JsonObject,
-    Message,
     OnDisconnect,
     ReasoningDelta,
     Run,
@@ -28,7 +27,8 @@ from services.types import (
     RunCompleted,
     RunEvent,
     RunFailed,
-    RunRequest,
+    RunInterrupted,
+    RunRestarted,
     RunStarted,
     TextDelta,
     ToolFinished,
@@ -39,41 +39,23 @@ from services.types import (
 DONE = b"data: [DONE]\n\n"
 
 
-class ChatMessage(Body):
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-class ChatStreamBody(SamplingBody):
-    messages: list[ChatMessage]
-    model: str | None = Field(default=None, description="a graph of GET /v1/models; the default graph if absent")
-    thread_id: Annotated[UUID | None, Field(strict=False)] = Field(
-        default=None, description="continues that thread: `messages` are then the new ones only"
-    )
+class ChatStreamBody(RunBody):
     on_disconnect: Literal["cancel", "continue"] = "cancel"
 
 
 def parse(body: JsonObject, headers: Mapping[str, str], rules: Rules) -> Turn:
     """Return the turn that a body of `/chat/stream` asks for. Raises InvalidRequest."""
     checked = validate(ChatStreamBody, body)
-    messages = tuple(Message(role=message.role, content=message.content) for message in checked.messages)
-    check_messages(messages, rules, last_is_user=True)
-    request = RunRequest(
-        graph=checked.model if checked.model is not None else rules.default_graph,
-        messages=messages,
-        thread_id=checked.thread_id,
-        timeout_s=checked.time_limit_s(rules),
-        options=checked.options(),
-        on_disconnect=OnDisconnect(checked.on_disconnect),
-        metadata=checked.metadata or {},
-    )
-    return Turn(request=request, reply=Streamed(_encoder))
+    request = checked.to_request(rules, on_disconnect=OnDisconnect(checked.on_disconnect))
+    return Turn(request=request, reply=Streamed(event_encoder))
 
 
 class EventEncoder:
     """Frames of `/chat/stream`."""
 
     __slots__ = ()
+
+    over = False
 
     def encode(self, batch: EventBatch) -> bytes:
         frames = []
@@ -86,12 +68,17 @@ class EventEncoder:
         return b"".join(frames)
 
 
-def _encoder(run: Run, created: int) -> EventEncoder:
+def event_encoder(run: Run, created: int) -> EventEncoder:
+    """Return the encoder of one stream of a run."""
     return EventEncoder()
 
 
 def _run_started(event: RunStarted) -> JsonObject:
     return {"run_id": event.run_id, "thread_id": event.thread_id, "model": event.graph, "attempt": event.attempt}
+
+
+def _restarted(event: RunRestarted) -> JsonObject:
+    return {"attempt": event.attempt, "from": None if event.keep is None else str(event.keep)}
 
 
 def _delta(event: TextDelta | ReasoningDelta) -> JsonObject:
@@ -139,6 +126,19 @@ def _run_cancelled(event: RunCancelled) -> JsonObject:
     return {"reason": event.reason, "usage": usage_json(event.usage), "duration_s": event.duration_s}
 
 
+def _run_interrupted(event: RunInterrupted) -> JsonObject:
+    return {
+        "interrupts": interrupts_json(event.interrupts),
+        "usage": usage_json(event.usage),
+        "duration_s": event.duration_s,
+    }
+
+
+def interrupts_json(interrupts: Sequence[Interruption]) -> list[JsonObject]:
+    """What a run asks a person."""
+    return [{"id": interruption.id, "value": interruption.value} for interruption in interrupts]
+
+
 def usage_json(usage: Usage) -> JsonObject:
     """Tokens as `/chat/stream` and `GET /runs/{id}` show them."""
     return {
@@ -163,6 +163,7 @@ def failure_json(failure: Failure) -> JsonObject:
 
 EVENTS: Mapping[type[RunEvent], tuple[bytes, Callable[[Any], JsonObject]]] = {
     RunStarted: (b"run_started", _run_started),
+    RunRestarted: (b"restarted", _restarted),
     TextDelta: (b"text_delta", _delta),
     ReasoningDelta: (b"reasoning_delta", _delta),
     ToolStarted: (b"tool_started", _tool_started),
@@ -172,6 +173,7 @@ EVENTS: Mapping[type[RunEvent], tuple[bytes, Callable[[Any], JsonObject]]] = {
     RunCompleted: (b"run_completed", _run_completed),
     RunFailed: (b"run_failed", _run_failed),
     RunCancelled: (b"run_cancelled", _run_cancelled),
+    RunInterrupted: (b"run_interrupted", _run_interrupted),
 }
 
 PROTOCOL = ClientProtocol(

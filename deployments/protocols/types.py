@@ -6,25 +6,29 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from services.types import EventBatch, JsonObject, Run, RunCompleted, RunRequest
+from services.types import EventBatch, JsonObject, Run, RunCompleted, RunInterrupted, RunRequest
 
 
 class Encoder(Protocol):
     """Turns the batches of one run, in order, into frames of an event stream.
 
-    Empty bytes mean that nothing is to be sent. The bytes of the terminal batch are the last of the response.
+    Empty bytes mean that nothing is to be sent. The bytes of the terminal batch are the last of the response; `over` says that
+    the bytes so far are, though the run goes on.
     """
+
+    @property
+    def over(self) -> bool: ...
 
     def encode(self, batch: EventBatch) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A completed run, read to its end, for a client that does not stream."""
+    """A run, read to its end, for a client that does not stream: it has answered, or asks a person something."""
 
     text: str
     reasoning: str
-    completed: RunCompleted
+    ending: RunCompleted | RunInterrupted
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +45,42 @@ class Whole:
     render: Callable[[Run, int, Answer], bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The client does not wait: `render` makes a JSON document of the run as it was taken in."""
+
+    render: Callable[[Run], bytes]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     request: RunRequest
-    reply: Streamed | Whole
+    reply: Streamed | Whole | Queued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What holds for every protocol. `max_message_chars` is of one message, `max_run_s` the longest time limit of a run."""
+    """What holds for every protocol. `max_message_chars` is of one message, `max_run_s` the longest time limit of a run.
+
+    `check_webhook` raises InvalidRequest for an address that nothing may be sent to.
+    """
 
     default_graph: str
     max_messages: int
     max_message_chars: int
     max_run_s: float
+    check_webhook: Callable[[str | None], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientProtocol:
     """`parse` raises InvalidRequest, naming the field in `param`; header names are looked up in any case.
 
-    `body` is the shape of the body, for the OpenAPI document.
+    `body` is the shape of the body, for the OpenAPI document, and `status` that of a request which is taken.
     """
 
     path: str
     summary: str
     body: type[BaseModel]
     parse: Callable[[JsonObject, Mapping[str, str], Rules], Turn]
+    status: int = 200

@@ -1,14 +1,13 @@
-"""A run that has begun, as its reader at the ingress sees it: batches, one terminal event, and never longer than its time."""
+"""A run as its reader at the ingress sees it: batches, exactly one terminal event, and never longer than its time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from services.errors import AgentLost, DeadlineExceeded, MainstayError, error_from_failure
 from services.runs.deadline import TimeLimit
-from services.types import EventBatch, OnDisconnect, Run, RunFailed, RunStarted, TextDelta, Usage
+from services.types import EventBatch, EventId, Run, RunFailed, RunRestarted, RunStarted, TextDelta, Usage
 
-STREAM_LOST = "stream_lost"
 DEADLINE_MARGIN_S = 2.0
 """What an agent gets beyond the deadline to tell of the end itself, with its bill and its text.
 
@@ -23,23 +22,36 @@ class Endings(Protocol):
         """The reader has left."""
         ...
 
-    async def lose(self, run: Run, error: MainstayError, said: str) -> None:
-        """The stream of its events broke, after it had `said` that much of its answer."""
-        ...
-
     def run_out(self, run: Run, error: MainstayError, said: str) -> "asyncio.Task[None]":
         """Its time is up. The task returned is done when the reader may be told, within a second."""
         ...
 
 
+def raise_failed_at_once(first: EventBatch) -> None:
+    """Raise what a run failed with, if its first batch is all there is of it and shows nothing."""
+    *opening, last = first.events
+    silent = all(isinstance(event, RunStarted | RunRestarted) for event in opening)
+    if silent and isinstance(last, RunFailed) and not last.partial:
+        raise error_from_failure(last.failure)
+
+
+class ReadRun(Protocol):
+    """A run that somebody reads: its batches up to the terminal one. Whoever has it closes it."""
+
+    @property
+    def run(self) -> Run: ...
+
+    def __aiter__(self) -> AsyncIterator[EventBatch]: ...
+
+    async def aclose(self) -> None: ...
+
+
 class LiveRun:
-    """The events of one run, from RunStarted to its terminal event, as an async iterator of batches.
+    """The run that its reader has begun.
 
-    The reader always sees exactly one terminal event. An agent that dies, or ends without one, yields a
-    RunFailed(agent_lost); one that is still not at its end DEADLINE_MARGIN_S after the time limit, a
-    RunFailed(deadline_exceeded). `aclose` before that is a hang-up.
-
-    The answer is kept as it passes, so that what a client was shown is on record even if the agent took it along.
+    The reader always sees exactly one terminal event. Where the run's events cannot be had any more it is a RunFailed; one that
+    is still not at its end DEADLINE_MARGIN_S after the time limit yields a RunFailed(deadline_exceeded). `aclose` before
+    that is a hang-up.
     """
 
     def __init__(self, *, run: Run, limit: TimeLimit, endings: Endings) -> None:
@@ -48,27 +60,24 @@ class LiveRun:
         self._endings = endings
         self._stream: AsyncIterator[EventBatch] | None = None
         self._first: EventBatch | None = None
-        self._next_seq = 0
-        self._attempt = 1
-        self._said: list[str] = []
+        self._last = EventId(attempt=1, seq=-1)
+        self._shown: list[tuple[EventId, str]] = []
         self._ended = False
         self._ending: asyncio.Task[None] | None = None
 
-    @property
-    def asked(self) -> bool:
-        """Whether an agent has been sent the run's ticket."""
-        return self._stream is not None
-
     async def open(self, stream: AsyncIterator[EventBatch]) -> None:
-        """Wait for the first batch. Raises what the agent raised instead of one, and what a run failed with at once."""
+        """Wait for the first batch. Raises what comes instead of one, and what a run failed with at once."""
         self._stream = stream
         try:
             self._first = await anext(stream)
         except StopAsyncIteration:
             raise AgentLost("The agent ended without an answer. Send the request again.") from None
-        match self._first.events:
-            case (RunStarted(), RunFailed(failure=failure, partial=False)):
-                raise error_from_failure(failure)
+        raise_failed_at_once(self._first)
+        self.go_on_with(stream)
+
+    def go_on_with(self, stream: AsyncIterator[EventBatch]) -> None:
+        """Read from here on, without waiting for the first batch: of a run that is queued it may be long in coming."""
+        self._stream = stream
         self.limit.extend(DEADLINE_MARGIN_S, self._run_out)
 
     def __aiter__(self) -> AsyncIterator[EventBatch]:
@@ -83,47 +92,46 @@ class LiveRun:
                 with self.limit:
                     batch = await anext(self._stream)
             except StopAsyncIteration:
-                batch = await self._failed(AgentLost("The agent ended in the middle of the answer."))
+                batch = self._failed(AgentLost("The agent ended in the middle of the answer."))
+            except DeadlineExceeded as passed:
+                if self._ending is not None:
+                    await asyncio.wait([self._ending])
+                batch = self._failed(passed)
             except MainstayError as error:
-                batch = await self._failed(error)
-        self._next_seq = batch.first_seq + len(batch.events)
-        self._attempt = batch.attempt
-        for event in batch.events:
-            if isinstance(event, TextDelta) and event.source is None:
-                self._said.append(event.text)
+                batch = self._failed(error)
+        self._note(batch)
         if batch.terminal:
             self._ended = True
             self.limit.stop()
         return batch
 
-    async def _failed(self, error: MainstayError) -> EventBatch:
-        """Make the terminal event of a run whose stream broke, or whose time is up.
+    def _note(self, batch: EventBatch) -> None:
+        """Remember where the reader is, and what of the answer it has been shown and may keep."""
+        self._last = batch.last
+        for seq, event in enumerate(batch.events, batch.first_seq):
+            if isinstance(event, TextDelta) and event.source is None:
+                self._shown.append((EventId(attempt=batch.attempt, seq=seq), event.text))
+            elif isinstance(event, RunRestarted):
+                keep = event.keep
+                self._shown = [(at, text) for at, text in self._shown if keep is not None and at <= keep]
 
-        A stream that broke may be only a detach, its agent alive. A run that must not go on without its client is stopped,
-        which records what it had said; one that is to continue is left to its agent or the sweep.
-        """
-        try:
-            with self.limit:
-                if self.run.on_disconnect is OnDisconnect.CANCEL:
-                    await self._endings.lose(self.run, error, "".join(self._said))
-        except DeadlineExceeded as passed:
-            error = passed
-            if self._ending is not None:
-                await asyncio.wait([self._ending])
+    @property
+    def _said(self) -> str:
+        return "".join(text for _, text in self._shown)
+
+    def _failed(self, error: MainstayError) -> EventBatch:
+        """Make the terminal event that did not come."""
         failed = RunFailed(
-            failure=error.to_failure(), partial=bool(self._said), usage=Usage(), duration_s=self.limit.elapsed_s()
+            failure=error.to_failure(), partial=bool(self._shown), usage=Usage(), duration_s=self.limit.elapsed_s()
         )
-        return EventBatch(attempt=self._attempt, first_seq=self._next_seq, events=(failed,))
+        return EventBatch(attempt=self._last.attempt, first_seq=self._last.seq + 1, events=(failed,))
 
     def _run_out(self) -> None:
         """End the run at once, also while its reader is busy with the last batch and not waiting for the next."""
-        self._ending = self._endings.run_out(self.run, self.limit.exceeded(), "".join(self._said))
+        self._ending = self._endings.run_out(self.run, self.limit.exceeded(), self._said)
 
     async def aclose(self) -> None:
-        """Stop reading. If the run has not ended this is a hang-up, and the run's policy decides what becomes of it.
-
-        The stream is closed first: that frees the place at the agent through which the word to cancel comes in.
-        """
+        """Stop reading. If the run has not ended this is a hang-up, and the run's policy decides what becomes of it."""
         self.limit.stop()
         stream, self._stream = self._stream, None
         left, self._ended = not self._ended, True
@@ -134,3 +142,43 @@ class LiveRun:
         finally:
             if left:
                 self._endings.hang_up(self.run)
+
+
+class JoinedRun:
+    """A run that somebody else has begun, or begun before. Its reader may come and go: the run does not depend on it.
+
+    `over` says that it has ended and that its reader has seen all of it.
+    """
+
+    def __init__(self, *, run: Run, stream: AsyncGenerator[EventBatch, None]) -> None:
+        self.run = run
+        self.over = False
+        self._stream = stream
+        self._first: EventBatch | None = None
+
+    async def look(self) -> None:
+        """Read the first batch ahead. For a run that has ended: of any other it may be long in coming."""
+        try:
+            self._first = await anext(self._stream)
+        except StopAsyncIteration:
+            self.over = True
+
+    async def raise_failed_at_once(self) -> None:
+        """Stop reading and raise what the run failed with, if it has ended and that is all that there is to read of it."""
+        try:
+            if self._first is not None:
+                raise_failed_at_once(self._first)
+        except MainstayError:
+            await self.aclose()
+            raise
+
+    def __aiter__(self) -> AsyncIterator[EventBatch]:
+        return self
+
+    async def __anext__(self) -> EventBatch:
+        first, self._first = self._first, None
+        return first if first is not None else await anext(self._stream)
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        await self._stream.aclose()

@@ -1,4 +1,4 @@
-"""A run as the ingress sees it: admit it, start it, read its events, and say what a hang-up means.
+"""A run as the ingress sees it: take it in, start it or queue it, read its events, and say what a hang-up means.
 
 Before the first event a failure is raised (and becomes an HTTP status); after it, it is an event. That is why `start`
 waits for the first event before it returns.
@@ -8,36 +8,39 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any
 from uuid import UUID
 
-from services.errors import ContentBlocked, DeadlineExceeded, MainstayError, StoreUnavailable, UnknownModel
+from services.errors import AgentLost, DeadlineExceeded, MainstayError, NotFound, StoreUnavailable
 from services.resilience.priority import Priority
 from services.runs.buffer import call_later
-from services.runs.deadline import OUT_OF_TIME, CallLater, Clock, TimeLimit
-from services.runs.live_run import STREAM_LOST, LiveRun
-from services.runs.ports import Agent, RunStore
+from services.runs.deadline import CallLater, Clock, TimeLimit
+from services.runs.following import LogFollower
+from services.runs.intake import Intake, record_failure
+from services.runs.live_run import JoinedRun, LiveRun, ReadRun
+from services.runs.ports import Agent, Created, RunStore
 from services.types import (
-    Action,
+    CancelAction,
+    EventBatch,
+    EventId,
     Guard,
-    Message,
     OnDisconnect,
     Principal,
     Run,
-    RunOutcome,
     RunRequest,
     RunStatus,
     RunTicket,
-    Stage,
-    Usage,
 )
 
 logger = logging.getLogger(__name__)
 
 CLIENT_DISCONNECTED = "client_disconnected"
+REQUESTED = "requested"
+"""The reason of a run that its user cancelled."""
 RECORD_WAIT_S = 1.0
-"""How long a client whose time is up waits for that to be stored: as a rule milliseconds, never for a dead database."""
+"""How long a client whose run has failed waits for that to be stored: as a rule milliseconds, never for a dead database."""
 
 
 class RunService:
@@ -52,6 +55,7 @@ class RunService:
         *,
         agent: Agent,
         runs: RunStore,
+        log: LogFollower,
         guard: Guard,
         graphs: Collection[str],
         max_run_s: float,
@@ -62,64 +66,151 @@ class RunService:
     ) -> None:
         self._agent = agent
         self._runs = runs
-        self._guard = guard
-        self._graphs = frozenset(graphs)
+        self._log = log
+        self._intake = Intake(runs=runs, guard=guard, graphs=graphs, max_run_s=max_run_s, new_id=new_id)
         self.max_run_s = max_run_s
-        self._new_id = new_id
         self._admit_work = admit
         self._clock = clock
         self._call_later = call_later
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def start(self, principal: Principal, request: RunRequest) -> LiveRun:
-        """Admit, store and start a run; return it once its first event is there. Whoever gets the LiveRun closes it.
+    async def start(self, principal: Principal, request: RunRequest) -> ReadRun:
+        """Take a run in and return it once its first event is there, or at once if it waits for its thread.
 
-        The run's time counts from here: storing, screening and waiting for a replica are part of it. Raises UnknownModel,
-        ContentBlocked, NotFound, ThreadBusy, Overloaded, AgentLost, GuardrailUnavailable, StoreUnavailable, and
-        DeadlineExceeded when the time is up before the first event. A run that was stored and then refused is recorded
-        as failed. A caller that is cancelled meanwhile has hung up, and the run's policy decides what becomes of the run.
+        The run's time counts from here: screening, storing and waiting for a replica are part of it. Whoever gets the run
+        closes it, and has hung up if it has not ended then. A request that came before, with the same idempotency key, is
+        given the run of that time, which its hang-up does not touch. Raises UnknownModel, ContentBlocked, NotFound,
+        ThreadBusy, IdempotencyMismatch, Overloaded, GuardrailUnavailable, StoreUnavailable, and DeadlineExceeded when the
+        time is up before the first event. A run that was stored and then refused is recorded as failed. A caller that
+        is cancelled meanwhile has hung up, and the run's policy decides what becomes of the run.
         """
         self._admit_work(Priority.NEW_TURN)
-        run = self._admit(principal, request)
-        timeout_s = self.max_run_s if request.timeout_s is None else min(request.timeout_s, self.max_run_s)
-        live = LiveRun(run=run, limit=self._time_limit(timeout_s), endings=self)
+        run = self._intake.run_of(principal, request)
+        live = LiveRun(run=run, limit=self._time_limit(run.timeout_s or self.max_run_s), endings=self)
         # In a task of its own, with an empty context: Serve cancels what runs in a request's context when the client
         # leaves, and a run that is to continue must get as far as its agent.
-        beginning = self._spawn(self._begin(live))
+        beginning = self._spawn(self._begin(live, request))
         try:
-            await asyncio.shield(beginning)
+            created = await asyncio.shield(beginning)
         except asyncio.CancelledError:
             self._spawn(self._leave_early(live, beginning))
             raise
+        if created.existing:
+            live.limit.stop()
+            joined = await self.join(principal, created.run_id)
+            await joined.raise_failed_at_once()
+            return joined
         return live
 
-    async def _begin(self, live: LiveRun) -> None:
-        """Store, screen and start a run, within its time."""
+    async def submit(self, principal: Principal, request: RunRequest) -> Run:
+        """Take a background run in and return it as it stands: queued, or what an earlier request with its key became.
+
+        Raises what `start` raises before there is an event.
+        """
+        self._admit_work(Priority.BACKGROUND)
+        run = self._intake.run_of(principal, request)
+        await self._screen(run, nullcontext())
+        created = await self._runs.create(run, request.submission)
+        return await self._runs.get(principal, created.run_id)
+
+    async def join(self, principal: Principal, run_id: UUID, after: EventId | None = None) -> JoinedRun:
+        """Return a run of the principal's for reading, whoever began it, from behind the event `after`.
+
+        Raises NotFound and StoreUnavailable.
+        """
+        run = await self._runs.get(principal, run_id)
+        joined = JoinedRun(run=run, stream=self._log.follow(run_id, after, going_on=not run.status.ended))
+        if run.status.ended:
+            await joined.look()
+        return joined
+
+    async def wait(self, principal: Principal, run_id: UUID) -> Run:
+        """Return a run of the principal's once it has ended. Raises NotFound and StoreUnavailable."""
+        async with aclosing(self._log.follow((await self._runs.get(principal, run_id)).id)) as batches:
+            async for _ in batches:
+                pass
+        return await self._runs.get(principal, run_id)
+
+    async def cancel(self, principal: Principal, run_id: UUID, action: CancelAction) -> None:
+        """Have a run stopped; one that has ended stays as it is. Its owner stops it within moments: join it to wait for that.
+
+        Raises NotFound and StoreUnavailable.
+        """
+        await self._runs.get(principal, run_id)
+        await self._runs.cancel(run_id, action, REQUESTED)
+
+    async def _begin(self, live: LiveRun, request: RunRequest) -> Created:
+        """Screen, store and start a run, within its time."""
         begun = False
         try:
-            with live.limit:
-                await self._runs.create(live.run)
-                await self._launch(live)
+            await self._screen(live.run, live.limit)
+            created = await self._take_in(live, request)
             begun = True
-        except DeadlineExceeded as error:
-            if live.limit.passed:
-                await self._run_out(live.run, error, asked=live.asked)
-            raise
         finally:
             if not begun:
                 live.limit.stop()
+        return created
 
-    async def _launch(self, live: LiveRun) -> None:
-        """Screen and start a run that is stored. A refusal is recorded as its end."""
-        run = live.run
+    async def _screen(self, run: Run, limit: AbstractContextManager[None]) -> None:
+        """Ask the guard, within a limit. A run that it does not let through is recorded as failed."""
         try:
-            await self._screen(run)
-            await live.open(self._agent.execute(RunTicket(run_id=run.id, remaining_s=live.limit.remaining_s())))
+            with limit:
+                await self._intake.screen(run)
         except MainstayError as error:
-            await self.record_failure(run, error)
+            await self._in_time(run, self._intake.refuse(run, error))
             raise
 
-    async def _leave_early(self, live: LiveRun, beginning: "asyncio.Task[None]") -> None:
+    async def _take_in(self, live: LiveRun, request: RunRequest) -> Created:
+        try:
+            with live.limit:
+                created = await self._runs.create(live.run, request.submission)
+                if not created.existing:
+                    await self._launch(live, created)
+        except DeadlineExceeded as error:
+            if live.limit.passed:
+                await self._in_time(live.run, record_failure(self._runs, live.run, error))
+            raise
+        return created
+
+    async def _launch(self, live: LiveRun, created: Created) -> None:
+        """Start a run that is stored, or wait for its turn. A refusal is recorded as its end."""
+        run = live.run
+        if created.status is RunStatus.QUEUED:
+            live.go_on_with(self._log.follow(run.id, going_on=True))
+            return
+        try:
+            await live.open(self._events(run, live.limit.remaining_s()))
+        except MainstayError as error:
+            await record_failure(self._runs, run, error)
+            raise
+
+    async def _events(self, run: Run, remaining_s: float) -> AsyncGenerator[EventBatch, None]:
+        """Yield a run's events: from the agent that takes it as long as that stream holds, then from the log.
+
+        A stream that breaks says nothing of the run: its agent may be alive, and where it is not another one goes on.
+        """
+        last: EventId | None = None
+        try:
+            async with aclosing(self._agent.execute(RunTicket(run_id=run.id, remaining_s=remaining_s))) as stream:
+                async for batch in stream:
+                    last = batch.last
+                    yield batch
+                    if batch.terminal:
+                        return
+        except (AgentLost, NotFound) as error:
+            logger.info("run %s: its agent's stream broke (%s), and its log is read", run.id, error.code)
+        await self._suspect(run)
+        async with aclosing(self._log.follow(run.id, last, going_on=last is not None)) as log:
+            async for batch in log:
+                yield batch
+
+    async def _suspect(self, run: Run) -> None:
+        try:
+            await self._runs.suspect(run.id)
+        except StoreUnavailable as error:
+            logger.warning("run %s: that its stream broke could not be told: %s", run.id, error)
+
+    async def _leave_early(self, live: LiveRun, beginning: "asyncio.Task[Created]") -> None:
         """The client left before the first event."""
         if live.run.on_disconnect is OnDisconnect.CANCEL:
             beginning.cancel()
@@ -130,92 +221,39 @@ class RunService:
     def _time_limit(self, seconds: float) -> TimeLimit:
         return TimeLimit(seconds, clock=self._clock, call_later=self._call_later)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         """Start a task that no request owns, and keep it until it ends."""
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _admit(self, principal: Principal, request: RunRequest) -> Run:
-        if request.graph not in self._graphs:
-            known = ", ".join(sorted(self._graphs))
-            raise UnknownModel(f"There is no model {request.graph!r}. Choose one of: {known}.", param="model")
-        return Run(
-            id=self._new_id(),
-            thread_id=request.thread_id or self._new_id(),
-            new_thread=request.thread_id is None,
-            tenant_id=principal.tenant_id,
-            user_id=principal.user_id,
-            graph=request.graph,
-            status=RunStatus.PENDING,
-            messages=request.messages,
-            ephemeral=request.ephemeral,
-            options=request.options,
-            on_disconnect=request.on_disconnect,
-            metadata=request.metadata,
-        )
-
-    async def _screen(self, run: Run) -> None:
-        """Refuse a run whose input the guard does not let through as it is: nobody may rewrite what a user said."""
-        verdict = await self._guard.check([message.content for message in run.messages], Stage.INPUT)
-        if verdict.action is not Action.ALLOW:
-            raise ContentBlocked(verdict.message or "The message was refused by a guardrail.", param="messages")
-
-    async def record_failure(self, run: Run, error: MainstayError, said: str = "") -> None:
-        """Record that a run failed before, or without, its agent. What the store cannot take now is left to its sweep.
-
-        `said` is what its client was shown of the answer; it is kept unless the agent has recorded its own.
-        """
-        messages = (Message(role="assistant", content=said),) if said else ()
-        outcome = RunOutcome(status=RunStatus.FAILED, messages=messages, usage=Usage(), failure=error.to_failure())
-        try:
-            await self._runs.finish(run, outcome)
-        except StoreUnavailable as unavailable:
-            logger.warning("run %s: its failure could not be recorded: %s", run.id, unavailable)
-
     def hang_up(self, run: Run) -> None:
-        """Tell the agent that the client is gone, when the run's policy is to stop then."""
+        """Have the run stopped, when its policy is to stop then."""
         if run.on_disconnect is OnDisconnect.CANCEL:
-            self._spawn(self._cancel(run))
+            self._spawn(self._stop(run))
 
-    async def _cancel(self, run: Run) -> None:
-        await self.stop(run, CLIENT_DISCONNECTED)
+    async def _stop(self, run: Run) -> None:
         try:
-            # The agent records what it ran; this only settles a run that no agent had begun.
-            await self._runs.finish(run, RunOutcome(status=RunStatus.CANCELLED, messages=(), usage=Usage()))
+            await self._runs.cancel(run.id, CancelAction.INTERRUPT, CLIENT_DISCONNECTED)
         except StoreUnavailable as error:
-            logger.warning("run %s: the hang-up could not be recorded: %s", run.id, error)
-
-    async def lose(self, run: Run, error: MainstayError, said: str) -> None:
-        """Stop a run whose stream broke, and close it if no agent is left to do so."""
-        await self.stop(run, STREAM_LOST)
-        await self.record_failure(run, error, said)
+            logger.warning("run %s: the hang-up could not be told, its agent will miss its reader: %s", run.id, error)
 
     def run_out(self, run: Run, error: MainstayError, said: str) -> "asyncio.Task[None]":
         """End a run whose time is up. The task returned is done once that is recorded, or after RECORD_WAIT_S."""
-        return self._spawn(self._run_out(run, error, said, asked=True))
+        return self._spawn(self._in_time(run, record_failure(self._runs, run, error, said)))
 
-    async def _run_out(self, run: Run, error: MainstayError, said: str = "", *, asked: bool) -> None:
-        """Record first, then tell the agent: told first, it would close the run as merely cancelled."""
-        recording = self._spawn(self.record_failure(run, error, said))
+    async def _in_time(self, run: Run, record: Coroutine[Any, Any, None]) -> None:
+        """Record the end of a run, and wait for that for RECORD_WAIT_S: what an agent writes of it from then on is refused."""
+        recording = self._spawn(record)
         limit = self._time_limit(RECORD_WAIT_S)
         try:
             with limit:
                 await asyncio.wait([recording])
         except DeadlineExceeded:
-            logger.warning("run %s: its time is up, and the store does not take that in time", run.id)
+            logger.warning("run %s: the store does not take its end in time, and is not waited for", run.id)
         finally:
             limit.stop()
-        if asked:
-            self._spawn(self.stop(run, OUT_OF_TIME))
-
-    async def stop(self, run: Run, reason: str) -> None:
-        """Have the agents stop a run, as far as they can be reached: an orphan ends by itself after its grace."""
-        try:
-            await self._agent.cancel(run.id, reason)
-        except MainstayError as error:
-            logger.warning("run %s could not be stopped: %s", run.id, error)
 
     async def settled(self) -> None:
         """Wait until what goes on without a request is done: for shutdown and for tests."""

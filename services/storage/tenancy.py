@@ -1,6 +1,6 @@
 """Whose rows a principal may see, said once, with the refusals that go with it.
 
-(`runs.create` repeats the condition in its one statement, which is written as text.)
+(`run_creation` repeats the condition in its statements, which are written as text.)
 What is absent and what belongs to someone else are the same NotFound, word for word, so ids cannot be probed.
 """
 

@@ -1,12 +1,13 @@
 """Fixtures of the HTTP tests."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from configs.settings import HttpSettings
-from tests.deployments.http.fakes import Rig
+from tests.deployments.http.fakes import Rig, serving
 from tests.deployments.http.refusals import LIMIT
+from tests.deployments.http.served import Served
 
 
 @pytest.fixture(scope="module")
@@ -19,4 +20,12 @@ def refusing() -> Rig:
 def rig(refusing: Rig) -> Iterator[Rig]:
     rig = refusing
     yield rig
-    assert rig.store.runs == {}, "bad input must not become a run"
+    assert rig.all_runs == [], "bad input must not become a run"
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    """A fresh application on a free port."""
+    rig = Rig()
+    async with serving(rig.app) as port:
+        yield Served(rig=rig, url=f"http://127.0.0.1:{port}/v1")

@@ -8,8 +8,9 @@ import pytest
 
 from tests.deployments.http.fakes import Rig
 
-CHAT, COMPLETIONS = "/chat/stream", "/v1/chat/completions"
+CHAT, COMPLETIONS, QUEUED, WAITED = "/chat/stream", "/v1/chat/completions", "/runs", "/runs/wait"
 BOTH = pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
+OWN = pytest.mark.parametrize("path", [CHAT, QUEUED, WAITED])
 USER = {"role": "user", "content": "Say hello."}
 GOOD: dict[str, Any] = {"model": "react", "messages": [USER]}
 JSON = {"content-type": "application/json"}

@@ -6,7 +6,7 @@ import pytest
 
 from deployments.http.access import OPEN_PATHS
 from tests.deployments.http.fakes import AUTH, KEY, Rig
-from tests.deployments.http.refusals import BOTH, CHAT, COMPLETIONS, GOOD, check
+from tests.deployments.http.refusals import BOTH, CHAT, COMPLETIONS, GOOD, QUEUED, WAITED, check
 
 EVERYWHERE = [
     ("POST", CHAT),
@@ -17,7 +17,12 @@ EVERYWHERE = [
     ("GET", f"/threads/{uuid4()}"),
     ("GET", f"/threads/{uuid4()}/messages"),
     ("DELETE", f"/threads/{uuid4()}"),
+    ("POST", QUEUED),
+    ("POST", WAITED),
     ("GET", f"/runs/{uuid4()}"),
+    ("GET", f"/runs/{uuid4()}/stream"),
+    ("GET", f"/runs/{uuid4()}/wait"),
+    ("POST", f"/runs/{uuid4()}/cancel"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
     ("GET", "/"),
@@ -40,7 +45,9 @@ async def test_nothing_is_shown_without_a_key(rig: Rig, method: str, path: str) 
 async def test_every_route_of_the_application_is_closed_by_default(rig: Rig) -> None:
     """The list above, and this walk over what is really routed, both find only the probes open."""
     document = rig.app.openapi()["paths"]
-    assert {CHAT, COMPLETIONS, "/threads/{thread_id}/messages", "/runs/{run_id}"} <= set(document)
+    assert {CHAT, COMPLETIONS, QUEUED, WAITED, "/threads/{thread_id}/messages", "/runs/{run_id}/stream"} <= set(
+        document
+    )
     assert {"/healthz", "/readyz"} == OPEN_PATHS
     async with rig.client(headers={}) as client:
         for path, methods in document.items():
@@ -69,7 +76,7 @@ async def test_a_key_that_is_wrong_or_in_the_wrong_place(
     rig: Rig, path: str, headers: dict[str, str], query: str
 ) -> None:
     """A key counts in two headers only, and two different keys are none."""
-    raw = {name: value.encode() for name, value in headers.items()}
+    raw = {name.encode(): value.encode() for name, value in headers.items()}
     async with rig.client(headers={}) as client:
         response = await client.post(path + query, json=GOOD, headers=raw)
     check(response, 401, "authorization", "invalid_api_key")
@@ -91,7 +98,15 @@ async def test_an_unknown_route_is_a_404_in_our_envelope(rig: Rig, path: str) ->
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("GET", CHAT, "POST"), ("PUT", COMPLETIONS, "POST"), ("POST", "/v1/models", "GET"), ("PATCH", "/threads", "GET")],
+    [
+        ("GET", CHAT, "POST"),
+        ("PUT", COMPLETIONS, "POST"),
+        ("GET", QUEUED, "POST"),
+        ("POST", f"/runs/{uuid4()}/stream", "GET"),
+        ("GET", f"/runs/{uuid4()}/cancel", "POST"),
+        ("POST", "/v1/models", "GET"),
+        ("PATCH", "/threads", "GET"),
+    ],
 )
 async def test_another_method_is_a_405_that_lists_what_is_allowed(
     rig: Rig, method: str, path: str, allowed: str
@@ -109,6 +124,11 @@ async def test_another_method_is_a_405_that_lists_what_is_allowed(
         ("/threads/first", "thread_id"),
         ("/threads/first/messages", "thread_id"),
         ("/runs/first", "run_id"),
+        ("/runs/first/stream", "run_id"),
+        ("/runs/first/wait", "run_id"),
+        ("/runs/first/cancel", "run_id"),
+        (f"/runs/{uuid4()}/cancel?action=explode", "action"),
+        (f"/runs/{uuid4()}/cancel?wait=long", "wait"),
         ("/threads?limit=0", "limit"),
         ("/threads?limit=many", "limit"),
         ("/threads?before=first", "before"),
@@ -118,4 +138,5 @@ async def test_another_method_is_a_405_that_lists_what_is_allowed(
 async def test_a_parameter_of_the_url_that_cannot_be_used(rig: Rig, path: str, param: str) -> None:
     """Path and query parameters get the same 400 as fields."""
     async with rig.client() as client:
-        check(await client.get(path), 400, param, "invalid_request")
+        method = "POST" if "/cancel" in path else "GET"
+        check(await client.request(method, path), 400, param, "invalid_request")

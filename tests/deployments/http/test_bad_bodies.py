@@ -75,7 +75,7 @@ async def test_depth_is_counted_outside_of_strings(path: str) -> None:
     async with rig.client() as client:
         response = await client.post(path, json={"model": "react", "messages": [{"role": "user", "content": content}]})
     assert response.status_code == 200
-    assert next(iter(rig.store.runs.values())).messages[0].content == content
+    assert rig.all_runs[0].messages[0].content == content
 
 
 @BOTH

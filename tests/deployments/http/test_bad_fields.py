@@ -1,6 +1,6 @@
 """Fields that cannot be used: a 4xx in our envelope that names the field, on both run routes."""
 
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import openai
@@ -11,7 +11,7 @@ from openai.types.chat import completion_create_params
 from deployments.protocols.chat_completions import CompletionBody
 from deployments.protocols.unsupported import IGNORED, NEUTRAL
 from tests.deployments.http.fakes import KEY, Rig, serving
-from tests.deployments.http.refusals import BOTH, CHAT, COMPLETIONS, GOOD, JSON, USER, check, post
+from tests.deployments.http.refusals import BOTH, CHAT, COMPLETIONS, GOOD, JSON, OWN, QUEUED, USER, WAITED, check, post
 
 BAD_FIELDS = {
     "no messages": ({"messages": None}, "messages", "invalid_request"),
@@ -50,9 +50,7 @@ BAD_FIELDS = {
 
 @BOTH
 @pytest.mark.parametrize(("change", "param", "code"), BAD_FIELDS.values(), ids=BAD_FIELDS)
-async def test_a_field_that_cannot_be_used(
-    rig: Rig, path: str, change: dict[str, Any], param: str | None, code: str
-) -> None:
+async def test_a_field_that_cannot_be_used(rig: Rig, path: str, change: dict[str, Any], param: Any, code: str) -> None:
     """Each wrong field is a 400 that names it by its path in the body."""
     response = await post(rig, path, orjson.dumps(GOOD | change))
     if param is ...:
@@ -69,26 +67,67 @@ async def test_an_unknown_model_is_a_404(rig: Rig, path: str) -> None:
     assert "planner, react" in response.json()["error"]["message"]
 
 
+THREAD = {"thread_id": str(uuid4())}
+APPROVED = {"decisions": [{"type": "approve"}]}
+
+
+def decided(**changes: Any) -> dict[str, Any]:
+    """A body that brings a decision instead of messages."""
+    return {"messages": None, **THREAD, "decisions": [{"type": "approve", **changes}]}
+
+
+@OWN
 @pytest.mark.parametrize(
     ("change", "param"),
     [
         ({"thread_id": "first"}, "thread_id"),
         ({"thread_id": 5}, "thread_id"),
         ({"thread_id": str(uuid4()) + "0"}, "thread_id"),
-        ({"on_disconnect": "explode"}, "on_disconnect"),
         ({"stream": True}, "stream"),
         ({"messages": [USER, {"role": "assistant", "content": "Hello"}]}, "messages.1.role"),
+        ({"multitask_strategy": "queue"}, "multitask_strategy"),
+        ({"multitask_strategy": None}, "multitask_strategy"),
+        ({"webhook_url": "http://plain.example"}, "webhook_url"),
+        ({"webhook_url": 5}, "webhook_url"),
+        (THREAD | APPROVED, "decisions"),
+        ({"messages": None, **APPROVED}, "thread_id"),
+        ({"messages": None, **THREAD, "decisions": []}, "decisions"),
+        ({"messages": None, **THREAD, "decisions": [{"type": "approve"}] * 65}, "decisions"),
+        ({"messages": None, **THREAD}, "messages"),
+        (decided(type="maybe"), "decisions.0.type"),
+        (decided(reason="because"), "decisions.0.reason"),
+        (decided(edited_action={"name": "f"}), "decisions.0.edited_action.args"),
+        (decided(message=5), "decisions.0.message"),
     ],
 )
-async def test_fields_of_chat_stream(rig: Rig, change: dict[str, Any], param: str) -> None:
-    """What only `/chat/stream` has is checked like the rest."""
-    check(await post(rig, CHAT, orjson.dumps(GOOD | change)), 400, param, "invalid_request")
+async def test_fields_of_our_own_routes(rig: Rig, path: str, change: dict[str, Any], param: str) -> None:
+    """What only Mainstay's own routes have is checked like the rest, on each of them."""
+    check(await post(rig, path, orjson.dumps(GOOD | change)), 400, param, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "param"),
+    [
+        (CHAT, {"on_disconnect": "explode"}, "on_disconnect"),
+        (WAITED, {"on_disconnect": "explode"}, "on_disconnect"),
+        (QUEUED, {"on_disconnect": "cancel"}, "on_disconnect"),
+        (CHAT, {"priority": 1}, "priority"),
+        (QUEUED, {"priority": -1}, "priority"),
+        (QUEUED, {"priority": 10}, "priority"),
+        (QUEUED, {"priority": "1"}, "priority"),
+        (COMPLETIONS, APPROVED, "decisions"),
+        (COMPLETIONS, {"multitask_strategy": "enqueue"}, "multitask_strategy"),
+    ],
+)
+async def test_fields_of_one_route(rig: Rig, path: str, change: dict[str, Any], param: str) -> None:
+    """Who runs in the background cannot hang up, and nobody but those has a priority; OpenAI's protocol has neither."""
+    check(await post(rig, path, orjson.dumps(GOOD | change)), 400, param, "invalid_request")
 
 
 async def test_an_unknown_thread_is_a_404(rig: Rig) -> None:
     """A well-formed id of no thread of ours is absent, not invalid."""
     response = await post(rig, CHAT, orjson.dumps(GOOD | {"thread_id": str(uuid4())}))
-    check(response, 404, "thread_id", "not_found")
+    check(response, 404, None, "not_found")
 
 
 async def test_a_thread_header_that_is_no_id(rig: Rig) -> None:
@@ -173,6 +212,6 @@ async def test_the_sdk_shows_the_field(rig: Rig) -> None:
         openai.AsyncOpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{port}/v1") as client,
     ):
         with pytest.raises(openai.BadRequestError) as caught:
-            await client.chat.completions.create(model="react", messages=[USER], n=2)
+            await client.chat.completions.create(model="react", messages=cast(Any, [USER]), n=2)
     assert (caught.value.param, caught.value.code) == ("n", "unsupported_parameter")
     assert caught.value.type == "invalid_request_error"

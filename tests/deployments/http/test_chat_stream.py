@@ -1,13 +1,12 @@
 """`POST /chat/stream` over the whole application: events, headers, and one terminal event whatever happens."""
 
 import asyncio
-from uuid import UUID
 
 import httpx
 import orjson
 import pytest
 
-from services.errors import ModelStreamBroken, Overloaded, StoreUnavailable
+from services.errors import MainstayError, ModelStreamBroken, Overloaded, StoreUnavailable
 from services.types import (
     Action,
     GuardrailTripped,
@@ -23,7 +22,8 @@ from services.types import (
     ToolStarted,
     Usage,
 )
-from tests.deployments.http.fakes import COMPLETED, KEY, OTHER_KEY, Rig
+from tests.deployments.http.fakes import KEY, OTHER_KEY, Rig
+from tests.deployments.http.scripted_agent import COMPLETED
 
 ASK = {"messages": [{"role": "user", "content": "Say hello."}]}
 
@@ -44,7 +44,7 @@ async def test_an_answer_is_streamed_as_events_with_ids_and_done_last() -> None:
         response = await client.post("/chat/stream", json=ASK)
     assert response.status_code == 200
     assert names(response) == ["run_started", "text_delta", "text_delta", "run_completed", "[DONE]"]
-    assert [frame["id"] for frame in frames(response.text)[:-1]] == ["1-1", "1-2", "1-3", "1-4"]
+    assert [frame["id"] for frame in frames(response.text)[:-1]] == ["1-0", "1-1", "1-2", "1-3"]
     assert orjson.loads(frames(response.text)[1]["data"]) == {"text": "Hel"}
 
 
@@ -53,7 +53,7 @@ async def test_the_headers_say_what_the_run_is_and_where_it_can_be_found() -> No
     rig = Rig()
     async with rig.client() as client:
         response = await client.post("/chat/stream", json=ASK)
-        run = rig.store.runs[UUID(response.headers["x-run-id"])]
+        run = rig.row(response.headers["x-run-id"]).run
         assert response.headers["x-thread-id"] == str(run.thread_id)
         assert response.headers["content-type"].startswith("text/event-stream")
         assert response.headers["cache-control"] == "no-cache"
@@ -101,10 +101,10 @@ async def test_the_request_becomes_the_run() -> None:
     }
     async with rig.client() as client:
         assert (await client.post("/chat/stream", json=body)).status_code == 200
-    (run,) = rig.store.runs.values()
+    [run] = rig.all_runs
     assert (run.graph, run.on_disconnect, dict(run.metadata)) == ("planner", OnDisconnect.CONTINUE, {"from": "test"})
     assert (run.options.temperature, run.options.top_p, run.options.max_output_tokens) == (1.0, 0.5, 9)
-    assert (run.options.stop, run.options.seed, run.ephemeral, run.new_thread) == (("END",), 4, False, True)
+    assert (run.options.stop, run.options.seed, run.ephemeral, run.new_thread) == (("END",), 4, False, False)
 
 
 async def test_a_second_turn_continues_the_thread() -> None:
@@ -129,7 +129,7 @@ async def test_a_second_turn_continues_the_thread() -> None:
     ],
 )
 async def test_a_failure_before_the_first_event_is_a_status(
-    error: Exception, status: int, retry: str, after: str | None
+    error: MainstayError, status: int, retry: str, after: str | None
 ) -> None:
     """What fails before anything was sent is an HTTP error that says whether, and when, to come back."""
     rig = Rig()
@@ -139,7 +139,7 @@ async def test_a_failure_before_the_first_event_is_a_status(
     assert response.status_code == status
     assert response.headers["x-should-retry"] == retry
     assert response.headers.get("retry-after") == after
-    assert [outcome.status for outcome in rig.store.outcomes.values()] == [RunStatus.FAILED]
+    assert [run.status for run in rig.all_runs] == [RunStatus.FAILED]
 
 
 async def test_a_busy_thread_is_refused_and_not_to_be_retried() -> None:
@@ -150,7 +150,7 @@ async def test_a_busy_thread_is_refused_and_not_to_be_retried() -> None:
     async with rig.client() as client:
         first = asyncio.create_task(client.post("/chat/stream", json=ASK))
         await rig.agent.executing.wait()
-        (thread_id,) = rig.store.rows
+        thread_id = rig.all_runs[0].thread_id
         second = await client.post("/chat/stream", json=ASK | {"thread_id": str(thread_id)})
         gate.set()
         await first
@@ -167,11 +167,10 @@ async def test_a_blocked_question_is_a_400() -> None:
     assert not rig.agent.executing.is_set()
 
 
-@pytest.mark.parametrize("steps", [(TextDelta(text="Hel"), Overloaded("Gone.")), (TextDelta(text="Hel"),)])
-async def test_an_agent_that_dies_mid_stream_ends_in_one_failure(steps: tuple[TextDelta, ...]) -> None:
-    """An agent that raises, or just ends, after some text yields one run_failed that says that it is partial."""
+async def test_a_run_that_fails_mid_stream_ends_in_one_failure() -> None:
+    """A failure after some text is one run_failed that says that it is partial."""
     rig = Rig()
-    rig.agent.steps = steps
+    rig.agent.steps = (TextDelta(text="Hel"), Overloaded("Gone."))
     async with rig.client() as client:
         response = await client.post("/chat/stream", json=ASK)
     assert names(response) == ["run_started", "text_delta", "run_failed", "[DONE]"]
@@ -205,5 +204,5 @@ async def test_a_finished_run_is_not_hung_up() -> None:
     rig = Rig()
     async with rig.client() as client:
         await client.post("/chat/stream", json=ASK, headers={"x-api-key": KEY})
-    assert rig.agent.cancels == []
+    assert rig.cancels == []
     assert rig.agent.closed.is_set()

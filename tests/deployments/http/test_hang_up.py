@@ -11,12 +11,14 @@ import pytest
 
 from configs.settings import HttpSettings
 from deployments.http.hang_up import UntilHangUp
-from services.types import TextDelta
-from tests.deployments.http.fakes import AUTH, COMPLETED, KEY, Rig, serving
+from services.types import RunStatus, TextDelta
+from tests.deployments.http.fakes import AUTH, KEY, Rig, serving
+from tests.deployments.http.scripted_agent import COMPLETED
 
 QUESTION = [{"role": "user", "content": "Say hello."}]
 STREAMED = [("/chat/stream", {"messages": QUESTION}), ("/v1/chat/completions", {"model": "react", "stream": True})]
 WHOLE = ("/v1/chat/completions", {"model": "react"})
+WAITED: tuple[str, dict[str, Any]] = ("/runs/wait", {})
 Message = MutableMapping[str, Any]
 
 
@@ -58,13 +60,13 @@ async def rig() -> AsyncIterator[Rig]:
 
 
 async def hung_up(rig: Rig) -> None:
-    """Wait until the agent was told of the hang-up and its stream is closed."""
-    await asyncio.wait_for(asyncio.gather(rig.agent.cancelled.wait(), rig.agent.closed.wait()), 5)
-    assert [reason for _, reason in rig.agent.cancels] == ["client_disconnected"]
+    """Wait until the run's owner was told of the hang-up and its stream is closed."""
+    await asyncio.wait_for(asyncio.gather(rig.run_store.cancelled.wait(), rig.agent.closed.wait()), 5)
+    assert rig.cancels == ["client_disconnected"]
 
 
 @pytest.mark.parametrize("leave", [Socket.close, Socket.reset])
-@pytest.mark.parametrize(("path", "body"), [*STREAMED, WHOLE])
+@pytest.mark.parametrize(("path", "body"), [*STREAMED, WHOLE, WAITED])
 async def test_leaving_before_the_first_byte(
     rig: Rig, path: str, body: dict[str, Any], leave: Callable[[Socket], None]
 ) -> None:
@@ -92,11 +94,12 @@ async def test_leaving_while_the_agent_is_silent(
     assert rig.agent.sent == 2
 
 
-async def test_leaving_while_waiting_for_a_whole_answer(rig: Rig) -> None:
+@pytest.mark.parametrize(("path", "body"), [WHOLE, WAITED])
+async def test_leaving_while_waiting_for_a_whole_answer(rig: Rig, path: str, body: dict[str, Any]) -> None:
     """A client that does not stream and leaves stops its run too."""
     rig.agent.steps = (TextDelta(text="Hel"), asyncio.Event(), COMPLETED)
     async with serving(rig.app) as port:
-        client = await Socket.post(port, *WHOLE)
+        client = await Socket.post(port, path, body)
         await rig.agent.executing.wait()
         client.reset()
         await hung_up(rig)
@@ -122,7 +125,26 @@ async def test_a_run_that_is_to_continue_is_left_alone(rig: Rig) -> None:
         client.reset()
         await asyncio.wait_for(rig.agent.closed.wait(), 5)
     await rig.runs.settled()
-    assert rig.agent.cancels == []
+    assert rig.cancels == []
+
+
+@pytest.mark.parametrize(("path", "waits"), [("/chat/stream", b": keep-alive"), ("/runs/wait", None)])
+async def test_leaving_the_queue(rig: Rig, path: str, waits: bytes | None) -> None:
+    """A client that waits for its thread is sent heartbeats where it streams, and takes its run along when it leaves."""
+    rig.agent.steps = (asyncio.Event(),)
+    async with serving(rig.app) as port:
+        first = await Socket.post(port, "/chat/stream", {"on_disconnect": "continue"})
+        await rig.agent.waiting.wait()
+        behind = {"thread_id": str(rig.all_runs[0].thread_id), "multitask_strategy": "enqueue"}
+        second = await Socket.post(port, path, behind)
+        await rig.run_store.queued.wait()
+        if waits:
+            await asyncio.wait_for(second.reader.readuntil(waits), 5)
+        second.reset()
+        await asyncio.wait_for(rig.run_store.cancelled.wait(), 5)
+        first.reset()
+    assert [run.status for run in rig.all_runs] == [RunStatus.RUNNING, RunStatus.CANCELLED]
+    assert rig.cancels == ["client_disconnected"]
 
 
 async def test_a_client_that_does_not_read_is_cut_off(rig: Rig) -> None:
@@ -130,7 +152,7 @@ async def test_a_client_that_does_not_read_is_cut_off(rig: Rig) -> None:
     rig.agent.steps = [TextDelta(text="x" * 10_000)] * 10_000
     async with serving(rig.app) as port:
         client = await Socket.post(port, "/chat/stream", {}, receive_buffer=4096)
-        client.writer.transport.pause_reading()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await hung_up(rig)
         client.reset()
     assert rig.agent.sent < 10_000
@@ -147,7 +169,7 @@ async def test_a_silent_agent_is_covered_by_heartbeats(rig: Rig) -> None:
         gate.set()
         await asyncio.wait_for(client.reader.readuntil(b"data: [DONE]\n\n"), 5)
         client.close()
-    assert rig.agent.cancels == []
+    assert rig.cancels == []
 
 
 class Asgi:
@@ -211,7 +233,7 @@ async def test_leaving_with_half_a_body_starts_nothing(rig: Rig) -> None:
     exchange._body = [{"type": "http.disconnect"}]
     await exchange.run()
     assert exchange.sent == []
-    assert rig.store.runs == {}
+    assert rig.all_runs == []
 
 
 async def test_a_block_that_ends_leaves_nothing_behind() -> None:

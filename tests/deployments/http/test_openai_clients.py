@@ -1,8 +1,7 @@
 """The openai SDK and ChatOpenAI, unmodified, over a real socket."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import openai
@@ -12,28 +11,22 @@ from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from services.errors import ModelStreamBroken, Overloaded
-from services.types import ReasoningDelta, RunCancelled, RunCompleted, TextDelta, ToolFinished, ToolStarted, Usage
-from tests.deployments.http.fakes import COMPLETED, KEY, Rig, serving
+from services.types import (
+    FinishReason,
+    ReasoningDelta,
+    RunCancelled,
+    RunCompleted,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    Usage,
+)
+from tests.deployments.http.fakes import KEY
+from tests.deployments.http.scripted_agent import COMPLETED
+from tests.deployments.http.served import Served
 
-ASK = [{"role": "user", "content": "Say hello."}]
-BRIEF = {"role": "system", "content": "Be brief."}
-
-
-@dataclass
-class Served:
-    rig: Rig
-    url: str
-
-    def client(self, **options: int) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(api_key=KEY, base_url=self.url, **options)
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    """A fresh application on a free port."""
-    rig = Rig()
-    async with serving(rig.app) as port:
-        yield Served(rig=rig, url=f"http://127.0.0.1:{port}/v1")
+ASK: list[Any] = [{"role": "user", "content": "Say hello."}]
+BRIEF: Any = {"role": "system", "content": "Be brief."}
 
 
 async def test_a_whole_completion(served: Served) -> None:
@@ -42,6 +35,7 @@ async def test_a_whole_completion(served: Served) -> None:
         completion = await client.chat.completions.create(model="react", messages=ASK)
     assert completion.choices[0].message.content == "Hello"
     assert completion.choices[0].finish_reason == "stop"
+    assert completion.usage is not None
     assert (completion.usage.prompt_tokens, completion.usage.total_tokens) == (7, 10)
 
 
@@ -57,6 +51,7 @@ async def test_a_streamed_completion(served: Served) -> None:
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == "Hello"
     assert chunks[-2].choices[0].finish_reason == "stop"
     assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 3
     assert all(chunk.choices and chunk.usage is None for chunk in plain)
 
@@ -102,8 +97,8 @@ async def test_tools_stay_on_the_server_and_reasoning_is_apart(served: Served) -
         chunks = [c async for c in await client.chat.completions.create(model="react", messages=ASK, stream=True)]
         whole = await client.chat.completions.create(model="react", messages=ASK)
     assert all(chunk.choices[0].delta.tool_calls is None for chunk in chunks)
-    assert [c.choices[0].delta.model_extra.get("reasoning_content") for c in chunks][1] == "I multiply."
-    assert whole.choices[0].message.model_extra["reasoning_content"] == "I multiply."
+    assert [(c.choices[0].delta.model_extra or {}).get("reasoning_content") for c in chunks][1] == "I multiply."
+    assert (whole.choices[0].message.model_extra or {})["reasoning_content"] == "I multiply."
 
 
 async def test_work_on_the_way_is_not_the_answer(served: Served) -> None:
@@ -115,7 +110,7 @@ async def test_work_on_the_way_is_not_the_answer(served: Served) -> None:
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-async def test_other_finish_reasons_are_passed_on(served: Served, reason: str) -> None:
+async def test_other_finish_reasons_are_passed_on(served: Served, reason: FinishReason) -> None:
     """An answer that was cut, or filtered, says so in the field that clients look at."""
     served.rig.agent.steps = (
         TextDelta(text="Hel"),
@@ -166,10 +161,10 @@ async def test_the_sdk_retries_what_can_be_cured_and_nothing_else(served: Served
     async with served.client(max_retries=1) as client:
         with pytest.raises(openai.InternalServerError):
             await client.chat.completions.create(model="react", messages=ASK)
-        assert len(served.rig.store.runs) == 2
+        assert len(served.rig.all_runs) == 2
         with pytest.raises(openai.BadRequestError, match="forbidden"):
             await client.chat.completions.create(model="react", messages=[{"role": "user", "content": "forbidden"}])
-        assert len(served.rig.store.runs) == 3
+        assert len(served.rig.all_runs) == 3
 
 
 async def test_a_wrong_key_is_the_sdks_authentication_error(served: Served) -> None:
@@ -181,7 +176,6 @@ async def test_a_wrong_key_is_the_sdks_authentication_error(served: Served) -> N
 
 async def test_a_thread_by_header(served: Served) -> None:
     """`new` begins a durable thread with all that was sent; its id continues it, with the newest user message only."""
-    store = served.rig.store
     async with served.client() as client:
         first = await client.chat.completions.with_raw_response.create(
             model="react", messages=[BRIEF, *ASK], extra_headers={"X-Thread-Id": "new"}
@@ -190,7 +184,7 @@ async def test_a_thread_by_header(served: Served) -> None:
         history = [BRIEF, *ASK, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "Again."}]
         await client.chat.completions.create(model="react", messages=history, extra_headers={"X-Thread-Id": thread_id})
         third = await client.chat.completions.with_raw_response.create(model="react", messages=history)
-    began, continued, stateless = store.runs.values()
+    began, continued, stateless = served.rig.all_runs
     assert (began.ephemeral, continued.ephemeral, stateless.ephemeral) == (False, False, True)
     assert began.thread_id == continued.thread_id == UUID(thread_id)
     assert [message.role for message in began.messages] == ["system", "user"]
@@ -204,20 +198,20 @@ async def test_an_answer_can_be_sent_back_as_it_came(served: Served) -> None:
     async with served.client() as client:
         answer = (await client.chat.completions.create(model="react", messages=ASK)).choices[0].message
         parts = [{"type": "text", "text": "And"}, {"type": "text", "text": "again."}]
-        await client.chat.completions.create(
-            model="react", messages=[*ASK, answer.model_dump(), {"role": "user", "content": parts}]
-        )
-    last = list(served.rig.store.runs.values())[-1]
+        history: list[Any] = [*ASK, answer.model_dump(), {"role": "user", "content": parts}]
+        await client.chat.completions.create(model="react", messages=history)
+    last = served.rig.all_runs[-1]
     assert [message.content for message in last.messages] == ["Say hello.", "Hello", "And\nagain."]
 
 
 async def test_chat_openai(served: Served) -> None:
     """LangChain's client answers and streams, history, system message and usage included."""
     model = ChatOpenAI(model="react", api_key=KEY, base_url=served.url, stream_usage=True, temperature=0)
-    history = [("system", "Be brief."), HumanMessage("Hi"), AIMessage("Hello"), HumanMessage("Again")]
+    history: list[Any] = [("system", "Be brief."), HumanMessage("Hi"), AIMessage("Hello"), HumanMessage("Again")]
     answer = await model.ainvoke(history)
     chunks = [chunk async for chunk in model.astream(history)]
     assert answer.content == "Hello"
+    assert answer.usage_metadata is not None
     assert answer.usage_metadata["total_tokens"] == 10
     assert "".join(str(chunk.content) for chunk in chunks) == "Hello"
     assert sum(chunk.usage_metadata["total_tokens"] for chunk in chunks if chunk.usage_metadata) == 10

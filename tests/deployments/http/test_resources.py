@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
@@ -55,12 +54,13 @@ async def test_a_thread_has_its_history() -> None:
     """Messages come oldest first, the last `limit` of them, with tool calls where there were any."""
     rig = Rig()
     async with rig.client() as client:
-        thread_id = (await _ask(client)).headers["x-thread-id"]
+        done = await _ask(client)
+        thread_id = done.headers["x-thread-id"]
         call = ToolCall(id="c1", name="calculator", arguments="{}")
-        rig.store.history[UUID(thread_id)] += [
+        rig.row(done.headers["x-run-id"]).answer = (
             Message(role="assistant", content="", tool_calls=(call,)),
             Message(role="tool", content="4", tool_call_id="c1"),
-        ]
+        )
         everything = (await client.get(f"/threads/{thread_id}/messages")).json()
         last = (await client.get(f"/threads/{thread_id}/messages?limit=1")).json()
         thread = (await client.get(f"/threads/{thread_id}")).json()
@@ -79,11 +79,11 @@ async def test_a_thread_can_be_erased() -> None:
     async with rig.client() as client:
         done = await _ask(client)
         path = f"/threads/{done.headers['x-thread-id']}"
-        run_id = UUID(done.headers["x-run-id"])
-        finished = rig.store.runs[run_id]
-        rig.store.runs[run_id] = replace(finished, status=RunStatus.PENDING)
+        row = rig.row(done.headers["x-run-id"])
+        finished = row.run
+        row.run = replace(finished, status=RunStatus.RUNNING)
         busy = await client.delete(path)
-        rig.store.runs[run_id] = finished
+        row.run = finished
         erased = await client.delete(path)
         gone = await client.get(path)
     assert (busy.status_code, busy.json()["error"]["code"]) == (409, "thread_busy")
@@ -96,8 +96,8 @@ async def test_a_run_shows_how_it_ended() -> None:
     async with rig.client() as client:
         run_id = (await _ask(client)).headers["x-run-id"]
         failure = Overloaded("Full.", retry_after_s=3.0).to_failure()
-        rig.store.runs[UUID(run_id)] = replace(
-            rig.store.runs[UUID(run_id)],
+        rig.row(run_id).run = replace(
+            rig.row(run_id).run,
             status=RunStatus.FAILED,
             failure=failure,
             finished_at=datetime.fromtimestamp(NOW, UTC),

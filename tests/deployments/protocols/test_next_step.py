@@ -26,6 +26,7 @@ def test_each_word_keeps_its_promise(failure: Failure) -> None:
     [
         ("model_stream_broken", "retry", "continue"),
         ("agent_lost", "retry", "continue"),
+        ("answer_restarted", "retry", "continue"),
         ("deadline_exceeded", "change", "continue"),
         ("model_output_too_large", "change", "continue"),
         ("run_cancelled", "none", "continue"),
@@ -33,7 +34,9 @@ def test_each_word_keeps_its_promise(failure: Failure) -> None:
         ("content_blocked", "change", "change"),
         ("context_too_long", "change", "change"),
         ("thread_busy", "wait", "wait"),
+        ("idempotency_mismatch", "change", "change"),
         ("model_auth_rejected", "none", "none"),
+        ("run_quarantined", "none", "none"),
         ("internal_error", "none", "none"),
     ],
 )

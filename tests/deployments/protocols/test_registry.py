@@ -7,7 +7,7 @@ from deployments.protocols.types import Rules
 from deployments.protocols.validation import Body
 from services.errors import InvalidRequest
 
-RULES = Rules(default_graph="react", max_messages=3, max_message_chars=20, max_run_s=60.0)
+RULES = Rules(default_graph="react", max_messages=3, max_message_chars=20, max_run_s=60.0, check_webhook=lambda _: None)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
