@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError, model_validator
 
 CONFIGS = Path(__file__).parent
 
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 
@@ -79,6 +80,7 @@ class GraphSettings(Section):
     kind: Name = Field(description="a key of graphs.GRAPHS")
     description: str
     tools: tuple[Name, ...] = ()
+    approve: tuple[Name, ...] = Field(default=(), description="those of its tools whose every call a person approves")
     providers: tuple[Name, ...] = Field(
         default=(), description="which are asked, in this order; unset: all, as they are listed"
     )
@@ -102,6 +104,12 @@ class RunSettings(Section):
     warm_up_s: float = Field(
         default=0.0, ge=0, le=600, description="time for a turn of the default graph when a replica starts; 0 for none"
     )
+    background_slots: int = Field(
+        default=4, ge=0, le=1_000, description="background runs that an agent replica has at work at once"
+    )
+    queue_ttl_s: float = Field(
+        default=86_400.0, ge=60, description="a background run that no agent has taken for so long has failed"
+    )
 
 
 class HttpSettings(Section):
@@ -118,9 +126,9 @@ class HttpSettings(Section):
 class DatabaseSettings(Section):
     url: EnvRef = EnvRef(env="DATABASE_URL")
     pool_size: int = Field(default=3, ge=1, le=200, description="connections per replica")
-    """A statement takes under a millisecond, so a few are plenty; all replicas together must fit Postgres. The maxima of
-    ingress, agent and evaluator in serve_config.yaml, times this, stay at 90 or below, of the 97 that Postgres by default
-    leaves to applications; a rollout may start a quarter more replicas and takes what is left."""
+    """A statement takes under a millisecond, so a few are plenty; all replicas together must fit Postgres. What the maxima of
+    ingress, agent and evaluator in serve_config.yaml make of it, with one more for each agent, stays at 90 or below, of the
+    97 that Postgres by default leaves to applications; a rollout may start a quarter more replicas and takes what is left."""
     pool_timeout_s: PositiveSeconds = 5.0
     command_timeout_s: PositiveSeconds = 10.0
 
@@ -143,6 +151,47 @@ class SecuritySettings(Section):
     key_cache_s: float = Field(default=15.0, ge=0, le=300, description="how long a revoked key may still be accepted")
 
 
+class WebhookSettings(Section):
+    secret: EnvRef = EnvRef(env="MAINSTAY_WEBHOOK_SECRET", default="")
+    """`whsec_` and base64 of 24 to 64 random bytes; several with spaces between while one replaces another. While there is
+    none no webhook is taken or sent."""
+    allow_hosts: tuple[str, ...] = Field(default=(), description="unless empty, no other; *.example.com: all below it")
+    allow_ports: tuple[Port, ...] = (443, 8443)
+    allow_http: bool = Field(default=False, description="whether URLs may be http as well; add the port to allow_ports")
+    allow_private: tuple[IPvAnyNetwork, ...] = Field(
+        default=(), description="networks such as 10.20.0.0/16 that may be called though they are not public"
+    )
+    timeout_s: float = Field(default=10.0, gt=0, le=60, description="for one attempt, from the lookup to the answer")
+    attempts: int = Field(default=6, ge=1, le=20)
+    retry_base_s: PositiveSeconds = Field(
+        default=120.0, description="at most so long to the second attempt; doubled for each further one"
+    )
+    retry_max_s: PositiveSeconds = 3_600.0
+    concurrency: int = Field(default=32, ge=1, le=1_000, description="attempts at once, per replica")
+    per_tenant: int = Field(default=8, ge=1, le=1_000, description="of these")
+
+
+KeptSeconds = Annotated[float, Field(ge=3_600, le=10 * 366 * 86_400)]
+"""How long something is kept. What is kept for less than an hour would be gone before everybody had read it."""
+
+
+class RetentionSettings(Section):
+    """How long what runs leave behind is kept; null is for ever. docs/retention.md says what goes, and what stays."""
+
+    every_s: float = Field(default=3_600.0, ge=60, le=7 * 86_400, description="how often what is past its time goes")
+    compact_after_s: KeptSeconds | None = Field(
+        default=86_400.0, description="from the end of a run until its log is put together; nothing of it is lost"
+    )
+    ephemeral_ttl_s: KeptSeconds | None = Field(
+        default=7 * 86_400.0, description="from the end of a run without a thread until it goes, all but its bill"
+    )
+    thread_ttl_s: KeptSeconds | None = Field(default=None, description="how long a thread may lie idle")
+    events_ttl_s: KeptSeconds | None = Field(
+        default=30 * 86_400.0, description="from the end of a run until its log goes; its messages stay"
+    )
+    usage_ttl_s: KeptSeconds | None = Field(default=None, description="the age of a bill")
+
+
 class Settings(Section):
     providers: tuple[ProviderSettings, ...] = Field(min_length=1)
     graphs: Mapping[Name, GraphSettings] = Field(min_length=1)
@@ -153,6 +202,8 @@ class Settings(Section):
     guardrail: GuardrailSettings = GuardrailSettings()
     evaluator: EvaluatorSettings = EvaluatorSettings()
     security: SecuritySettings = SecuritySettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    retention: RetentionSettings = RetentionSettings()
     load: Mapping[str, Any] = Field(
         default_factory=dict, description="fields of services.resilience.LoadPolicy: what an overloaded replica refuses"
     )

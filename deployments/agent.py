@@ -5,18 +5,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from deployments.autoscaling import UNSEEN_WORK
 from deployments.knobs import AgentKnobs, LiveBreakers, LivePrompts
 from deployments.remote import Handle
 from deployments.reporter import RunReporter
 from deployments.shedding import Shedding
+from deployments.webhooks import Webhooks
 from services.errors import Failure, MainstayError
 from services.llm.route import Route
 from services.resilience.mirror import BreakerSnapshot
 from services.resilience.priority import Priority
 from services.runs.engine import RunEngine
+from services.runs.lease_keeper import LeaseKeeper
 from services.storage.database import Database
 from services.types import EventBatch, RunTicket
 
@@ -26,6 +27,8 @@ class AgentParts:
     """What an agent replica is made of; opened on the replica's own loop."""
 
     engine: RunEngine
+    keeper: LeaseKeeper
+    webhooks: Webhooks | None
     routes: tuple[Route, ...]
     database: Database
     prompts: LivePrompts
@@ -60,9 +63,6 @@ class AgentReplica:
         except MainstayError as error:
             yield error.to_failure()
 
-    async def cancel(self, run_id: UUID, reason: str) -> None:
-        await self._parts.engine.cancel(run_id, reason)
-
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Apply the live knobs. A wrong one is refused with a message, and the old ones stay."""
         knobs = AgentKnobs.parse(user_config)
@@ -88,10 +88,14 @@ class AgentReplica:
         """Alive when the loop answers. Shared dependencies are not asked: their outage must not restart every replica."""
 
     async def __del__(self) -> None:
-        """Called and awaited by Serve on a graceful stop, once no request is being served: let detached runs end."""
+        """Called and awaited by Serve on a graceful stop, once no request is being served: let the runs end that nobody reads,
+        and leave those that do not to other replicas.
+        """
         for chore in self._parts.chores:
             chore.cancel()
-        await self._parts.engine.drain(self._parts.drain_s)
+        await self._parts.keeper.shut_down(self._parts.drain_s)
+        if self._parts.webhooks is not None:
+            await self._parts.webhooks.close()
         self._parts.shedding.stop()
         for route in self._parts.routes:
             await route.provider.aclose()

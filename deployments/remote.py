@@ -9,10 +9,9 @@ import contextvars
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID
 
 from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
@@ -26,7 +25,6 @@ logger = logging.getLogger(__name__)
 Handle = DeploymentHandle[Any]
 
 
-CANCEL_TIMEOUT_S = 10.0
 BREAKERS_TIMEOUT_S = 5.0
 BUSY_RETRY_S = 1.0
 
@@ -36,9 +34,8 @@ class RemoteAgent:
 
     def __init__(self, handle: Handle) -> None:
         self._execute = _method(handle, "execute", stream=True)
-        self._handle = handle
 
-    async def execute(self, ticket: RunTicket) -> AsyncIterator[EventBatch]:
+    async def execute(self, ticket: RunTicket) -> AsyncGenerator[EventBatch, None]:
         with _translated(AgentLost("The agent stopped in the middle of the run.")):
             response: Any = self._execute.remote(ticket)  # with stream=True, a generator
             try:
@@ -48,12 +45,6 @@ class RemoteAgent:
                     yield item
             finally:
                 response.cancel()
-
-    async def cancel(self, run_id: UUID, reason: str) -> None:
-        # Which replica runs it is not known here, and a cancel is rare: all are asked, and those without it do nothing.
-        with _translated(AgentLost("The agents cannot be reached.")):
-            asked = self._handle.broadcast("cancel", run_id, reason)
-            await asked.results_async(timeout_s=CANCEL_TIMEOUT_S, return_exceptions=True)
 
 
 class RemoteBreakers:

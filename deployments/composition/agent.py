@@ -1,16 +1,21 @@
 """What an agent replica stands on."""
 
 import asyncio
+import os
 from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
+
+from uuid_utils.compat import uuid7
 
 from configs.settings import RunSettings, Settings
 from deployments.agent import AgentParts
 from deployments.composition.database import open_database
 from deployments.composition.graphs import build_graphs, prompt_roles
 from deployments.composition.load import load_monitor
+from deployments.composition.retention import retention_policy
 from deployments.composition.routes import configured_breaker, open_route
+from deployments.composition.webhooks import open_webhooks
 from deployments.knobs import LiveBreakers, LivePrompts
 from deployments.metrics import RayMeter
 from deployments.remote import Handle, RemoteGuard, RemoteSamples
@@ -18,6 +23,7 @@ from deployments.reporter import RunReporter
 from deployments.shedding import Shedding
 from deployments.tool_report import ToolReport
 from graphs.build import tool_breakers
+from graphs.saver import Checkpointing
 from graphs.tools.care import TOOL_BREAKER, ToolCare
 from graphs.tools.resources import ToolResources
 from graphs.tools.success import SuccessRates
@@ -25,11 +31,20 @@ from services.llm.gateway import Gateway
 from services.llm.route import Route
 from services.resilience.breaker import Breaker
 from services.runs.engine import EngineLimits, RunEngine
+from services.runs.lease_keeper import LeaseKeeper, LeasePolicy
+from services.runs.prune import prune_forever
 from services.runs.sweep import sweep_forever
 from services.runs.warm_up import warm_up
 from services.storage.checkpointer import AsyncpgSaver
+from services.storage.database import Database
 from services.storage.documents import DocumentRepository
+from services.storage.effects import EffectRepository
+from services.storage.leases import LeaseRepository
+from services.storage.owned_runs import OwnedRunRepository
+from services.storage.retention import Retention
+from services.storage.run_checkpoints import RunCheckpointRepository
 from services.storage.runs import RunRepository
+from services.storage.wake_up import listen_forever
 from services.telemetry.breakers import BreakerReport
 from services.telemetry.metrics import MODEL_LIMIT, Meter
 
@@ -49,14 +64,16 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     shedding.start()
     reporter = RunReporter(RemoteSamples(evaluator), meter, shedding)
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
-    runs = RunRepository(database)
     guard = RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s)
     resources = ToolResources(documents=DocumentRepository(database))
-    care = ToolCare(breakers=tools, observer=tool_report)
-    graphs = build_graphs(settings, resources, care, AsyncpgSaver(database, history=False))
+    care = ToolCare(breakers=tools, observer=tool_report, ledger=EffectRepository(database))
+    checkpointing = Checkpointing(saver=AsyncpgSaver(database), store=RunCheckpointRepository(database))
+    graphs = build_graphs(settings, resources, care, checkpointing)
     gateways = _gateways(settings, routes, meter)
+    lease = uuid7()
     engine = RunEngine(
-        runs=runs,
+        runs=OwnedRunRepository(database),
+        lease=lease,
         graphs=graphs,
         gateways=gateways,
         guard=guard,
@@ -64,9 +81,14 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         prompts=prompts,
         limits=_limits(settings.runs),
     )
-    chores: list[Coroutine[Any, Any, None]] = [
-        sweep_forever(runs, older_than_s=settings.runs.max_run_s + SWEEP_MARGIN_S, every_s=SWEEP_EVERY_S)
-    ]
+    keeper = LeaseKeeper(
+        leases=LeaseRepository(database),
+        lease=lease,
+        runs=engine,
+        policy=LeasePolicy(background_slots=settings.runs.background_slots),
+    )
+    await keeper.start()
+    chores = _chores(settings, database, keeper)
     if settings.runs.warm_up_s:
         name = settings.default_graph
         chores.append(
@@ -74,7 +96,9 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         )
     return AgentParts(
         engine=engine,
+        keeper=keeper,
         chores=tuple(map(asyncio.create_task, chores)),
+        webhooks=open_webhooks(settings, database, meter),
         routes=tuple(routes.values()),
         database=database,
         prompts=prompts,
@@ -84,6 +108,20 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         reporter=reporter,
         drain_s=settings.runs.max_run_s,
     )
+
+
+def _chores(settings: Settings, database: Database, keeper: LeaseKeeper) -> list[Coroutine[Any, Any, None]]:
+    """What goes on beside the runs, in every replica: each of these is done once, whoever does it."""
+    return [
+        listen_forever(settings.database.url.resolve(os.environ), keeper.wake, application_name="mainstay-agent-wake"),
+        sweep_forever(
+            RunRepository(database),
+            overdue_s=SWEEP_MARGIN_S,
+            queue_ttl_s=settings.runs.queue_ttl_s,
+            every_s=SWEEP_EVERY_S,
+        ),
+        prune_forever(Retention(database, retention_policy(settings)), every_s=settings.retention.every_s),
+    ]
 
 
 def _gateways(settings: Settings, routes: Mapping[str, Route], meter: Meter) -> Mapping[str, Gateway]:

@@ -11,10 +11,12 @@ from deployments.composition.graphs import build_graphs
 from deployments.composition.load import load_policy
 from deployments.composition.routes import configured_breaker, configured_limit
 from evaluation.criteria import CRITERIA
+from graphs.tools.care import ToolCare
 from graphs.tools.resources import Passage, ToolResources
 from services.errors import ConfigurationError
 from services.guardrails.chain import build_chain
 from services.llm import PROVIDERS
+from services.storage.memory_effects import MemoryEffects
 
 
 class _NoDocuments:
@@ -42,7 +44,7 @@ def check(settings: Settings) -> None:
         asked = [provider for provider in settings.providers if provider.name in (graph.providers or [provider.name])]
         if graph.tools and not any(provider.tools for provider in asked):
             raise ConfigurationError(f"graphs.{name}.tools: none of its providers can call tools.")
-    build_graphs(settings, ToolResources(documents=_NoDocuments()))
+    build_graphs(settings, ToolResources(documents=_NoDocuments()), ToolCare(ledger=MemoryEffects(lambda _: None)))
     build_chain(settings.guardrail.rules, {})
 
 

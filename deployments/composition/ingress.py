@@ -10,16 +10,21 @@ from uuid_utils.compat import uuid7
 from configs.settings import Settings
 from deployments.composition.database import open_database
 from deployments.composition.load import load_monitor
+from deployments.composition.webhooks import address_policy
 from deployments.http.app import HttpServices, create_app
 from deployments.ingress import IngressParts
 from deployments.metrics import RayMeter
 from deployments.remote import Handle, RemoteAgent, RemoteBreakers, RemoteGuard
 from deployments.shedding import Shedding
 from services.errors import StoreUnavailable
+from services.runs.following import FollowPolicy, LogFollower
 from services.runs.service import RunService
+from services.runs.webhooks import check_url
+from services.security.addresses import AddressPolicy
 from services.security.authenticator import Authenticator
 from services.storage.api_keys import ApiKeyRepository
 from services.storage.database import Database
+from services.storage.run_log import RunLogRepository
 from services.storage.runs import RunRepository
 from services.storage.threads import ThreadRepository
 
@@ -32,6 +37,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
     runs = RunService(
         agent=RemoteAgent(agent),
         runs=run_store,
+        log=LogFollower(RunLogRepository(database), FollowPolicy(), clock=time.monotonic),
         guard=RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s),
         graphs=settings.graphs,
         max_run_s=settings.runs.max_run_s,
@@ -52,9 +58,15 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         default_graph=settings.default_graph,
         readiness=partial(_readiness, database),
         breakers=RemoteBreakers(agent),
+        check_webhook=partial(_check_webhook, address_policy(settings)),
         new_id=uuid7,
     )
     return IngressParts(app=create_app(services, settings.http), runs=runs, shedding=shedding, database=database)
+
+
+def _check_webhook(policy: AddressPolicy | None, url: str | None) -> None:
+    if url is not None:
+        check_url(url, policy)
 
 
 async def _readiness(database: Database) -> Mapping[str, bool]:

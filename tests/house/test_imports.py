@@ -25,7 +25,7 @@ BROAD = re.compile(r"except (Base)?Exception\b|except:")
 CONFINED = {
     "ray": ("deployments",),
     "fastapi": ("deployments", "benchmarks/baselines"),
-    "langgraph": ("graphs", "services/storage/checkpointer", "benchmarks/baselines"),
+    "langgraph": ("graphs", "services/storage/checkpointer", "services/storage/memories", "benchmarks/baselines"),
 }
 """Foreign packages that may be imported below these paths only."""
 
