@@ -69,7 +69,10 @@ class RunStore(Protocol):
         ...
 
     async def cancel(self, run_id: UUID, action: CancelAction, reason: str) -> None:
-        """Have a run stopped by its owner, who is woken; one that nobody owns ends at once. One that is over stays so."""
+        """Have a run stopped by its owner, who is woken; one that nobody owns ends at once. One that is over stays so.
+
+        A rollback holds however the run ends after it.
+        """
         ...
 
     async def suspect(self, run_id: UUID) -> None:
@@ -134,15 +137,16 @@ class Leases(Protocol):
         """Take runs whose owner's lease is over, and pending ones for which no agent has come in `pickup_s`.
 
         Several replicas may do so at once: each run goes to one of them. None is taken in the first `settle_s` of a store
-        that has just started, for it has not heard from anybody yet.
+        that has just started, for it has not heard from anybody yet. Whoever holds no lease takes nothing.
         """
         ...
 
     async def take_queued(self, lease: UUID, *, limit: int, background: bool) -> Sequence[Claim]:
         """Take queued runs whose thread is free and whose turn it is, background ones only if asked for.
 
-        The lowest priority goes first; within one, tenants that have the fewest runs at work; then the oldest. Several
-        replicas may do so at once: each run goes to one of them, and a thread never has two.
+        What a client waits for goes first; then whose tenant has the fewest runs at work; then the lowest priority; then the
+        oldest. Several replicas may do so at once: each run goes to one of them, and a thread never has two. Whoever holds no
+        lease takes nothing.
         """
         ...
 
@@ -176,7 +180,7 @@ class ThreadStore(Protocol):
         ...
 
     async def delete(self, principal: Principal, thread_id: UUID) -> None:
-        """Erase a thread with its runs, messages and checkpoints. Raises NotFound, and ThreadBusy while it runs."""
+        """Erase a thread with its runs, queued ones too, messages and checkpoints. Raises NotFound, and ThreadBusy while it runs."""
         ...
 
 

@@ -160,7 +160,7 @@ class MemoryTables:
         left = list(queued)
         while left:
             first = min(
-                left, key=lambda row: (row.run.background, row.run.priority, at_work[row.run.tenant_id], row.age)
+                left, key=lambda row: (row.run.background, at_work[row.run.tenant_id], row.run.priority, row.age)
             )
             left.remove(first)
             at_work[first.run.tenant_id] += 1

@@ -26,7 +26,7 @@ from services.types import Run, RunOutcome, RunStatus
 # seen here, unless it was what stopped this run; it is found when the agents look by themselves.
 _END = """
 WITH ended AS (
-    UPDATE runs SET status = $4, finish_reason = $5, failure = $6, interrupts = $22, finished_at = now()
+    UPDATE runs SET status = $4, finish_reason = $5, failure = $6, interrupts = $22, finished_at = now(), progress = NULL
     WHERE tenant_id = $1 AND id = $2 AND ($21::int IS NULL OR attempt = $21)
       AND finished_at IS NULL AND cancel_action IS DISTINCT FROM 'rollback'
     RETURNING id, thread_id, status, cancel_action IS NOT NULL AS stopped

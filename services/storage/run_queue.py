@@ -1,14 +1,14 @@
 """The order in which queued runs are taken.
 
-One that a client waits for goes before one in the background; then the lowest priority; then the run whose tenant has the
-fewest at work, those counted that go before it by this very order; then the oldest. Within a thread the oldest is always
-first, whatever its priority.
+One that a client waits for goes before one in the background; then the run whose tenant has the fewest at work, those counted
+that go before it by this very order; then the lowest priority; then the oldest. So a tenant's priorities are about its own
+runs, and nobody gets ahead of others by them. Within a thread the oldest is always first, whatever its priority.
 """
 
 _AT_WORK = "at_work AS (SELECT tenant_id, count(*) AS runs FROM runs WHERE status = 'running' GROUP BY tenant_id)"
 _TURNS = """
     SELECT id, thread_id, background, created_at,
-           row_number() OVER (ORDER BY background, priority, load, created_at, id) AS turn
+           row_number() OVER (ORDER BY background, load, priority, created_at, id) AS turn
     FROM (
         SELECT queued.*, coalesce(at_work.runs, 0) + row_number() OVER (
             PARTITION BY tenant_id ORDER BY background, priority, created_at, id

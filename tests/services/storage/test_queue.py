@@ -99,13 +99,13 @@ async def test_what_is_taken_together_is_shared_out(stores: Stores) -> None:
 
 
 async def test_whatever_a_tenant_has_at_work_counts(stores: Stores) -> None:
-    """Runs that clients wait for too; priority goes before fairness."""
+    """Runs that clients wait for too; priorities are among a tenant's own runs, and decide where tenants have as much."""
     for _ in range(2):
         await stores.claimed(a_run())
     await queue(stores, "a1", "a2")
     await queue(stores, "a0", priority=-1)
     await queue(stores, "m1", "m2", "m3", principal=MALLORY)
-    assert await taken_one_by_one(stores) == ["a0", "m1", "m2", "m3", "a1", "a2"]
+    assert await taken_one_by_one(stores) == ["m1", "m2", "a0", "m3", "a1", "a2"]
 
 
 async def test_what_a_client_waits_for_goes_before_the_background(stores: Stores) -> None:
