@@ -74,6 +74,17 @@ class ProviderSettings(Section):
     )
 
 
+class HistorySettings(Section):
+    """How much of a thread a graph's models are shown."""
+
+    max_tokens: int | None = Field(
+        default=None,
+        ge=256,
+        description="what a call may send; unset: what the smallest window of its providers has room for, if known",
+    )
+    summarise: bool = Field(default=True, description="whether a model call notes what no longer fits")
+
+
 class GraphSettings(Section):
     """A served agent: clients choose it by its key, as their `model`."""
 
@@ -85,6 +96,7 @@ class GraphSettings(Section):
         default=(), description="which are asked, in this order; unset: all, as they are listed"
     )
     prompts: Mapping[str, str] = Field(default_factory=dict, description="by role; overlaid live by user_config")
+    history: HistorySettings = HistorySettings()
     max_tool_rounds: int = Field(default=4, ge=0, le=64)
     max_steps: int = Field(default=40, ge=2, le=500, description="graph steps, LangGraph's recursion limit")
 
@@ -110,6 +122,27 @@ class RunSettings(Section):
     queue_ttl_s: float = Field(
         default=86_400.0, ge=60, description="a background run that no agent has taken for so long has failed"
     )
+
+
+class EmbeddingSettings(Section):
+    """A model behind OpenAI's `/embeddings`, for memories that are found by their meaning. Postgres then needs pgvector."""
+
+    model: str | EnvRef
+    base_url: str | EnvRef
+    api_key: EnvRef | None = None
+    dimensions: int | None = Field(default=None, ge=1, le=16_000, description="asked for, where a model offers several")
+    timeout_s: PositiveSeconds = Field(default=5.0, description="remembering and recalling wait for it")
+
+
+class MemorySettings(Section):
+    """What agents remember of a user beyond a thread."""
+
+    max_items: int = Field(default=1_000, ge=1, le=10_000, description="of one user")
+    max_value_bytes: int = Field(default=16_384, ge=256, le=131_072, description="of one memory, as JSON")
+    ttl_days: float | None = Field(
+        default=None, gt=0, le=3_650, description="how long one is kept that nobody reads; unset: until it is erased"
+    )
+    embedding: EmbeddingSettings | None = None
 
 
 class HttpSettings(Section):
@@ -197,6 +230,7 @@ class Settings(Section):
     graphs: Mapping[Name, GraphSettings] = Field(min_length=1)
     default_graph: Name
     runs: RunSettings = RunSettings()
+    memory: MemorySettings = MemorySettings()
     http: HttpSettings = HttpSettings()
     database: DatabaseSettings = DatabaseSettings()
     guardrail: GuardrailSettings = GuardrailSettings()

@@ -13,6 +13,7 @@ from deployments.reporter import RunReporter
 from deployments.shedding import Shedding
 from deployments.webhooks import Webhooks
 from services.errors import Failure, MainstayError
+from services.llm.embeddings import OpenAIEmbeddings
 from services.llm.route import Route
 from services.resilience.mirror import BreakerSnapshot
 from services.resilience.priority import Priority
@@ -30,6 +31,7 @@ class AgentParts:
     keeper: LeaseKeeper
     webhooks: Webhooks | None
     routes: tuple[Route, ...]
+    embeddings: OpenAIEmbeddings | None
     database: Database
     prompts: LivePrompts
     breakers: LiveBreakers
@@ -99,4 +101,6 @@ class AgentReplica:
         self._parts.shedding.stop()
         for route in self._parts.routes:
             await route.provider.aclose()
+        if self._parts.embeddings is not None:
+            await self._parts.embeddings.aclose()
         await self._parts.database.close()

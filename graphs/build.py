@@ -7,6 +7,7 @@ from functools import partial
 
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import BaseTool
+from langgraph.store.base import BaseStore
 
 from graphs import GRAPHS
 from graphs.approval import needing_approval
@@ -51,8 +52,11 @@ def build(
     options: GraphOptions,
     tools: Sequence[BaseTool],
     checkpointing: Checkpointing | None = None,
+    store: BaseStore | None = None,
 ) -> GraphRunner:
     """Compile a graph, once per replica. Without `checkpointing` no thread is remembered, and no run can be resumed.
+
+    Nodes find `store` as `runtime.store`; all runs share it: see `graphs.memories.RunMemories`.
 
     Raises ConfigurationError for an unknown kind, for tools that it does not take, for two tools of one name, for a tool or a
     node that is not async, and for tools with effects or under approval where the kind or the care cannot look after them.
@@ -70,7 +74,7 @@ def build(
             )
     saver = None if checkpointing is None else RunSaver(checkpointing.saver)
     return GraphRunner(
-        graph.compile(checkpointer=saver, name=kind),
+        graph.compile(checkpointer=saver, store=store, name=kind),
         DecisionDesk(tools),
         checkpointing=checkpointing,
         max_steps=options.max_steps,

@@ -15,6 +15,7 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
 
+from graphs.history import fitted
 from graphs.messages import instructed, settled, spoken, text_of
 from graphs.prompts import grounded, prompt, question_of, working_options
 from graphs.react import text_only
@@ -62,15 +63,17 @@ def steps_of(text: str, *, at_most: int) -> list[str]:
 class _PlanAndExecute:
     def __init__(self, options: GraphOptions, executor: Specialist) -> None:
         self._max_plan_steps = options.max_plan_steps
+        self._history = options.history
         self._executor = executor
 
     async def plan(self, state: PlanState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context = runtime.context
-        conversation = instructed(prompt(context, "planner"), spoken(state["messages"]))
+        context, role = runtime.context, prompt(runtime.context, "planner")
+        seen = await fitted(state, context, self._history, prompt=role)
+        conversation = instructed(role, spoken(seen.messages))
         call = ModelCall(messages=conversation, options=working_options(context))
         answer = await context.model.generate(call, source="planner")
         steps = steps_of(text_of(answer), at_most=self._max_plan_steps)
-        return {"plan": steps or [question_of(state["messages"])], "results": []}
+        return {**seen.update, "plan": steps or [question_of(state["messages"])], "results": []}
 
     async def execute(self, state: PlanState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         step = state["plan"][len(state["results"])]
@@ -82,10 +85,11 @@ class _PlanAndExecute:
         return {"results": [*state["results"], report.text]}
 
     async def write(self, state: PlanState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context = runtime.context
-        conversation = grounded(state["messages"], "Results of the steps", _numbered(state))
-        call = ModelCall(messages=instructed(prompt(context, "writer"), conversation), options=context.run.options)
-        return {"messages": [text_only(settled(await context.model.generate(call)))]}
+        context, role, facts = runtime.context, prompt(runtime.context, "writer"), _numbered(state)
+        seen = await fitted(state, context, self._history, prompt="\n".join((role, *facts)))
+        conversation = grounded(seen.messages, "Results of the steps", facts)
+        call = ModelCall(messages=instructed(role, conversation), options=context.run.options)
+        return {**seen.update, "messages": [text_only(settled(await context.model.generate(call)))]}
 
 
 def _numbered(state: PlanState) -> list[str]:

@@ -14,6 +14,7 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
 
+from graphs.history import fitted
 from graphs.messages import instructed, settled, text_of, without_calls
 from graphs.prompts import closing, prompt, working_options
 from graphs.spec import GraphOptions
@@ -34,7 +35,7 @@ def compose_agent(
     """Lay out one agent. `role` is the key of its prompt; `source`, where set, names it in the events: its text is then not the
     answer, but work for another agent.
     """
-    agent = _Agent(ToolExecution(tools, options.tool_care), options.max_tool_rounds, role, source)
+    agent = _Agent(ToolExecution(tools, options.tool_care), options, role, source)
     graph = StateGraph(State, context_schema=RunContext)
     graph.add_node("model", agent.call_model)
     graph.add_node("tools", agent.call_tools)
@@ -51,23 +52,22 @@ async def route(state: State) -> Literal["tools", "__end__"]:
 
 
 class _Agent:
-    def __init__(self, tools: ToolExecution, max_tool_rounds: int, role: str, source: str | None) -> None:
+    def __init__(self, tools: ToolExecution, options: GraphOptions, role: str, source: str | None) -> None:
         self._tools = tools
-        self._max_tool_rounds = max_tool_rounds
+        self._max_tool_rounds = options.max_tool_rounds
+        self._history = options.history
         self._role = role
         self._source = source
 
     async def call_model(self, state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context, messages = runtime.context, state["messages"]
-        open_tools = self._tools.schemas if tool_rounds(messages) < self._max_tool_rounds else ()
-        if open_tools:
-            conversation = instructed(prompt(context, self._role), messages)
-        else:
-            conversation = closing(context, self._role, messages)
+        context, role = runtime.context, prompt(runtime.context, self._role)
+        open_tools = self._tools.schemas if tool_rounds(state["messages"]) < self._max_tool_rounds else ()
+        seen = await fitted(state, context, self._history, prompt=role, tools=open_tools)
+        conversation = instructed(role, seen.messages) if open_tools else closing(context, self._role, seen.messages)
         options = context.run.options if self._source is None else working_options(context)
         call = ModelCall(messages=conversation, tools=open_tools, options=options)
         answer = settled(await context.model.generate(call, source=self._source))
-        return {"messages": [answer if open_tools else text_only(answer)]}
+        return {**seen.update, "messages": [answer if open_tools else text_only(answer)]}
 
     async def call_tools(self, state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
         return {"messages": await self._tools.run(state["messages"][-1], runtime.context, source=self._source)}

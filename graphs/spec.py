@@ -7,6 +7,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from langgraph.graph import StateGraph
 
+from graphs.history import HistoryOptions
 from graphs.tools.care import ToolCare
 
 
@@ -24,6 +25,7 @@ class GraphOptions:
     max_handovers: int = 4
     max_plan_steps: int = 5
     approve: tuple[str, ...] = ()
+    history: HistoryOptions = field(default_factory=HistoryOptions)
     tool_care: ToolCare = field(default_factory=ToolCare)
 
 
@@ -40,5 +42,5 @@ class GraphSpec:
 
     compose: Compose
     prompts: tuple[str, ...] = ()
-    optional_prompts: tuple[str, ...] = ("final",)
+    optional_prompts: tuple[str, ...] = ("final", "summary")
     takes_tools: bool = True

@@ -1,10 +1,12 @@
 """The state that every graph of ours keeps: the messages of a thread."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.graph.message import add_messages
+
+from graphs.history import Dropped
 
 
 def add_turn(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
@@ -36,6 +38,8 @@ class State(TypedDict):
     """What a thread's checkpoint holds. Graphs with more to remember within a turn extend it."""
 
     messages: Annotated[list[AnyMessage], add_turn]
+    summary: NotRequired[Dropped]
+    """Which of the messages models are no longer shown, and the notes on them: `graphs.history`."""
 
 
 def this_turn(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:

@@ -15,6 +15,7 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
 
+from graphs.history import fitted
 from graphs.messages import instructed, settled, shortened
 from graphs.parallel import in_parallel
 from graphs.prompts import closing, prompt, question_of
@@ -44,7 +45,7 @@ def compose(options: GraphOptions, tools: Sequence[BaseTool]) -> StateGraph[Stat
             "A graph of kind 'supervisor' needs at least one tool for its specialists.", param="tools"
         )
     schemas = [_transfer_schema(name, shares[name]) for name in specialists]
-    agent = _Supervisor(specialists, schemas, options.max_handovers)
+    agent = _Supervisor(specialists, schemas, options)
     graph = StateGraph(State, context_schema=RunContext)
     graph.add_node("supervisor", agent.direct)
     graph.add_node("specialists", agent.hand_over)
@@ -62,20 +63,21 @@ async def route(state: State) -> Literal["specialists", "__end__"]:
 
 class _Supervisor:
     def __init__(
-        self, specialists: Mapping[str, Specialist], schemas: Sequence[Mapping[str, Any]], max_handovers: int
+        self, specialists: Mapping[str, Specialist], schemas: Sequence[Mapping[str, Any]], options: GraphOptions
     ) -> None:
         self._specialists = specialists
         self._schemas = schemas
-        self._max_handovers = max_handovers
+        self._max_handovers = options.max_handovers
+        self._history = options.history
 
     async def direct(self, state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context, messages = runtime.context, state["messages"]
-        if _handovers(messages) < self._max_handovers:
-            conversation = instructed(prompt(context, "supervisor"), messages)
-            call = ModelCall(messages=conversation, tools=self._schemas, options=context.run.options)
-            return {"messages": [settled(await context.model.generate(call))]}
-        call = ModelCall(messages=closing(context, "supervisor", messages), options=context.run.options)
-        return {"messages": [text_only(settled(await context.model.generate(call)))]}
+        context, role = runtime.context, prompt(runtime.context, "supervisor")
+        schemas = self._schemas if _handovers(state["messages"]) < self._max_handovers else ()
+        seen = await fitted(state, context, self._history, prompt=role, tools=schemas)
+        conversation = instructed(role, seen.messages) if schemas else closing(context, "supervisor", seen.messages)
+        call = ModelCall(messages=conversation, tools=schemas, options=context.run.options)
+        answer = settled(await context.model.generate(call))
+        return {**seen.update, "messages": [answer if schemas else text_only(answer)]}
 
     async def hand_over(self, state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
         messages = state["messages"]

@@ -13,6 +13,7 @@ from deployments.agent import AgentParts
 from deployments.composition.database import open_database
 from deployments.composition.graphs import build_graphs, prompt_roles
 from deployments.composition.load import load_monitor
+from deployments.composition.memories import open_embeddings, open_memories
 from deployments.composition.retention import retention_policy
 from deployments.composition.routes import configured_breaker, open_route
 from deployments.composition.webhooks import open_webhooks
@@ -65,7 +66,9 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     reporter = RunReporter(RemoteSamples(evaluator), meter, shedding)
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
     guard = RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s)
-    resources = ToolResources(documents=DocumentRepository(database))
+    embeddings = await open_embeddings(settings.memory, database)
+    memories = open_memories(settings.memory, database, embeddings)
+    resources = ToolResources(documents=DocumentRepository(database), memories=memories)
     care = ToolCare(breakers=tools, observer=tool_report, ledger=EffectRepository(database))
     checkpointing = Checkpointing(saver=AsyncpgSaver(database), store=RunCheckpointRepository(database))
     graphs = build_graphs(settings, resources, care, checkpointing)
@@ -100,6 +103,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         chores=tuple(map(asyncio.create_task, chores)),
         webhooks=open_webhooks(settings, database, meter),
         routes=tuple(routes.values()),
+        embeddings=embeddings,
         database=database,
         prompts=prompts,
         breakers=breakers,

@@ -16,6 +16,7 @@ from graphs.tools.resources import Passage, ToolResources
 from services.errors import ConfigurationError
 from services.guardrails.chain import build_chain
 from services.llm import PROVIDERS
+from services.storage.memories_in_memory import InMemoryMemories
 from services.storage.memory_effects import MemoryEffects
 
 
@@ -44,7 +45,8 @@ def check(settings: Settings) -> None:
         asked = [provider for provider in settings.providers if provider.name in (graph.providers or [provider.name])]
         if graph.tools and not any(provider.tools for provider in asked):
             raise ConfigurationError(f"graphs.{name}.tools: none of its providers can call tools.")
-    build_graphs(settings, ToolResources(documents=_NoDocuments()), ToolCare(ledger=MemoryEffects(lambda _: None)))
+    resources = ToolResources(documents=_NoDocuments(), memories=InMemoryMemories())
+    build_graphs(settings, resources, ToolCare(ledger=MemoryEffects(lambda _: None)))
     build_chain(settings.guardrail.rules, {})
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from configs.settings import GraphSettings, Settings
 from graphs import GRAPHS
 from graphs.build import build, build_tools, check_prompts
+from graphs.history import HistoryOptions, window_tokens
+from graphs.memories import RunMemories
 from graphs.saver import Checkpointing
 from graphs.spec import GraphOptions
 from graphs.tools.care import ToolCare
@@ -26,7 +28,15 @@ def build_graphs(
     graphs = {}
     for name, graph in settings.graphs.items():
         try:
-            graphs[name] = _build(graph, resources, care or ToolCare(), checkpointing)
+            windows = [
+                (provider.context_tokens, provider.max_output_tokens)
+                for provider in settings.providers
+                if provider.name in (graph.providers or (provider.name,))
+            ]
+            history = HistoryOptions(
+                max_tokens=window_tokens(graph.history.max_tokens, windows), summarise=graph.history.summarise
+            )
+            graphs[name] = _build(graph, history, resources, care or ToolCare(), checkpointing)
         except ConfigurationError as error:
             key = ".".join(filter(None, ("graphs", name, error.param)))
             raise ConfigurationError(f"{key}: {error.message}", param=key) from None
@@ -40,10 +50,19 @@ def prompt_roles(settings: Settings) -> Mapping[str, tuple[str, ...]]:
 
 
 def _build(
-    graph: GraphSettings, resources: ToolResources, care: ToolCare, checkpointing: Checkpointing | None
+    graph: GraphSettings,
+    history: HistoryOptions,
+    resources: ToolResources,
+    care: ToolCare,
+    checkpointing: Checkpointing | None,
 ) -> Graph:
     check_prompts(graph.kind, graph.prompts)
     options = GraphOptions(
-        max_tool_rounds=graph.max_tool_rounds, max_steps=graph.max_steps, approve=graph.approve, tool_care=care
+        max_tool_rounds=graph.max_tool_rounds,
+        max_steps=graph.max_steps,
+        approve=graph.approve,
+        history=history,
+        tool_care=care,
     )
-    return build(graph.kind, options, build_tools(graph.tools, resources), checkpointing)
+    store = None if resources.memories is None else RunMemories(resources.memories)
+    return build(graph.kind, options, build_tools(graph.tools, resources), checkpointing, store)

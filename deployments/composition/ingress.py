@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 from configs.settings import Settings
 from deployments.composition.database import open_database
 from deployments.composition.load import load_monitor
+from deployments.composition.memories import open_memories
 from deployments.composition.webhooks import address_policy
 from deployments.http.app import HttpServices, create_app
 from deployments.ingress import IngressParts
@@ -48,6 +49,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         runs=runs,
         run_store=run_store,
         threads=ThreadRepository(database),
+        memories=open_memories(settings.memory, database),
         authenticator=Authenticator(
             ApiKeyRepository(database),
             settings.security.key_pepper.resolve(os.environ),

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from configs.settings import HttpSettings
 from deployments.http.access import Access, Authenticator
 from deployments.http.failures import on_http_exception, on_mainstay_error, on_unexpected, on_validation_error
+from deployments.http.memories import memories_router
 from deployments.http.openapi import describe_protocols
 from deployments.http.request_id import RequestId
 from deployments.http.resources import models_router, runs_router, threads_router
@@ -27,6 +28,7 @@ from deployments.http.run_stream import RunStream
 from deployments.http.security_headers import SecurityHeaders
 from deployments.protocols import PROTOCOLS
 from services.errors import MainstayError
+from services.memories import Memories
 from services.runs.ports import RunStore, ThreadStore
 from services.runs.service import RunService
 
@@ -47,6 +49,7 @@ class HttpServices:
     runs: RunService
     run_store: RunStore
     threads: ThreadStore
+    memories: Memories
     authenticator: Authenticator
     graphs: Mapping[str, str]
     default_graph: str
@@ -89,6 +92,7 @@ def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
     )
     app.include_router(models_router(services.graphs, created=int(services.clock())))
     app.include_router(threads_router(services.threads))
+    app.include_router(memories_router(services.memories))
     app.include_router(runs_router(services.runs, services.run_store))
     describe_protocols(app, PROTOCOLS.values())
     return app

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 
 from graphs.tools.calculator import calculator
 from graphs.tools.clock import clock
+from graphs.tools.memory import recall, remember
 from graphs.tools.search_documents import search_documents
 from graphs.tools.spec import ToolSpec
 
 TOOLS: Mapping[str, ToolSpec] = {
     "calculator": ToolSpec(factory=calculator),
     "clock": ToolSpec(factory=clock),
+    "recall": ToolSpec(factory=recall, network=True),
+    "remember": ToolSpec(factory=remember, network=True, effect="idempotent"),
     "search_documents": ToolSpec(factory=search_documents, network=True),
 }

@@ -15,6 +15,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from graphs.messages import shortened
 from graphs.parallel import in_parallel
+from graphs.tools.caller import called_in
 from graphs.tools.calling import CalledTool
 from graphs.tools.care import ToolCalled, ToolCare
 from graphs.tools.effects import LedgerCalls, effect_of
@@ -104,7 +105,8 @@ class ToolExecution:
         tool = self._tools[plan.name]
 
         async def attempt() -> Reply:
-            return await tool.call(plan.call, context.deadline)
+            with called_in(context.run):
+                return await tool.call(plan.call, context.deadline)
 
         if self._ledger is None or plan.name not in self._effects:
             return await attempt()

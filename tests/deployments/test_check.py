@@ -50,4 +50,4 @@ def test_what_cannot_be_built_is_named(overrides: Mapping[str, Any], named: str)
 
 def test_a_graph_knows_its_roles() -> None:
     """Those it needs and those it may have: what a live prompt may change."""
-    assert prompt_roles(load([]))["react"] == ("system", "final")
+    assert prompt_roles(load([]))["react"] == ("system", "final", "summary")

@@ -22,6 +22,7 @@ from services.llm.types import ModelCall
 from services.runs.deadline import Deadline
 from services.runs.types import RunContext
 from services.storage.checkpointer_memory import MemoryCheckpoints
+from services.storage.memories_in_memory import InMemoryMemories
 from services.types import (
     ALLOWED,
     Claim,
@@ -161,7 +162,7 @@ class FewDocuments:
 
 
 def resources() -> ToolResources:
-    return ToolResources(documents=FewDocuments(), now=lambda: NOON)
+    return ToolResources(documents=FewDocuments(), memories=InMemoryMemories(now=lambda: NOON), now=lambda: NOON)
 
 
 def tool_of(function: Callable[..., Awaitable[object]], name: str = "probe") -> BaseTool:

@@ -8,7 +8,9 @@ from langchain_core.messages import AIMessage
 
 from graphs import GRAPHS
 from graphs.build import check_prompts
+from graphs.history import NOTES_PROMPT, HistoryOptions
 from services.errors import ConfigurationError, StepLimitExceeded
+from services.llm.capability import input_tokens
 from services.llm.types import ModelCall
 from services.types import TERMINAL_EVENTS, TextDelta, ToolFinished
 from tests.graphs.fakes import PROMPTS, Stuck, make_graph, memory, says, shape, turn
@@ -142,6 +144,30 @@ async def test_remembers_threads(kind: str) -> None:
     assert texts.index("second question") == len(texts) - 1
     assert result.messages[-1].content == "Again."
     assert all(message.role != "user" for message in result.messages)
+
+
+@KINDS
+async def test_a_long_thread_fits_its_model(kind: str) -> None:
+    """However long a thread grows, every call of a model stays within the limit, and what is dropped is summarised once."""
+    limit, thread_id = 2_000, uuid4()
+    graph = make_graph(kind, checkpointing=memory(), history=HistoryOptions(max_tokens=limit))
+    notes: list[str] = []
+
+    def talk(call: ModelCall) -> AIMessage:
+        if NOTES_PROMPT in str(call.messages[0].content):
+            notes.append(f"Notes {len(notes) + 1}.")
+            return says(notes[-1])
+        return one_round(call)
+
+    for number in range(30):
+        turned = turn(talk, looping=True, user=f"question {number} ".ljust(400, "."), thread_id=thread_id)
+        result = await graph.invoke(turned.context)
+        asked = [asked.call for asked in turned.model.asked if asked.source is None]
+        assert all(input_tokens(call) <= limit for call in asked)
+        if notes and kind != "plan_execute":  # whose writer alone is asked without a source, and reads what it is given
+            assert notes[-1] in [str(message.content) for message in asked[-1].messages]
+        assert all("Notes" not in message.content for message in result.messages[:-1])
+    assert 1 <= len(notes) <= 15
 
 
 @KINDS

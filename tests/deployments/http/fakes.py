@@ -17,6 +17,7 @@ from services.errors import InvalidRequest, Unauthenticated
 from services.runs.following import FollowPolicy, LogFollower
 from services.runs.ports import PLAIN, Created
 from services.runs.service import RunService
+from services.storage.memories_in_memory import InMemoryMemories
 from services.storage.memory import MemoryStore
 from services.storage.memory_runs import MemoryRuns
 from services.storage.memory_tables import RunRow
@@ -107,6 +108,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.store: MemoryStore = self.other.store if self.other else self._store()
+        self.memories = InMemoryMemories()
         self.run_store = ObservedRuns(self.store)
         self.agent = ScriptedAgent(self.store)
         self.runs = RunService(
@@ -134,6 +136,7 @@ class Rig:
             runs=self.runs,
             run_store=self.run_store,
             threads=self.store.threads,
+            memories=self.memories,
             authenticator=FixedAuthenticator(),
             graphs={"react": "Model and tools until done.", "planner": "Plans first."},
             default_graph="react",

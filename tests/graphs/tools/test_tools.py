@@ -14,6 +14,7 @@ from graphs.tools.care import ToolCare
 from graphs.tools.execution import ToolExecution
 from graphs.tools.resources import ToolResources, utc_now
 from services.errors import ConfigurationError
+from services.storage.memory_effects import MemoryEffects
 from tests.graphs.fakes import NOON, FewDocuments, FoundPassage, calls, resources, turn
 
 NAMES = pytest.mark.parametrize("name", TOOLS)
@@ -31,15 +32,18 @@ NONSENSE = pytest.mark.parametrize(
 
 async def used(name: str, available: ToolResources | None = None, **arguments: Any) -> tuple[str, str]:
     """What the model reads of a call, and its status."""
-    execution = ToolExecution(build_tools([name], available or resources()), ToolCare())
-    [message] = await execution.run(calls((name, arguments)), turn().context)
+    turned = turn()
+    care = ToolCare(ledger=MemoryEffects(lambda _: turned.context.run))
+    execution = ToolExecution(build_tools([name], available or resources()), care)
+    answer = calls((name, arguments)).model_copy(update={"id": "answer"})
+    [message] = await execution.run(answer, turned.context)
     return str(message.content), message.status
 
 
 @NAMES
 def test_is_described(name: str) -> None:
     """The model is told under which name, for what, and with which arguments to call a tool."""
-    [schema] = ToolExecution(build_tools([name], resources()), ToolCare()).schemas
+    [schema] = ToolExecution(build_tools([name], resources()), ToolCare(ledger=MemoryEffects(lambda _: None))).schemas
     function = schema["function"]
     assert schema["type"] == "function"
     assert function["name"] == name
@@ -63,8 +67,11 @@ async def test_survives_malformed_json(name: str) -> None:
     """Arguments that are no JSON never reach a tool."""
     answer = AIMessage(content="", tool_calls=[{"name": name, "args": {}, "id": "c"}])
     answer.additional_kwargs["malformed_arguments"] = {"c": "{'single': "}
-    execution = ToolExecution(build_tools([name], resources()), ToolCare())
-    [message] = await execution.run(answer, turn().context)
+    turned = turn()
+    execution = ToolExecution(
+        build_tools([name], resources()), ToolCare(ledger=MemoryEffects(lambda _: turned.context.run))
+    )
+    [message] = await execution.run(answer, turned.context)
     assert "one JSON object" in str(message.content)
 
 
@@ -133,7 +140,7 @@ async def test_search_says_when_it_finds_nothing() -> None:
 
 def test_unknown_tools_are_refused() -> None:
     """A name that no registry entry has is an error that lists those there are."""
-    with pytest.raises(ConfigurationError, match="calculator, clock, search_documents"):
+    with pytest.raises(ConfigurationError, match="calculator, clock, recall, remember, search_documents"):
         build_tools(["calculater"], resources())
 
 
