@@ -180,7 +180,7 @@ class ThreadStore(Protocol):
         ...
 
     async def delete(self, principal: Principal, thread_id: UUID) -> None:
-        """Erase a thread with its messages, checkpoints and runs, queued ones too. Raises NotFound, and ThreadBusy while it runs."""
+        """Erase a thread with all its runs, queued ones too. Raises NotFound, and ThreadBusy while one is at work."""
         ...
 
 

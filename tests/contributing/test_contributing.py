@@ -108,12 +108,14 @@ async def test_the_criterion_scores(words: int, value: float) -> None:
 
 def test_the_protocol_maps_both_ways() -> None:
     """A body becomes a turn, an answer becomes text, and a wrong body names its field."""
-    rules = Rules(default_graph="react", max_messages=8, max_message_chars=100, max_run_s=60.0)
+    rules = Rules(
+        default_graph="react", max_messages=8, max_message_chars=100, max_run_s=60.0, check_webhook=lambda _: None
+    )
     turn = PROTOCOL.parse({"question": "why?"}, {}, rules)
     assert turn.request.messages[0].content == "why?"
     assert isinstance(turn.reply, Whole)
     done = RunCompleted(finish_reason="stop", usage=Usage(), duration_s=0.1)
-    assert turn.reply.render(a_run(), 0, Answer(text="because", reasoning="", completed=done)) == b"because"
+    assert turn.reply.render(a_run(), 0, Answer(text="because", reasoning="", ending=done)) == b"because"
     with pytest.raises(InvalidRequest) as caught:
         PROTOCOL.parse({}, {}, rules)
     assert caught.value.param == "question"
