@@ -397,7 +397,7 @@ class RunCancelled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interruption:
-    """A question to a person. `value` is JSON; of tool calls that need approval, their names, arguments and what may be decided."""
+    """A question to a person. `value` is JSON: of calls under approval their names, arguments and what may be decided."""
 
     id: str
     value: Any
