@@ -67,7 +67,7 @@ def with_newest(unsaved: Sequence[Unsaved], new: Unsaved) -> list[Unsaved]:
     """
     rest = [one for one in unsaved if new.namespace or not one.in_a_task]
     replaced = [one for one in rest if one.namespace == new.namespace]
-    if not replaced:
+    if not replaced or new.chained:
         return [*rest, new]
     versions: ChannelVersions = {}
     for one in (*replaced, new):

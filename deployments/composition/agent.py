@@ -36,7 +36,7 @@ from services.runs.lease_keeper import LeaseKeeper, LeasePolicy
 from services.runs.prune import prune_forever
 from services.runs.sweep import sweep_forever
 from services.runs.warm_up import warm_up
-from services.storage.checkpointer import AsyncpgSaver
+from services.storage.checkpointer import ThreadReader
 from services.storage.database import Database
 from services.storage.documents import DocumentRepository
 from services.storage.effects import EffectRepository
@@ -70,7 +70,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     memories = open_memories(settings.memory, database, embeddings)
     resources = ToolResources(documents=DocumentRepository(database), memories=memories)
     care = ToolCare(breakers=tools, observer=tool_report, ledger=EffectRepository(database))
-    checkpointing = Checkpointing(saver=AsyncpgSaver(database), store=RunCheckpointRepository(database))
+    checkpointing = Checkpointing(saver=ThreadReader(database), store=RunCheckpointRepository(database))
     graphs = build_graphs(settings, resources, care, checkpointing)
     gateways = _gateways(settings, routes, meter)
     lease = uuid7()

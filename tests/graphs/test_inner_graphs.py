@@ -89,6 +89,16 @@ async def test_what_an_inner_graph_does_belongs_to_its_step() -> None:
     assert contents(result) == ["before", "one", "two", "after"]
 
 
+async def test_of_an_inner_graph_that_has_ended_nothing_is_stored() -> None:
+    """Once the node's step is over, its graph's checkpoints are of no use: not even a later flush stores them."""
+    site, turned = Site(), turn()
+    within = chain(Seen, ("one", seeing("one")), ("two", seeing("two"))).compile()
+    graph = chain(Seen, ("inner", within), ("after", seeing("after", flush)))
+    await site.runner(graph).invoke(turned.context)
+    assert {one.namespace for kept in site.store.saved for one in kept.checkpoints} == {""}
+    assert (site.store.steps, site.store.events) == ([[1], [2]], [2, 3])
+
+
 async def test_an_inner_graph_goes_on_where_it_was_flushed() -> None:
     """What must not happen twice is not begun before the inner graph's checkpoint is stored, and the run goes on there."""
     site, turned, stuck = Site(), turn(), Stuck()
@@ -136,6 +146,29 @@ async def test_an_inner_graph_with_a_memory_of_its_own() -> None:
     assert inner is not None
     # In the second turn: of its own first turn, of the first turn as the outer graph has it, and of this one.
     assert inner.checkpoint["channel_values"]["seen"].count("one") == 3
+
+
+@pytest.mark.parametrize("ephemeral", [False, True])
+async def test_an_inner_graph_remembers_what_is_not_stored_yet(ephemeral: bool) -> None:
+    """A node that is executed again in one run finds what its graph remembers, whether a store has it or never will."""
+    site, turned = Site(), turn(ephemeral=ephemeral)
+    site.store.open.clear()
+    within = chain(Seen, ("one", seeing("one"))).compile(checkpointer=True)
+    graph = chain(Seen, ("inner", within), ("look", seeing("look")))
+
+    async def again(state: Seen) -> str:
+        return "inner" if state["seen"].count("look") < 2 else "count"
+
+    async def count(state: Seen, runtime: Runtime[RunContext]) -> Mapping[str, Any]:
+        return {"messages": [AIMessage(f"one: {state['seen'].count('one')}")]}
+
+    graph.add_node("count", count)
+    graph.add_conditional_edges("look", again)
+    running = asyncio.create_task(site.runner(graph).invoke(turned.context))
+    await idle(1000)
+    site.store.open.set()
+    # Once, and then once more with the first from its own memory, and that again as the outer graph hands it in.
+    assert contents(await running)[-1] == "one: 4"
 
 
 async def test_two_questions_at_once() -> None:

@@ -134,7 +134,13 @@ async def test_the_openapi_document_describes_every_route() -> None:
         document = (await client.get("/openapi.json")).json()
     schemas = document["components"]["schemas"]
     assert {"ChatStreamBody", "CompletionBody", "CompletionMessage", "ChatMessage"} <= set(schemas)
-    assert set(document["paths"]["/chat/stream"]) == {"post"}
+    paths = document["paths"]
+    assert set(paths["/chat/stream"]) == {"post"}
+    assert set(paths["/runs"]["post"]["responses"]) == {"202"}
+    assert set(paths["/runs/wait"]["post"]["responses"]) == {"200"}
+    assert set(paths["/runs/{run_id}/stream"]["get"]["responses"]) == {"200", "204"}
+    named = [parameter["name"] for parameter in paths["/runs/{run_id}/stream"]["get"]["parameters"]]
+    assert named == ["run_id", "Last-Event-ID"]
 
     def references(value: Any) -> set[str]:
         if isinstance(value, dict):

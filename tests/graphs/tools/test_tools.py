@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
 from graphs.build import build, build_tools
@@ -37,6 +37,7 @@ async def used(name: str, available: ToolResources | None = None, **arguments: A
     execution = ToolExecution(build_tools([name], available or resources()), care)
     answer = calls((name, arguments)).model_copy(update={"id": "answer"})
     [message] = await execution.run(answer, turned.context)
+    assert isinstance(message, ToolMessage)
     return str(message.content), message.status
 
 

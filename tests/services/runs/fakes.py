@@ -83,6 +83,7 @@ class FakeOwnedRuns:
         self.hold: asyncio.Event | None = None
         self.poison: bytes | None = None
         self.watching: set[UUID] = set()
+        self.looks: list[float] = []
         self.away = False
         self.finished = asyncio.Event()
 
@@ -122,6 +123,7 @@ class FakeOwnedRuns:
         return refused
 
     async def watched(self, run_id: UUID, within_s: float) -> bool:
+        self.looks.append(within_s)
         self._raise([])
         return run_id in self.watching
 

@@ -117,8 +117,9 @@ async def test_what_a_person_decided_is_screened_too() -> None:
     assert caught.value.param == "decisions"
 
 
-async def test_a_refusal_is_the_same_where_it_cannot_be_recorded() -> None:
-    """A thread that is busy, or a store that is away, does not change what the client is told."""
+async def test_a_refusal_is_the_same_where_it_cannot_be_recorded(caplog: pytest.LogCaptureFixture) -> None:
+    """A thread that is busy, or a store that is away, does not change what the client is told; it is logged."""
+    caplog.set_level(logging.INFO)
     world = World(STARTED, silent=True)
     first = await world.opened()
     world.guard.verdict = BLOCKED
@@ -131,6 +132,7 @@ async def test_a_refusal_is_the_same_where_it_cannot_be_recorded() -> None:
     with pytest.raises(ContentBlocked):
         await world.start()
     assert [run.status for run in world.runs] == [RunStatus.PENDING] * 2
+    assert caplog.text.count("is not on record") == 2
     await first.aclose()
 
 
@@ -154,6 +156,15 @@ async def test_a_run_that_fails_at_once_is_a_status(opening: tuple[RunEvent, ...
     with pytest.raises(ModelUnavailable) as caught:
         await World(batch(0, *opening, failed)).start()
     assert caught.value.retry_after_s == 7.0
+
+
+async def test_a_run_that_fails_at_once_after_some_text_is_a_stream() -> None:
+    """Another attempt had shown something: there is something to go on from, and the client is to know that."""
+    failure = ModelUnavailable("nobody").to_failure()
+    failed = batch(0, *STARTED.events, RunFailed(failure=failure, partial=True, usage=Usage(), duration_s=0.1))
+    live = await World(failed).start()
+    assert await read(live) == [failed]
+    await live.aclose()
 
 
 async def test_an_error_in_the_stream_is_one_terminal_event() -> None:

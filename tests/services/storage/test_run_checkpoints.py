@@ -345,7 +345,9 @@ async def test_chained_checkpoints_are_all_kept(checkpoints: Checkpoints) -> Non
     run, counters = await checkpoints.run(), {"counters_since_delta_snapshot": {"said": [1, 1]}}
     for step in (1, 2, 3):
         one = at(step, {"said": step}, chained=True)
-        await checkpoints.save(run, replace(one, metadata={**one.metadata, **counters}), writes=[write(one.id, "delta")])
+        await checkpoints.save(
+            run, replace(one, metadata={**one.metadata, **counters}), writes=[write(one.id, "delta")]
+        )
     assert await checkpoints.ids(run) == ["0003", "0002", "0001"]
     oldest = await checkpoints.saver.aget_tuple(config(run, checkpoint_id="0001"))
     assert oldest is not None
