@@ -13,9 +13,6 @@ from services.runs.buffer import Timer, call_later
 Clock = Callable[[], float]
 CallLater = Callable[[float, Callable[[], None]], Timer]
 
-OUT_OF_TIME = "deadline"
-"""The reason with which the ingress has agents stop a run whose time is up."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadline:
