@@ -94,7 +94,7 @@ class LogFollower:
                         return
                 if page.ended is not None:
                     ending = reader.ending(page.ended)
-                    if going_on or after is None or after < ending.last:
+                    if after is None or after < ending.last:
                         yield ending
                     return
         finally:

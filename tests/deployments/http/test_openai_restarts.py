@@ -67,6 +67,17 @@ async def test_a_restart_that_takes_text_back_is_an_error_and_the_end(served: Se
     await asyncio.wait_for(served.rig.run_store.cancelled.wait(), 5)
 
 
+async def test_the_stream_of_an_answer_that_was_taken_back_is_closed(served: Served) -> None:
+    """By us, for a client that would read on: the run goes on for who knows how long, and nothing more of it is sent."""
+    served.rig.agent.steps = (TextDelta(text="Goodb"), *restart(None), asyncio.Event(), COMPLETED)
+    async with served.rig.client() as client:
+        asking = client.post("/v1/chat/completions", json={"model": "react", "messages": ASK, "stream": True})
+        response = await asyncio.wait_for(asking, 5)
+    assert "answer_restarted" in response.text.split("\n\n")[-2]
+    await served.rig.runs.settled()
+    assert served.rig.cancels == ["client_disconnected"]
+
+
 async def test_a_question_to_a_person_is_the_answers_text(served: Served) -> None:
     """The protocol has no other place for it: it comes behind what was said, and the answer ends as any other."""
     asked = Interruption(id="i1", value={"action_requests": [{"name": "send_email", "args": {"to": "eve"}}]})

@@ -10,6 +10,7 @@ import pytest
 from services.errors import AgentLost, Overloaded
 from services.types import (
     CancelAction,
+    EventId,
     Interruption,
     RunCancelled,
     RunInterrupted,
@@ -169,6 +170,21 @@ async def test_a_whole_answer_has_nothing_that_was_taken_back(path: str) -> None
     text = answer["text"] if path == WAITED else answer["choices"][0]["message"]["content"]
     assert text == "Hello"
     assert "I think" not in response.text
+
+
+async def test_a_whole_answer_has_all_that_was_kept() -> None:
+    """Another agent goes on behind the last checkpoint: what was said up to that is part of the answer."""
+    rig = Rig()
+    rig.agent.steps = (
+        TextDelta(text="Hel"),
+        TextDelta(text="met"),
+        AgentLost("killed"),
+        RunRestarted(attempt=2, keep=EventId(attempt=1, seq=1)),
+        TextDelta(text="lo"),
+        COMPLETED,
+    )
+    async with rig.client() as client:
+        assert (await client.post(WAITED, json=ASK)).json()["text"] == "Hello"
 
 
 @pytest.mark.parametrize(
