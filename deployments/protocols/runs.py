@@ -19,7 +19,7 @@ from services.types import JsonObject, OnDisconnect, Run, RunInterrupted, RunSta
 
 
 class QueuedRunBody(RunBody):
-    priority: int = Field(default=5, ge=0, le=9, description="of the runs in the queue the lowest goes first")
+    priority: int = Field(default=5, ge=0, le=9, description="of your tenant's runs in the queue the lowest goes first")
 
 
 class WaitedRunBody(RunBody):
