@@ -8,7 +8,7 @@ LAUNCH = $(PY) -m deployments.launch
 COMPILE = $(UV) --system-certs pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --extra embedded
 
-.PHONY: help serve down test faults lint lock bundle migrate key upstream bench bench-resilience clean
+.PHONY: help serve down test faults chaos lint lock bundle migrate key prune erase upstream bench bench-resilience clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,10 @@ test: ## what CI runs: packages, lint, types, tests
 faults: ## only the fault matrix of `make test`: a provider, a proxy, a tool, a client, on a real cluster
 	@bin/bootstrap --dev
 	$(PY) -m pytest -m faults tests/e2e/faults
+
+chaos: ## kill, replace and restart everything under streams, many times over; `make test` does each a few times (ARGS="-k agent")
+	@bin/bootstrap --dev
+	CHAOS=full $(PY) -m pytest -m chaos tests/e2e/chaos $(ARGS)
 
 lint: ## repair and report what ruff and mypy find
 	@bin/bootstrap --dev
@@ -53,6 +57,14 @@ migrate: ## bring the database at DATABASE_URL to this code's schema
 key: ## make an API key in the database at DATABASE_URL and print it once
 	@bin/bootstrap
 	@$(LAUNCH) key
+
+prune: ## let go of what is past its time in the database at DATABASE_URL
+	@bin/bootstrap
+	@$(LAUNCH) prune $(ARGS)
+
+erase: ## erase a user from every table (ARGS="--tenant T --user U", and --cancel to stop their runs first)
+	@bin/bootstrap
+	@$(LAUNCH) erase $(ARGS)
 
 upstream: ## run the simulated provider (ARGS="--fault status_503", ARGS=--list-faults)
 	@bin/bootstrap --dev

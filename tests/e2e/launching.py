@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,8 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,22 @@ def launched(profile: str, upstream_url: str, **environ: str) -> Iterator[Served
             environ=environ,
         )
     finally:
-        launcher.send_signal(signal.SIGINT)
-        launcher.wait(90)
+        stop(launcher)
         shutil.rmtree(home)
+
+
+def stop(launcher: "subprocess.Popen[bytes]") -> None:
+    """Stop Mainstay with Ctrl-C; one that has ended already is fine."""
+    launcher.send_signal(signal.SIGINT)
+    launcher.wait(90)
+
+
+def relaunch(served: Served) -> Served:
+    """Stop Mainstay and start it again on the same home, under the same address. Whoever calls this stops the new one."""
+    stop(served.launcher)
+    launcher = _launch(served.home, served.environ)
+    _wait_until_ready(launcher, served.home)
+    return replace(served, launcher=launcher)
 
 
 def launch_environ(home: Path, profile: str, upstream_url: str) -> dict[str, str]:
@@ -121,6 +135,13 @@ def _follow(launcher: "subprocess.Popen[bytes]", log: Path) -> Iterator[str]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on, and that nobody is given by chance before it is used.
+
+    So none of the kernel's own choice: Ray's processes take dozens of those while a cluster starts. Below them are Ray's
+    workers (to 19999), and the ingress replicas (from 30000).
+    """
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
