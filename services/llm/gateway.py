@@ -4,7 +4,6 @@ Outside in: deadline -> fail-over -> per provider: retry -> limit -> breaker -> 
 of text has been shown nothing is ever restarted: the failure goes to the run, which says that its answer is partial.
 """
 
-import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -30,6 +29,7 @@ from services.llm.fail_over import FailOver, capable
 from services.llm.route import Route
 from services.llm.types import ModelCall
 from services.llm.validator import AnswerStream, StreamSink
+from services.pause import pause
 from services.resilience.priority import Priority
 from services.resilience.retry import RetryPolicy
 from services.runs.deadline import Deadline
@@ -61,7 +61,7 @@ class Gateway:
         *,
         retry: RetryPolicy | None = None,
         meter: Meter = UNMEASURED,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = pause,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.routes = tuple(routes)
