@@ -15,6 +15,7 @@ from typing import IO, Any, Protocol
 
 import orjson
 
+from benchmarks.fleet import fix_fleet
 from benchmarks.processes import marked, tree
 
 _START_S = 60.0
@@ -100,11 +101,14 @@ class Mainstay:
         port: int = 0,
         module: str = "deployments.launch",
         environment: Mapping[str, str] | None = None,
+        scales: bool = True,
     ) -> None:
-        """`environment` is added to our own; `module` is started with the argument `serve`."""
+        """`environment` is added to our own; `module` is started with the argument `serve`. One that does not scale stays at
+        a replica per deployment."""
         self._upstream_url = upstream_url
         self._module = module
         self._environment = environment or {}
+        self._scales = scales
         self._port = port
         self._home = tempfile.TemporaryDirectory(prefix="mainstay-bench-", ignore_cleanup_errors=True)
         self._mark = f"MAINSTAY_BENCH={uuid.uuid4().hex}"
@@ -155,6 +159,8 @@ class Mainstay:
             await asyncio.sleep(_POLL_S)
         self._url, self._key = str(ready["url"]).rstrip("/"), str(ready["api_key"])
         self._roots = [*ready.get("pids", ()), *([ready["root_pid"]] if "root_pid" in ready else ())]
+        if not self._scales:
+            await fix_fleet(str(ready["dashboard"]), await asyncio.to_thread(Path(str(ready["token_path"])).read_text))
 
     def _ready(self) -> dict[str, Any] | None:
         """What the launcher wrote, whole, once it was ready."""
@@ -222,7 +228,7 @@ TARGETS: dict[str, Callable[[str], Target]] = {
         path="/chat/stream",
         upstream_url=upstream_url,
     ),
-    "c": lambda upstream_url: Mainstay(upstream_url=upstream_url),
+    "c": lambda upstream_url: Mainstay(upstream_url=upstream_url, scales=False),
 }
 
 

@@ -8,7 +8,7 @@ wait for a store. Checkpoints are stored one statement after the other, each tim
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from types import TracebackType
 from typing import Any
@@ -81,7 +81,7 @@ class WriteBehind:
         self._run_id = str(run.id)
         self._fence = context.claim.fence
         self._now = context.progress
-        self._logged = context.logged
+        self._log = context.log
         self._patience = patience
         self._sleep = sleep
         self._storing = not run.ephemeral or context.claim.progress is not None
@@ -205,8 +205,9 @@ class WriteBehind:
     async def _save(self, batch: _Batch) -> None:
         # Serialised first, while nothing of the next step has been executed.
         kept = serialised(self._serde, batch.unsaved, batch.writes, batch.progress)
-        await self._logged(batch.progress.event_id)
-        await self._store.save(self._fence, kept)
+        rows = self._log.unstored()
+        await self._store.save(self._fence, replace(kept, rows=rows))
+        self._log.confirm(rows)
 
     def _saved(self, task: "asyncio.Task[None]") -> None:
         batch, self._batch, self._task = self._batch, None, None

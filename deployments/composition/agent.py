@@ -9,6 +9,7 @@ from typing import Any
 from uuid_utils.compat import uuid7
 
 from configs.settings import RunSettings, Settings
+from deployments import garbage
 from deployments.agent import AgentParts
 from deployments.composition.database import open_database
 from deployments.composition.graphs import build_graphs, prompt_roles
@@ -97,6 +98,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         chores.append(
             warm_up(name, graphs[name], gateways[name], guard, prompts(name), within_s=settings.runs.warm_up_s)
         )
+    garbage.keep()
     return AgentParts(
         engine=engine,
         keeper=keeper,

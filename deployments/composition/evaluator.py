@@ -1,6 +1,7 @@
 """What an evaluator replica stands on."""
 
 from configs.settings import Settings
+from deployments import garbage
 from deployments.composition.database import open_database
 from deployments.composition.routes import open_route
 from deployments.evaluator import EvaluatorParts
@@ -26,4 +27,5 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
         queue_size=settings.evaluator.queue_size,
         concurrency=settings.evaluator.concurrency,
     )
+    garbage.keep()
     return EvaluatorParts(evaluator=evaluator, gateway=gateway, meter=meter, database=database)

@@ -8,6 +8,7 @@ from functools import partial
 from uuid_utils.compat import uuid7
 
 from configs.settings import Settings
+from deployments import garbage
 from deployments.composition.database import open_database
 from deployments.composition.load import load_monitor
 from deployments.composition.memories import open_memories
@@ -63,6 +64,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         check_webhook=partial(_check_webhook, address_policy(settings)),
         new_id=uuid7,
     )
+    garbage.keep()
     return IngressParts(app=create_app(services, settings.http), runs=runs, shedding=shedding, database=database)
 
 

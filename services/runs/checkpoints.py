@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from services.runs.logged_run import LogRow
 from services.types import Fence, Progress
 
 
@@ -52,11 +53,15 @@ class KeptWrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What is stored of a run at one moment, and how far the run had come then."""
+    """What is stored of a run at one moment, how far the run had come then, and what of its log is stored with that.
+
+    The log must hold what `progress` says has been said, or whoever reads the run from there would never see it.
+    """
 
     checkpoints: Sequence[KeptCheckpoint]
     writes: Sequence[KeptWrite]
     progress: Progress
+    rows: Sequence[LogRow] = ()
 
 
 class CheckpointStore(Protocol):
@@ -67,7 +72,7 @@ class CheckpointStore(Protocol):
     """
 
     async def save(self, fence: Fence, kept: Kept) -> None:
-        """Store checkpoints with the run's progress, all or none of it. The run counts as having progressed.
+        """Store checkpoints with the run's progress and its log, all or none of it. The run counts as having progressed.
 
         Raises RunSuperseded, and stores nothing, once the run has ended or been taken over. Raises StoreUnavailable; saving
         the same again is then harmless.

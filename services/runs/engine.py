@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -55,7 +54,7 @@ class EngineLimits:
 
     orphan_grace_s: float = 5.0
     max_buffered_chars: int = 65_536
-    max_flush_window_s: float = 0.05
+    max_flush_window_s: float = 0.1
     flushes_per_s: float = 1_000.0
     first_batch_wait_s: float = 0.25
     record_retry_s: float = 1.0
@@ -217,8 +216,7 @@ class RunEngine:
         for event in opening(claim):
             buffer.emit(event)
         self._executions[claim.fence] = execution
-        logged = partial(self._log.until_stored, execution.log)
-        execution.work = self._spawn(self._graph_work.do(execution, deadline, logged))
+        execution.work = self._spawn(self._graph_work.do(execution, deadline))
         execution.watch = self._spawn(self._watch(execution))
         return execution
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from services.errors import DeadlineExceeded, InternalError, MainstayError, NotFound, RunQuarantined
 from services.runs.deadline import Deadline
 from services.runs.execution import Execution
 from services.runs.types import Graph, GraphResult, RunContext
-from services.types import EventId, Guard
+from services.types import Guard
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +26,7 @@ class GraphWork:
         self._guard = guard
         self._prompts = prompts
 
-    async def do(
-        self, execution: Execution, deadline: Deadline, logged: Callable[[EventId], Awaitable[None]]
-    ) -> GraphResult:
+    async def do(self, execution: Execution, deadline: Deadline) -> GraphResult:
         """Let the run's graph run, within the deadline. Raises DeadlineExceeded, RunQuarantined, and what the graph raises."""
         run = execution.run
         if execution.claim.crashes >= MAX_CRASHES:
@@ -44,7 +42,7 @@ class GraphWork:
             deadline=deadline,
             prompts=self._prompts(run.graph),
             progress=execution.progress,
-            logged=logged,
+            log=execution.log,
         )
         try:
             async with asyncio.timeout(deadline.remaining_s()) as limit:

@@ -19,7 +19,7 @@ from services.errors import InternalError, MainstayError, RunSuperseded, StoreUn
 from services.runs.buffer import EventBuffer, Timer, call_later
 from services.runs.logged_run import LoggedRun, Tail
 from services.runs.logged_run import LogRow as LogRow  # who stores rows knows them from here
-from services.types import EventBatch, EventId, Fence, ReasoningDelta, RunStarted, TextDelta
+from services.types import EventBatch, Fence, ReasoningDelta, RunStarted, TextDelta
 
 logger = logging.getLogger(__name__)
 
@@ -93,15 +93,6 @@ class LogWriter:
         elif since is not None and self._clock() - since >= self._policy.show_ahead_s:
             # Text that was shown is on its way; this waits for that, and not for its own turn.
             await self._until(run, run.rows[-1].seq if run.rows else batch.last.seq)
-
-    async def until_stored(self, run: LoggedRun, event_id: EventId) -> None:
-        """Return once all that the run has said up to this event is stored.
-
-        Raises RunSuperseded, and StoreUnavailable when that takes too long.
-        """
-        await self._until(run, event_id.seq)
-        if run.stored < event_id.seq:
-            raise StoreUnavailable("The event log cannot be stored.", retry_after_s=1.0)
 
     def flush(self, run: LoggedRun) -> None:
         """Begin to store what the run has said, now, or as soon as what is being stored is."""

@@ -78,8 +78,17 @@ class LoggedRun:
                 self._cut_from = self._news_at
         self._news_at = None
 
+    def unstored(self) -> tuple[LogRow, ...]:
+        """Return all that is not known to be stored, for a statement of somebody else's. Raises RunSuperseded."""
+        if self.refusal is not None:
+            raise self.refusal
+        self.cut()
+        return tuple(self.rows)
+
     def confirm(self, rows: Sequence[LogRow]) -> None:
         """Take note that these rows, which are all there were, are stored."""
+        if not rows:
+            return
         self.stored = max(self.stored, rows[-1].seq)
         self.rows = [row for row in self.rows if row.seq > self.stored]
         if not self.rows:

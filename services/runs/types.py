@@ -1,12 +1,13 @@
 """What a graph is handed for one run, and what it gives back: the seam between the run engine and LangGraph."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.llm.types import ChatModel
 from services.runs.deadline import Deadline
-from services.types import Claim, EventId, FinishReason, Guard, Interruption, Message, Progress, Run, RunEvent
+from services.runs.logged_run import LogRow
+from services.types import Claim, FinishReason, Guard, Interruption, Message, Progress, Run, RunEvent
 
 
 class EventSink(Protocol):
@@ -34,17 +35,32 @@ class NoCheckpoints:
     async def flush(self) -> None: ...
 
 
-async def not_logged(event_id: EventId) -> None:
-    """The `logged` of a run without a log."""
+class RunLog(Protocol):
+    """What a run has said, for a statement that stores how far the run has come and its log with that."""
+
+    def unstored(self) -> Sequence[LogRow]:
+        """Return all of it that is not known to be stored. Raises RunSuperseded."""
+        ...
+
+    def confirm(self, rows: Sequence[LogRow]) -> None:
+        """Take note that what `unstored` returned is stored."""
+        ...
+
+
+class NoLog:
+    """Implements `RunLog` for a run that has none."""
+
+    def unstored(self) -> Sequence[LogRow]:
+        return ()
+
+    def confirm(self, rows: Sequence[LogRow]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
     """All that a node may use beside its state; LangGraph hands it out as `runtime.context`.
 
-    `progress` says what is to be recorded with a checkpoint that is written now; see `services.types.Progress`. `logged`
-    returns once the log holds everything up to an event: what a checkpoint says has been said must be in the log before it is
-    stored, or whoever reads the run from there would never see it. It raises StoreUnavailable and RunSuperseded.
+    `progress` says what is to be recorded with a checkpoint that is written now; see `services.types.Progress`.
     """
 
     run: Run
@@ -55,7 +71,7 @@ class RunContext:
     deadline: Deadline
     prompts: Mapping[str, str]
     progress: Callable[[], Progress]
-    logged: Callable[[EventId], Awaitable[None]] = not_logged
+    log: RunLog = field(default_factory=NoLog)
     checkpoints: RunCheckpoints = field(default_factory=NoCheckpoints)
 
 

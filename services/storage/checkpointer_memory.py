@@ -9,6 +9,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, Checkpoint, Checkpoin
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from services.runs.checkpoints import ChannelValue, Kept, KeptCheckpoint, KeptWrite
+from services.runs.log_writer import EventLog
 from services.storage.checkpointer import config_of, next_version, place_of
 from services.storage.effects import refuse_superseded
 from services.types import Fence, Progress, Run
@@ -20,12 +21,14 @@ _Place = tuple[str, str, str]
 class MemoryCheckpoints(BaseCheckpointSaver[str]):
     """`services.runs.checkpoints.CheckpointStore` and what its threads are read with, as one object.
 
-    `find` returns a run as it is stored, None for one that is not. Of LangGraph's saver it offers what reads and what erases.
+    `find` returns a run as it is stored, None for one that is not; `log` takes what is stored of its log. Of LangGraph's saver
+    it offers what reads and what erases.
     """
 
-    def __init__(self, find: Callable[[UUID], Run | None]) -> None:
+    def __init__(self, find: Callable[[UUID], Run | None], log: EventLog | None = None) -> None:
         super().__init__(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
         self._find = find
+        self._log = log
         self._checkpoints: dict[_Place, dict[str, KeptCheckpoint]] = {}
         self._values: dict[_Place, dict[tuple[str, str], ChannelValue]] = {}
         self._writes: dict[_Place, dict[tuple[str, str, int], KeptWrite]] = {}
@@ -47,6 +50,8 @@ class MemoryCheckpoints(BaseCheckpointSaver[str]):
             writes = self._writes.setdefault(place, {})
             if write.index < 0 or row not in writes:
                 writes[row] = write
+        if self._log is not None:
+            await self._log.append(kept.rows)
         self.progress[run.id] = kept.progress
         for namespace, newest in {checkpoint.namespace: checkpoint for checkpoint in kept.checkpoints}.items():
             self._forget((str(run.thread_id), namespace, run.tenant_id), newest, str(run.id))

@@ -1,6 +1,7 @@
 """The two statements that store a run's checkpoints: the usual one, for one checkpoint of the whole graph, and the other.
 
-The update decides: it waits for a take-over that is being committed, and then finds another attempt. `base` is where each
+The update decides: it waits for a take-over that is being committed, and then finds another attempt. What the run has said
+goes into its log with them, for its progress must not be ahead of that. `base` is where each
 namespace of the thread stood before this run, for the run may yet be undone. A namespace keeps that and the newest; one whose
 checkpoints are read through their ancestors (`chained`) keeps all. A graph within a node's task has ":" in its namespace: its
 checkpoints count for as long as the step of the outer graph that they belong to is kept.
@@ -12,7 +13,12 @@ with many parts because the usual one is executed at each step of each run: its 
 _HELD = """
 WITH held AS MATERIALIZED (
     UPDATE runs SET progress = $3, crashes = 0 WHERE id = $1 AND attempt = $2 AND finished_at IS NULL
-    RETURNING thread_id::text COLLATE "C" AS thread_id, tenant_id
+    RETURNING id AS run_id, attempt, thread_id::text COLLATE "C" AS thread_id, tenant_id
+), logged AS (
+    INSERT INTO run_events (run_id, tenant_id, attempt, first_seq, seq, body)
+    SELECT run_id, tenant_id, attempt, first_seq, seq, body
+    FROM held, unnest($4::int[], $5::int[], $6::bytea[]) AS e (first_seq, seq, body)
+    ON CONFLICT DO NOTHING
 ), old AS MATERIALIZED (
     SELECT checkpoint_ns AS ns, checkpoint_id AS id, channels, versions, metadata -> 'parents' ->> '' AS step_of,
            metadata ? 'counters_since_delta_snapshot' AS chained,
@@ -41,17 +47,17 @@ _DELETES = """gone_checkpoints AS (
 )"""
 _ONE = """{held}, gone AS MATERIALIZED (
     SELECT ns, id, channels, versions FROM old
-    WHERE ns = '' AND NOT base AND id <> $4 AND NOT EXISTS (SELECT FROM old WHERE base AND ns = '' AND chained)
-       OR ns LIKE '%:%' AND step_of <> $4 AND step_of NOT IN (SELECT id FROM old WHERE base AND ns = '')
+    WHERE ns = '' AND NOT base AND id <> $7 AND NOT EXISTS (SELECT FROM old WHERE base AND ns = '' AND chained)
+       OR ns LIKE '%:%' AND step_of <> $7 AND step_of NOT IN (SELECT id FROM old WHERE base AND ns = '')
 ), {deletes}, kept AS (
     INSERT INTO checkpoints (thread_id, checkpoint_ns, tenant_id, checkpoint_id, parent_id, channels, versions, type, body,
                              metadata)
-    SELECT thread_id, '', tenant_id, $4, $5, $6, $7, $8, $9, $10 FROM held
+    SELECT thread_id, '', tenant_id, $7, $8, $9, $10, $11, $12, $13 FROM held
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id) DO NOTHING
 ), value AS (
     INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, tenant_id, channel, version, type, body)
     SELECT thread_id, '', tenant_id, channel, version, type, body
-    FROM held, unnest($11::text[], $12::text[], $13::text[], $14::bytea[]) AS b (channel, version, type, body)
+    FROM held, unnest($14::text[], $15::text[], $16::text[], $17::bytea[]) AS b (channel, version, type, body)
     ON CONFLICT DO NOTHING
 )
 SELECT EXISTS (SELECT FROM held)
@@ -59,12 +65,12 @@ SELECT EXISTS (SELECT FROM held)
 SAVE_ONE = _ONE.format(
     held=_HELD,
     deletes=_DELETES.format(
-        needed="SELECT '', channel, version FROM unnest($6::text[], $7::text[]) AS v (channel, version)"
+        needed="SELECT '', channel, version FROM unnest($9::text[], $10::text[]) AS v (channel, version)"
     ),
 )
 
 _ALL = """{held}, new AS MATERIALIZED (
-    SELECT * FROM unnest($4::text[], $5::text[], $6::text[], $7::jsonb[], $8::text[], $9::bytea[], $10::jsonb[], $11::bool[])
+    SELECT * FROM unnest($7::text[], $8::text[], $9::text[], $10::jsonb[], $11::text[], $12::bytea[], $13::jsonb[], $14::bool[])
         AS n (ns, id, parent_id, versions, type, body, metadata, chained)
 ), gone AS MATERIALIZED (
     SELECT ns, id, channels, versions FROM old
@@ -83,14 +89,14 @@ _ALL = """{held}, new AS MATERIALIZED (
 ), value AS (
     INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, tenant_id, channel, version, type, body)
     SELECT thread_id, ns, tenant_id, channel, version, type, body
-    FROM held, unnest($12::text[], $13::text[], $14::text[], $15::text[], $16::bytea[]) AS b (ns, channel, version, type, body)
+    FROM held, unnest($15::text[], $16::text[], $17::text[], $18::text[], $19::bytea[]) AS b (ns, channel, version, type, body)
     ON CONFLICT DO NOTHING
 ), write AS (
     INSERT INTO checkpoint_writes AS w (thread_id, checkpoint_ns, tenant_id, checkpoint_id, task_id, task_path, idx, channel,
                                         type, body)
     SELECT thread_id, ns, tenant_id, id, task_id, task_path, idx, channel, type, body
-    FROM held, unnest($17::text[], $18::text[], $19::text[], $20::text[], $21::smallint[], $22::text[], $23::text[],
-                      $24::bytea[]) AS n (ns, id, task_id, task_path, idx, channel, type, body)
+    FROM held, unnest($20::text[], $21::text[], $22::text[], $23::text[], $24::smallint[], $25::text[], $26::text[],
+                      $27::bytea[]) AS n (ns, id, task_id, task_path, idx, channel, type, body)
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
     SET channel = excluded.channel, type = excluded.type, body = excluded.body WHERE w.idx < 0
 )

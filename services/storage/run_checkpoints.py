@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.runs.checkpoints import ChannelValue, Kept, KeptCheckpoint, KeptWrite
+from services.runs.logged_run import LogRow
 from services.storage import run_checkpoint_sql as sql
 from services.storage.database import Database
 from services.storage.effects import refuse_superseded
@@ -19,9 +20,9 @@ class RunCheckpointRepository:
 
     async def save(self, fence: Fence, kept: Kept) -> None:
         statement, values = _usual(kept.checkpoints[0]) if _is_usual(kept) else _all(kept)
-        progress = progress_to_json(kept.progress)
+        run = (fence.run_id, fence.attempt, progress_to_json(kept.progress), *_row_columns(kept.rows))
         async with self._database.raw() as connection:
-            held = await connection.fetchval(statement, fence.run_id, fence.attempt, progress, *values)
+            held = await connection.fetchval(statement, *run, *values)
         refuse_superseded(fence, held=bool(held))
 
 
@@ -52,6 +53,10 @@ def _all(kept: Kept) -> tuple[str, list[Any]]:
         *_value_columns(values),
         *_write_columns(kept.writes),
     ]
+
+
+def _row_columns(rows: Sequence[LogRow]) -> list[list[Any]]:
+    return [[row.first_seq for row in rows], [row.seq for row in rows], [row.body for row in rows]]
 
 
 def _checkpoint_columns(checkpoints: Sequence[KeptCheckpoint]) -> list[list[Any]]:

@@ -1,8 +1,8 @@
 """The checkpoints of a run at work: when they are taken, what is stored of them, and what a store that fails does to a run."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -11,8 +11,9 @@ from langgraph.runtime import Runtime
 
 from graphs.state import State
 from services.errors import ModelThrottled, RunSuperseded, StoreUnavailable
+from services.runs.logged_run import LogRow
 from services.runs.types import RunContext
-from services.types import EventId, HandedOver
+from services.types import Fence, HandedOver
 from tests.graphs.durable import Node, Site, idle
 from tests.graphs.fakes import Stuck, calls, make_graph, says, turn
 
@@ -264,20 +265,31 @@ async def test_stopped_while_it_is_stored() -> None:
     assert site.store.steps == [[1]]
 
 
-async def test_the_log_comes_first() -> None:
-    """A checkpoint says that its events have happened, so it is not stored before the log has them."""
-    site, turned, asked = Site(), turn(), []
-    logged = asyncio.Event()
+@dataclass
+class Log:
+    """The log of a run that says something before every checkpoint."""
 
-    async def wait(event_id: EventId) -> None:
-        asked.append(event_id)
-        await logged.wait()
+    fence: Fence
+    rows: list[LogRow] = field(default_factory=list)
+    confirmed: list[int] = field(default_factory=list)
+    said: int = 0
 
-    graph = site.graph(step("one"), schema=Counted)
-    running = asyncio.create_task(graph.invoke(replace(turned.context, logged=wait)))
-    await idle()
-    assert not site.store.begun.is_set()
-    logged.set()
-    await running
-    assert asked == [EventId(attempt=1, seq=1)]
-    assert site.store.steps == [[1]]
+    def unstored(self) -> Sequence[LogRow]:
+        self.rows.append(LogRow(fence=self.fence, first_seq=self.said, seq=self.said, body=b"x"))
+        self.said += 1
+        return tuple(self.rows)
+
+    def confirm(self, rows: Sequence[LogRow]) -> None:
+        self.confirmed += [row.seq for row in rows]
+        self.rows = [row for row in self.rows if row.seq not in self.confirmed]
+
+
+async def test_the_log_goes_with_the_checkpoint() -> None:
+    """A checkpoint says that its events have happened, so the statement that stores it stores them; once, if it succeeds."""
+    site, turned = Site(), turn()
+    log = Log(turned.context.claim.fence)
+    site.store.errors.append(StoreUnavailable("down", retry_after_s=1.0))
+    graph = site.graph(step("one"), step("two"), schema=Counted)
+    await graph.invoke(replace(turned.context, log=log))
+    assert [[row.seq for row in kept.rows] for kept in site.store.saved] == [[0, 1]]
+    assert log.confirmed == [0, 1]

@@ -4,15 +4,11 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
-from services.errors import StoreUnavailable
 from services.runs.types import GraphResult, RunContext
 from services.types import (
     OnDisconnect,
     Progress,
     RunCompleted,
-    RunEvent,
     RunStarted,
     RunStatus,
     TextDelta,
@@ -94,28 +90,24 @@ async def test_a_log_that_refuses_a_run_which_has_just_ended_is_not_believed() -
     assert await reading == world.logged
 
 
-async def test_what_a_checkpoint_says_is_in_the_log_first() -> None:
-    """`logged` returns once the log holds everything up to the event, and raises while the store does not take it."""
-    seen: list[list[RunEvent]] = []
+async def test_what_a_checkpoint_says_goes_into_the_log_with_it() -> None:
+    """Whoever stores a checkpoint is given all of the log up to it, and the log does not store that once more."""
 
     async def act(context: RunContext) -> GraphResult:
         say(context, "kept")
         progress = context.progress()
         say(context, " after")
-        await context.logged(progress.event_id)
-        seen.append(world.logged)
-        assert progress.said == ""  # what this graph says itself is not the model's answer
-        world.runs.away = True
-        say(context, " lost")
-        with pytest.raises(StoreUnavailable):
-            await context.logged(context.progress().event_id)
-        world.runs.away = False
+        rows = context.log.unstored()
+        assert rows[0].first_seq == 0
+        assert rows[-1].seq > progress.event_id.seq
+        await world.runs.append(rows)
+        context.log.confirm(rows)
+        assert world.logged[1:] == [TextDelta(text="kept"), TextDelta(text=" after")]
+        assert context.log.unstored() == ()
         return await answer(context)
 
     world = World(act)
     await world.events()
-    [logged] = seen
-    assert logged[1] == TextDelta(text="kept")
     assert world.outcome.status is RunStatus.COMPLETED
 
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from services.errors import StoreUnavailable
-from services.types import EventId, RunStarted
+from services.errors import RunSuperseded
+from services.types import RunStarted
 from tests.services.runs.engine_world import TOOL
 from tests.services.runs.log_world import World, started, text
 
@@ -88,7 +88,7 @@ async def test_text_is_not_kept_back_by_others_that_are_always_in_a_hurry() -> N
         showing = []
         for _ in range(2):  # the second one comes while the first is being stored
             busy.buffer.emit(TOOL)
-            showing.append(await started(world.writer.until_stored(busy.log, busy.buffer.last)))
+            showing.append(await started(busy.shows()))
         await world.passes(0.05)
         world.store.hold.set()
         world.store.hold = None
@@ -117,24 +117,35 @@ async def test_text_is_not_shown_far_ahead_of_a_slow_store() -> None:
     assert run.logged[0] == text("a")
 
 
-async def test_a_checkpoint_waits_for_its_events() -> None:
-    """Up to the event that it names, and no further; a store that does not take them in time is an error."""
+async def test_a_checkpoint_takes_the_log_along() -> None:
+    """What another statement stores is not stored again by the log; what it could not store, is."""
     world = World()
     run = world.run()
     run.buffer.text("a")
-    named = run.buffer.last
-    await world.writer.until_stored(run.log, named)
-    assert run.logged == [text("a")]
-    assert len(world.store.sent) == 1
-    await world.writer.until_stored(run.log, named)
-    assert len(world.store.sent) == 1
-    world.store.hold = asyncio.Event()
+    first = run.log.unstored()
+    assert [(row.first_seq, row.seq) for row in first] == [(0, 0)]
     run.buffer.text("b")
-    waiting = await started(world.writer.until_stored(run.log, EventId(attempt=1, seq=1)))
-    await world.passes(1.0)
-    with pytest.raises(StoreUnavailable):
-        await waiting
-    world.store.hold.set()
+    both = run.log.unstored()
+    assert [(row.first_seq, row.seq) for row in both] == [(0, 0), (1, 1)]
+    run.log.confirm(first)
+    assert run.log.unstored() == both[1:]
+    await world.passes(0.15)
+    assert world.store.sent == [[*both[1:]]]
+    assert run.log.unstored() == ()
+    run.log.confirm(())
+    run.buffer.text("c")
+    run.log.confirm(run.log.unstored())
+    await world.passes(0.15)
+    assert len(world.store.sent) == 1
+
+
+async def test_an_attempt_that_was_taken_over_has_no_log_to_take_along() -> None:
+    world = World()
+    run = world.run()
+    run.buffer.text("a")
+    world.writer.leave(run.log, RunSuperseded("taken over"))
+    with pytest.raises(RunSuperseded):
+        run.log.unstored()
 
 
 async def test_whoever_records_the_end_stores_the_rest() -> None:

@@ -14,6 +14,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from services.errors import RunSuperseded
 from services.runs.checkpoints import ChannelValue, CheckpointStore, Kept, KeptCheckpoint, KeptWrite
+from services.runs.logged_run import LogRow
 from services.storage.checkpointer import ThreadReader
 from services.storage.checkpointer_memory import MemoryCheckpoints
 from services.storage.database import Database
@@ -34,6 +35,8 @@ class Checkpoints:
     saver: BaseCheckpointSaver[str]
     put: Callable[[Run], Awaitable[None]]
     progress: Callable[[UUID], Awaitable[Progress | None]]
+    logged: Callable[[UUID], Awaitable[list[tuple[int, int, bytes]]]]
+    """The rows of a run's log: first number, last number, body."""
 
     async def run(self, *, after: Run | None = None, of: Run | None = None) -> Run:
         """A run at its first attempt, in a thread of its own or in that of an earlier run, which has ended."""
@@ -45,11 +48,17 @@ class Checkpoints:
         return run
 
     async def save(
-        self, run: Run, *checkpoints: KeptCheckpoint, writes: Sequence[KeptWrite] = (), progress: Progress = PROGRESS
+        self,
+        run: Run,
+        *checkpoints: KeptCheckpoint,
+        writes: Sequence[KeptWrite] = (),
+        progress: Progress = PROGRESS,
+        said: Sequence[str] = (),
     ) -> None:
         fence = Fence(run_id=run.id, attempt=run.attempt)
         of_run = [replace(one, metadata={**one.metadata, "run_id": str(run.id)}) for one in checkpoints]
-        await self.store.save(fence, Kept(checkpoints=of_run, writes=writes, progress=progress))
+        rows = [LogRow(fence=fence, first_seq=seq, seq=seq, body=text.encode()) for seq, text in enumerate(said)]
+        await self.store.save(fence, Kept(checkpoints=of_run, writes=writes, progress=progress, rows=rows))
 
     async def newest(self, run: Run, namespace: str = "") -> CheckpointTuple | None:
         return await self.saver.aget_tuple(config(run, namespace))
@@ -65,9 +74,21 @@ def checkpoints(request: pytest.FixtureRequest) -> Checkpoints:
     return in_memory() if request.param == "memory" else in_postgres(request.getfixturevalue("database"))
 
 
+class MemoryLog:
+    """A log that takes everything, once."""
+
+    def __init__(self) -> None:
+        self.rows: set[LogRow] = set()
+
+    async def append(self, rows: Sequence[LogRow]) -> Sequence[UUID]:
+        self.rows.update(rows)
+        return ()
+
+
 def in_memory() -> Checkpoints:
     runs: dict[UUID, Run] = {}
-    memory = MemoryCheckpoints(runs.get)
+    log = MemoryLog()
+    memory = MemoryCheckpoints(runs.get, log)
 
     async def put(run: Run) -> None:
         runs[run.id] = run
@@ -75,7 +96,10 @@ def in_memory() -> Checkpoints:
     async def progress(run_id: UUID) -> Progress | None:
         return memory.progress.get(run_id)
 
-    return Checkpoints(store=memory, saver=memory, put=put, progress=progress)
+    async def logged(run_id: UUID) -> list[tuple[int, int, bytes]]:
+        return sorted((row.first_seq, row.seq, row.body) for row in log.rows if row.fence.run_id == run_id)
+
+    return Checkpoints(store=memory, saver=memory, put=put, progress=progress, logged=logged)
 
 
 def in_postgres(database: Database) -> Checkpoints:
@@ -110,8 +134,15 @@ def in_postgres(database: Database) -> Checkpoints:
         async with database.raw() as connection:
             return progress_from(await connection.fetchval("SELECT progress FROM runs WHERE id = $1", run_id))
 
+    async def logged(run_id: UUID) -> list[tuple[int, int, bytes]]:
+        async with database.raw() as connection:
+            rows = await connection.fetch(
+                "SELECT first_seq, seq, body FROM run_events WHERE run_id = $1 AND tenant_id <> '' ORDER BY seq", run_id
+            )
+        return [tuple(row) for row in rows]
+
     return Checkpoints(
-        store=RunCheckpointRepository(database), saver=ThreadReader(database), put=put, progress=progress
+        store=RunCheckpointRepository(database), saver=ThreadReader(database), put=put, progress=progress, logged=logged
     )
 
 
@@ -244,11 +275,23 @@ async def test_a_run_that_is_over_or_taken_over_writes_nothing(checkpoints: Chec
             at(2, {"said": "too late"}),
             writes=[write("0001", "late")],
             progress=replace(PROGRESS, said="too late"),
+            said=["too late"],
         )
     found = await checkpoints.newest(run)
     assert found is not None
     assert (found.checkpoint["channel_values"], found.pending_writes) == ({"said": "mine"}, [])
     assert await checkpoints.progress(run.id) == PROGRESS
+    assert await checkpoints.logged(run.id) == []
+
+
+@pytest.mark.parametrize("inner", [False, True])
+async def test_the_log_is_stored_with_it(checkpoints: Checkpoints, inner: bool) -> None:
+    """By the usual statement and by the other; a row that is there already stays as it is."""
+    run = await checkpoints.run()
+    more = [at(1, {"found": "a"}, namespace=INNER, parent="0001")] if inner else []
+    await checkpoints.save(run, at(1, {"said": "x"}), *more, said=["Tw"])
+    await checkpoints.save(run, at(2, {"said": "y"}), said=["Tw", "o"])
+    assert await checkpoints.logged(run.id) == [(0, 0, b"Tw"), (1, 1, b"o")]
 
 
 async def test_an_unknown_run_writes_nothing(checkpoints: Checkpoints) -> None:
