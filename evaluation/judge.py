@@ -22,6 +22,8 @@ class _Nobody:
 
     async def drain(self) -> None: ...
 
+    async def pace(self) -> None: ...
+
 
 class ModelJudge:
     """Asks the one model of `gateway`, with greedy decoding and a short answer, as the first work to be shed.

@@ -35,6 +35,8 @@ class Discard:
 
     async def drain(self) -> None: ...
 
+    async def pace(self) -> None: ...
+
 
 class _DiscardBare:
     """The same as a provider sees it, without a validator."""

@@ -31,6 +31,9 @@ class StreamSink(Protocol):
 
     async def drain(self) -> None: ...
 
+    async def pace(self) -> None:
+        """Return when more text is of use: a busy replica sends what comes before that together."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamCaps:
@@ -104,6 +107,7 @@ class AnswerStream:
         self.draining = True
         await self._sink.drain()
         self.draining = False
+        await self._sink.pace()
 
     def whole(self, answer: AIMessage) -> AIMessage:
         """Return the answer if it is one. Raises ModelStreamBroken for one that says nothing and was not cut off."""

@@ -16,6 +16,12 @@ from services.types import EventBatch, EventId, ReasoningDelta, RunEvent, Termin
 
 Window = Callable[[], float]
 
+PACED_FROM_S = 0.02
+"""With a narrower window a token leaves at once or nearly so, and is read at once."""
+
+AHEAD_S = 0.002
+"""How long before a batch may leave its last text is read."""
+
 
 class Timer(Protocol):
     def cancel(self) -> None: ...
@@ -35,7 +41,8 @@ class EventBuffer:
     `window_s` is asked before each batch for the least time between two batches; anything but text leaves at once. The first
     batch waits up to `first_batch_wait_s` for a second event, so that a run that fails at once is known to have failed
     before anything is shown of it; text and everything else that comes meanwhile takes it along at once.
-    Over `max_chars` unread characters `drain` waits until the reader has caught up; without a reader it never waits.
+    Over `max_chars` unread characters `drain` waits until the reader has caught up; without a reader it never waits. `pace`
+    waits until what is written next can leave with the next batch.
     The end is in two steps, so that it can be recorded before anybody sees it: after `close` nothing is written or handed
     out, `end` hands out the last batch.
     """
@@ -104,6 +111,22 @@ class EventBuffer:
         """Return at once, or when the reader has made room."""
         if self._chars > self._max_chars:
             await self._room.wait()
+
+    async def pace(self) -> None:
+        """Return when the next batch is about to leave.
+
+        A model's stream that is read then, and not as each token comes, costs one wake-up for a batch and not one for a
+        token: nobody sees the tokens any later.
+        """
+        window_s = self._window_s()
+        if not self._read or self._closed or window_s < PACED_FROM_S:
+            return
+        now = self._clock()
+        wait_s = self._last_batch_at + window_s - AHEAD_S - now
+        if wait_s <= 0:  # what has just been read leaves now, and what comes now leaves with the batch after that
+            wait_s += window_s
+        if wait_s > 0:
+            await self._pass(asyncio.Event(), wait_s)
 
     @property
     def last(self) -> EventId:

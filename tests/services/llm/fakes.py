@@ -49,6 +49,8 @@ class Shown:
 
     async def drain(self) -> None: ...
 
+    async def pace(self) -> None: ...
+
 
 def event(chunk: object) -> bytes:
     return b"data: " + orjson.dumps(chunk) + b"\n\n"

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from services.errors import RunSuperseded
-from services.runs.buffer import EventBuffer
+from services.runs.buffer import AHEAD_S, EventBuffer
 from services.types import (
     EventBatch,
     ReasoningDelta,
@@ -20,6 +20,8 @@ from services.types import (
     Usage,
 )
 from tests.services.runs.fakes import FakeClock
+from tests.services.runs.manual_time import ManualTime
+from tests.services.runs.turns import some_turns
 
 END = RunCompleted(finish_reason="stop", usage=Usage(), duration_s=0.0)
 TOOL = ToolStarted(call_id="1", name="clock", arguments="{}")
@@ -192,6 +194,66 @@ async def test_a_slow_reader_stops_the_writer() -> None:
     async with aclosing(buffer.batches()) as batches:
         await anext(batches)
     await draining
+
+
+async def test_a_busy_replica_reads_when_a_batch_is_about_to_leave() -> None:
+    """And not as each token comes: what is read then leaves with that batch."""
+    time = ManualTime()
+    buffer = EventBuffer(attempt=1, window_s=lambda: 0.1, max_chars=1_000, clock=time, call_later=time.call_later)
+    async with aclosing(buffer.batches()) as batches:
+        buffer.text("first")
+        await buffer.pace()  # there was no batch yet
+        await anext(batches)
+        for turn in ("second", "third"):
+            buffer.text(turn)
+            leaving = asyncio.ensure_future(anext(batches))
+            pacing = asyncio.create_task(buffer.pace())
+            await some_turns()
+            time.advance(0.1 - AHEAD_S - 0.001)
+            await some_turns()
+            assert not pacing.done()
+            time.advance(0.001)
+            await pacing
+            buffer.text(" more")
+            await some_turns()
+            assert not leaving.done()
+            time.advance(AHEAD_S)
+            assert (await leaving).events == (TextDelta(text=f"{turn} more"),)
+
+
+async def test_what_is_read_as_a_batch_leaves_is_followed_a_window_later() -> None:
+    """The next read is for the batch after the one that is just about to leave."""
+    time = ManualTime()
+    buffer = EventBuffer(attempt=1, window_s=lambda: 0.1, max_chars=1_000, clock=time, call_later=time.call_later)
+    async with aclosing(buffer.batches()) as batches:
+        buffer.text("first")
+        await anext(batches)
+        time.advance(0.12)
+        buffer.text("leaves now")
+        pacing = asyncio.create_task(buffer.pace())
+        await some_turns()
+        time.advance(0.07)
+        await some_turns()
+        assert not pacing.done()
+        time.advance(0.01)  # 0.2 s after the first, but for AHEAD_S
+        await pacing
+
+
+@pytest.mark.parametrize("why", ["quiet", "unread", "closed"])
+async def test_nothing_is_paced_without_need(why: str) -> None:
+    """In a quiet replica, where nobody reads, and at the end."""
+    time = ManualTime()
+    window_s = 0.01 if why == "quiet" else 0.1
+    buffer = EventBuffer(attempt=1, window_s=lambda: window_s, max_chars=1_000, clock=time, call_later=time.call_later)
+    async with aclosing(buffer.batches()) as batches:
+        buffer.text("first")
+        await anext(batches)
+        if why == "unread":
+            buffer.detach()
+        if why == "closed":
+            buffer.close()
+        await buffer.pace()
+        assert time.armed == 0
 
 
 async def test_after_a_detach_only_the_log_is_waited_for() -> None:
