@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -42,6 +42,8 @@ class Site:
     served: Served
     upstream: Upstream
     effects: Path
+    killed: set[int] = field(default_factory=set)
+    """Processes that a test has killed, which Serve may take a moment to notice."""
 
     async def restart(self) -> None:
         """Stop all of it and start it again on what it has stored."""
@@ -99,7 +101,7 @@ async def operator(site: Site) -> AsyncIterator[Operator]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def client(site: Site, operator: Operator) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the cluster, once that has all its replicas and answers."""
-    await operator.until_whole(ingress=REPLICAS, agent=REPLICAS)
+    await operator.until_whole(without=site.killed, ingress=REPLICAS, agent=REPLICAS)
     async with direct_client(site, site.served.url) as made:
         await until_ready(made)
         yield made

@@ -111,7 +111,9 @@ async def test_a_kill_under_streams(
         for each in readings:
             reading.create_task(each.read())
         await aim.reached.wait()
-        print(f"killed {await asyncio.to_thread(kill, victim, site.served, dice)} {aim}")
+        killed = await asyncio.to_thread(kill, victim, site.served, dice)
+        site.killed.update(killed)
+        print(f"killed {killed} {aim}")
     tally.times += 1
     for each in readings:
         tally.add(each)
