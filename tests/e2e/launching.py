@@ -92,6 +92,12 @@ def launch_environ(home: Path, profile: str, upstream_url: str) -> dict[str, str
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        # Ray's own are the same for every cluster: the next one would start without, while the last one still ends.
+        "AUTOSCALER_METRIC_PORT": str(free_port()),
+        "DASHBOARD_METRIC_PORT": str(free_port()),
+        # What Python gives back goes back to the system, so that the memory of a replica is what it holds.
+        "MALLOC_ARENA_MAX": "2",
+        "MALLOC_TRIM_THRESHOLD_": "131072",
     }
 
 
