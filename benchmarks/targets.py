@@ -17,6 +17,7 @@ import orjson
 
 from benchmarks.fleet import fix_fleet
 from benchmarks.processes import marked, tree
+from benchmarks.serve_api import serve_api
 
 _START_S = 60.0
 _MAINSTAY_START_S = 300.0
@@ -160,7 +161,9 @@ class Mainstay:
         self._url, self._key = str(ready["url"]).rstrip("/"), str(ready["api_key"])
         self._roots = [*ready.get("pids", ()), *([ready["root_pid"]] if "root_pid" in ready else ())]
         if not self._scales:
-            await fix_fleet(str(ready["dashboard"]), await asyncio.to_thread(Path(str(ready["token_path"])).read_text))
+            token = await asyncio.to_thread(Path(str(ready["token_path"])).read_text)
+            async with serve_api(str(ready["dashboard"]), token) as api:
+                await fix_fleet(api)
 
     def _ready(self) -> dict[str, Any] | None:
         """What the launcher wrote, whole, once it was ready."""

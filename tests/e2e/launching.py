@@ -1,5 +1,6 @@
 """A launcher in a process of its own, as `make serve` runs it, in front of simulated upstreams."""
 
+import asyncio
 import json
 import os
 import random
@@ -10,13 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benchmarks.serve_api import ServeApi, serve_api
+from tests.e2e.inside.sitecustomize import TOOLS
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 240.0
@@ -37,6 +41,19 @@ class Served:
     @property
     def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.api_key}"}
+
+
+def inside(tools: str) -> dict[str, str]:
+    """Return the variables that have the processes of a launch run `inside/sitecustomize.py`, and know a module's tools."""
+    return {"PYTHONPATH": str(Path(__file__).parent / "inside"), TOOLS: tools}
+
+
+@asynccontextmanager
+async def operated(served: Served) -> AsyncIterator[ServeApi]:
+    """Open Serve's REST API of a launch."""
+    token = await asyncio.to_thread((served.home / "ray-token").read_text)
+    async with serve_api(f"http://127.0.0.1:{served.environ['MAINSTAY_DASHBOARD_PORT']}", token) as api:
+        yield api
 
 
 @contextmanager

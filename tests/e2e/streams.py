@@ -17,18 +17,35 @@ class Event:
 
 async def events(response: httpx.Response) -> AsyncIterator[Event]:
     """Yield the events of an open response; ends at `[DONE]`, and fails when the stream ends without it."""
+    async for fields in _frames(response):
+        if fields.get("data") == "[DONE]":
+            return
+        if "event" in fields:
+            yield _event(fields)
+    raise AssertionError("the stream ended without [DONE]")
+
+
+async def events_until_cut(response: httpx.Response) -> AsyncIterator[Event]:
+    """Yield the events of an open response as far as they come; an event that was cut off is not one."""
+    async for fields in _frames(response):
+        if "event" in fields:
+            yield _event(fields)
+
+
+async def _frames(response: httpx.Response) -> AsyncIterator[dict[str, str]]:
+    """Yield the fields of each frame, the last one too if it is whole."""
     fields: dict[str, str] = {}
     async for line in response.aiter_lines():
         if line:
             name, _, value = line.partition(": ")
             fields[name] = value
-            continue
-        if fields.get("data") == "[DONE]":
-            return
-        if "event" in fields:
-            yield Event(id=fields["id"], name=fields["event"], data=orjson.loads(fields["data"]))
-        fields = {}
-    raise AssertionError("the stream ended without [DONE]")
+        else:
+            yield fields
+            fields = {}
+
+
+def _event(fields: dict[str, str]) -> Event:
+    return Event(id=fields["id"], name=fields["event"], data=orjson.loads(fields["data"]))
 
 
 async def ask(client: httpx.AsyncClient, text: str, **more: Any) -> list[Event]:

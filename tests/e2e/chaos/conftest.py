@@ -18,10 +18,10 @@ import yaml
 from benchmarks.upstream import Upstream
 from tests.e2e.chaos.effects import EFFECTS_FILE
 from tests.e2e.chaos.load import ACTING
-from tests.e2e.chaos.operating import Operator, operating
+from tests.e2e.chaos.operating import Operator
 from tests.e2e.chaos.tally import Tally, table
 from tests.e2e.conftest import in_a_thread
-from tests.e2e.launching import MODEL, Served, launched, relaunch, stop
+from tests.e2e.launching import MODEL, Served, inside, launched, operated, relaunch, stop
 
 REPLICAS = 2
 
@@ -65,7 +65,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             MAINSTAY_SETTINGS=str(folder / "settings.yaml"),
             MAINSTAY_REPLICAS=str(REPLICAS),
             MAINSTAY_CPUS="8",
-            PYTHONPATH=str(Path(__file__).parent / "inside"),
+            **inside("tests.e2e.chaos.effects"),
             **{EFFECTS_FILE: str(effects)},
             **SOONER,
         )
@@ -94,8 +94,8 @@ def settings() -> dict[str, Any]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def operator(site: Site) -> AsyncIterator[Operator]:
-    async with operating(site.served) as made:
-        yield made
+    async with operated(site.served) as api:
+        yield Operator(api=api)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,7 +1,7 @@
 """Tools whose effects can be counted: each call adds a line to a file, and lines are never taken away.
 
-`inside/sitecustomize.py` registers them in the cluster under test. They wait before the effect and after it, so that a replica
-can be killed in either wait: a call was begun and had none, or had one of which nobody was told.
+`tests/e2e/inside/sitecustomize.py` registers them in the cluster under test. They wait before the effect and after it, so that
+a replica can be killed in either wait: a call was begun and had none, or had one of which nobody was told.
 """
 
 import asyncio

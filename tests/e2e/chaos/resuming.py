@@ -2,17 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import orjson
 
 from tests.e2e.chaos.story import RESTARTED, Story
-from tests.e2e.streams import Event
+from tests.e2e.streams import Event, events_until_cut
 
 PATIENCE_S = 90.0
 """How long one run is read, breaks and all, before the client gives it up for lost."""
@@ -85,19 +84,6 @@ class Reading:
             self.gaps_s.append(now - self._heard_at)
         self._heard_at, self._broken = now, False
         self.on_event(self)
-
-
-async def events_until_cut(response: httpx.Response) -> AsyncIterator[Event]:
-    """Yield the events of an open response as far as they come; an event that was cut off is not one."""
-    fields: dict[str, str] = {}
-    async for line in response.aiter_lines():
-        if line:
-            name, _, value = line.partition(": ")
-            fields[name] = value
-            continue
-        if "event" in fields:
-            yield Event(id=fields["id"], name=fields["event"], data=orjson.loads(fields["data"]))
-        fields = {}
 
 
 async def replay(client: httpx.AsyncClient, run_id: str) -> Story:

@@ -13,10 +13,10 @@ from tests.e2e.chaos.checking import Checker
 from tests.e2e.chaos.conftest import Site
 from tests.e2e.chaos.database import Row, overlapping, runs_of
 from tests.e2e.chaos.load import turn
-from tests.e2e.chaos.resuming import Reading, events_until_cut
+from tests.e2e.chaos.resuming import Reading
 from tests.e2e.chaos.sizes import chosen
 from tests.e2e.chaos.story import Story
-from tests.e2e.streams import Event
+from tests.e2e.streams import Event, events_until_cut
 
 pytestmark = pytest.mark.chaos
 

@@ -8,10 +8,11 @@ from random import Random
 import httpx
 import pytest
 
+from benchmarks.serve_api import with_replicas
 from tests.e2e.chaos.checking import Checker
 from tests.e2e.chaos.conftest import REPLICAS, Site
 from tests.e2e.chaos.load import Asked, asked_at
-from tests.e2e.chaos.operating import Operator, with_replicas, with_settings
+from tests.e2e.chaos.operating import Operator, with_settings
 from tests.e2e.chaos.resuming import Reading
 from tests.e2e.chaos.sizes import chosen
 from tests.e2e.chaos.tally import Tally
@@ -76,9 +77,9 @@ async def test_a_new_version(
 ) -> None:
     """Every replica is replaced; the streams that it has end there, and the next ones are the new replicas'."""
     before = {*await operator.replicas("ingress"), *await operator.replicas("agent")}
-    application = (await operator.application())["deployed_app_config"]
+    application = await operator.api.config()
     async with under_streams(client, dice, "deploy") as streams:
-        await operator.deploy(with_settings(application, "http", heartbeat_s=dice.uniform(10.0, 20.0)))
+        await operator.api.deploy(with_settings(application, "http", heartbeat_s=dice.uniform(10.0, 20.0)))
         await operator.until_whole(without=before, ingress=REPLICAS, agent=REPLICAS)
     await check_all(streams, site, client, tallies.setdefault("`serve deploy`", Tally()))
 
@@ -87,13 +88,13 @@ async def test_fewer_agents(
     site: Site, client: httpx.AsyncClient, operator: Operator, dice: Random, tallies: dict[str, Tally]
 ) -> None:
     """Two of three agent replicas go, and let their streams end first."""
-    application = (await operator.application())["deployed_app_config"]
-    await operator.deploy(with_replicas(application, "agent", MORE))
+    application = await operator.api.config()
+    await operator.api.deploy(with_replicas(application, "agent", MORE))
     await operator.until_whole(agent=MORE)
     try:
         async with under_streams(client, dice, "downscale") as streams:
-            await operator.deploy(with_replicas(application, "agent", 1))
+            await operator.api.deploy(with_replicas(application, "agent", 1))
             await operator.until_whole(agent=1)
         await check_all(streams, site, client, tallies.setdefault("agents 3 to 1", Tally()))
     finally:
-        await operator.deploy(with_replicas(application, "agent", REPLICAS))
+        await operator.api.deploy(with_replicas(application, "agent", REPLICAS))

@@ -15,9 +15,9 @@ import yaml
 from benchmarks.upstream import Directive, Upstream
 from benchmarks.upstream.addresses import refused_url, unresolvable_url
 from tests.e2e.conftest import in_a_thread
-from tests.e2e.faults.hostile import HOSTILE_TOOLS
-from tests.e2e.faults.inside.sitecustomize import CLOCK_FILE, OFFSET
-from tests.e2e.launching import MODEL, Served, launched
+from tests.e2e.faults.hostile import TOOLS
+from tests.e2e.inside.sitecustomize import CLOCK_FILE, OFFSET
+from tests.e2e.launching import MODEL, Served, inside, launched
 
 FIRST_TOKEN_S = 1.5
 BETWEEN_TOKENS_S = 1.5
@@ -88,7 +88,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             primary.url,
             MAINSTAY_SETTINGS=str(folder / "settings.yaml"),
             SSL_CERT_FILE=str(folder / "authorities.pem"),
-            PYTHONPATH=str(Path(__file__).parent / "inside"),
+            **inside("tests.e2e.faults.hostile"),
             **{CLOCK_FILE: str(folder / "clock")},
             **SOONER,
         )
@@ -112,7 +112,7 @@ def settings(addresses: dict[str, str]) -> dict[str, Any]:
             HOSTILE: {
                 "kind": "react",
                 "description": "An agent whose tools misbehave.",
-                "tools": list(HOSTILE_TOOLS),
+                "tools": list(TOOLS),
                 "prompts": {"system": "Use your tools."},
             }
         },

@@ -1,4 +1,4 @@
-"""Tools that do what a tool must not. `inside/sitecustomize.py` registers them in the cluster under test."""
+"""Tools that do what a tool must not. `tests/e2e/inside/sitecustomize.py` registers them in the cluster under test."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ def _spec(run: Callable[[], Awaitable[object]], *, network: bool = False) -> Too
     return ToolSpec(factory=lambda _resources: StructuredTool.from_function(coroutine=run), network=network)
 
 
-HOSTILE_TOOLS: Mapping[str, ToolSpec] = {
+TOOLS: Mapping[str, ToolSpec] = {
     "hang": _spec(hang),
     "flood": _spec(flood),
     "binary": _spec(binary),

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.upstream import Directive
 from tests.e2e.faults.conftest import HEALTHY, HOSTILE, Site, until_all_go_to_the_first, until_state
-from tests.e2e.faults.inside.sitecustomize import OFFSET
 from tests.e2e.faults.looking import look, question, record_of, streaming
 from tests.e2e.faults.rows import Part, Row, proves
+from tests.e2e.inside.sitecustomize import OFFSET
 
 HOUR_S = 3_600.0
 STREAMS = 5

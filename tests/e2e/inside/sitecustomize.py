@@ -1,8 +1,10 @@
 """Every Python process of the cluster under test runs this first: its folder is on their PYTHONPATH.
 
-It does the two things that no setting does: a wall clock that a test can set, and tools that misbehave.
+It does the two things that no setting does, each where a variable asks for it: a wall clock that a test can set, and tools
+that only tests need.
 """
 
+import importlib
 import mmap
 import os
 import struct
@@ -15,6 +17,9 @@ from typing import Any
 
 CLOCK_FILE = "FAULTS_CLOCK"
 """The variable that names the file with the seconds to be off by, as a double."""
+
+TOOLS = "MORE_TOOLS"
+"""The variable that names the module whose `TOOLS` are added to the registry."""
 
 REPLICAS = ("deployments.agent", "deployments.ingress")
 """Only a process that has imported one of these goes wrong: Ray's own clocks are not what is tested."""
@@ -34,8 +39,11 @@ def set_clock_by(path: str) -> None:
     vars(time).update(time=lambda: right() + off_s(), time_ns=lambda: right_ns() + int(off_s() * 1e9))
 
 
-class HostileTools(MetaPathFinder):
-    """Adds the tools of `tests.e2e.faults.hostile` to the registry as soon as that is imported."""
+class MoreTools(MetaPathFinder):
+    """Adds the tools of a module to the registry as soon as that is imported."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != "graphs.tools":
@@ -47,9 +55,7 @@ class HostileTools(MetaPathFinder):
 
         def execute_and_add(module: ModuleType) -> None:
             execute(module)
-            from tests.e2e.faults.hostile import HOSTILE_TOOLS
-
-            module.TOOLS.update(HOSTILE_TOOLS)
+            module.TOOLS.update(importlib.import_module(self._module).TOOLS)
 
         vars(spec.loader)["exec_module"] = execute_and_add
         return spec
@@ -57,4 +63,5 @@ class HostileTools(MetaPathFinder):
 
 if CLOCK_FILE in os.environ:
     set_clock_by(os.environ[CLOCK_FILE])
-    sys.meta_path.insert(0, HostileTools())
+if TOOLS in os.environ:
+    sys.meta_path.insert(0, MoreTools(os.environ[TOOLS]))
