@@ -85,6 +85,7 @@ class WriteBehind:
         self._patience = patience
         self._sleep = sleep
         self._storing = not run.ephemeral or context.claim.progress is not None
+        self._is_all = not self._storing or context.claim.blank_thread
         self._after_input = False
         self._paused = False
         self._progress = self._now()
@@ -131,7 +132,7 @@ class WriteBehind:
     @property
     def is_all(self) -> bool:
         """Whether the thread can have no checkpoint but those that are held here."""
-        return not self._storing
+        return self._is_all
 
     def held(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return the checkpoint that the config names, or the newest of its namespace, if it may not be stored yet."""
@@ -214,6 +215,7 @@ class WriteBehind:
         error = None if task.cancelled() else task.exception()
         if not task.cancelled() and error is None:
             self._away = None
+            self._is_all = False
             if self._done:
                 self._start(self._finished_steps)
             return

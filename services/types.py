@@ -251,12 +251,14 @@ class Claim:
     """A run that an agent replica has taken, with the seconds it has left.
 
     `crashes` counts the owners it has lost since it last progressed. `progress` is None where it begins from its input.
+    `blank_thread` says that its thread is known to have no checkpoints.
     """
 
     run: Run
     remaining_s: float
     crashes: int = 0
     progress: Progress | None = None
+    blank_thread: bool = False
 
     @property
     def fence(self) -> Fence:

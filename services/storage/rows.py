@@ -13,7 +13,7 @@ SELECT claimed.*, extract(epoch FROM claimed.deadline_at - now())::float8 AS rem
     SELECT json_agg(json_build_object('role', role, 'content', content, 'tool_calls', tool_calls,
                                       'tool_call_id', tool_call_id, 'name', name) ORDER BY position)
     FROM messages WHERE run_id = claimed.id AND input
-) AS messages
+) AS messages, NOT EXISTS (SELECT FROM checkpoints WHERE thread_id = claimed.thread_id::text) AS blank_thread
 FROM claimed
 """
 """Returns the rows of runs that an agent replica takes, for `claim_from`; what takes them is to be filled in as `claimed`."""
@@ -72,4 +72,5 @@ def claim_from(row: Mapping[Any, Any]) -> Claim:
         remaining_s=max(0.0, row["remaining_s"]),
         crashes=row["crashes"],
         progress=progress_from(row["progress"]),
+        blank_thread=row["blank_thread"],
     )

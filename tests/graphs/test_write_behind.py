@@ -7,15 +7,20 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.runtime import Runtime
 
+from graphs.saver import RunSaver, config_of
 from graphs.state import State
+from graphs.write_behind import WriteBehind
 from services.errors import ModelThrottled, RunSuperseded, StoreUnavailable
 from services.runs.logged_run import LogRow
 from services.runs.types import RunContext
+from services.storage.checkpointer_memory import MemoryCheckpoints
 from services.types import Fence, HandedOver
 from tests.graphs.durable import Node, Site, idle
-from tests.graphs.fakes import Stuck, calls, make_graph, says, turn
+from tests.graphs.fakes import STORED, Stuck, calls, make_graph, says, turn
 
 AWAY = StoreUnavailable("The database cannot be reached.")
 SUM = ("calculator", {"expression": "6 * 7"})
@@ -145,6 +150,41 @@ async def test_an_ephemeral_run_stores_from_its_first_flush_on() -> None:
     graph = site.graph(step("one"), step("two"), step("three", flush), step("four"), schema=Counted)
     await graph.invoke(turned.context)
     assert site.store.steps == [[2], [3], [4]]
+
+
+class CountedReads(MemoryCheckpoints):
+    """Checkpoints that count how often they are looked for."""
+
+    looks = 0
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        self.looks += 1
+        return await super().aget_tuple(config)
+
+
+@pytest.mark.parametrize(("blank", "looks"), [(False, 1), (True, 0)])
+async def test_a_blank_thread_is_not_looked_for(blank: bool, looks: int) -> None:
+    memory = CountedReads(STORED.get)
+    turned = turn(says("Hello."))
+    context = replace(turned.context, claim=replace(turned.context.claim, blank_thread=blank))
+    await Site(memory).graph(step("one"), step("two"), schema=Counted).invoke(context)
+    assert memory.looks == looks
+
+
+async def test_what_a_blank_thread_was_given_is_looked_for() -> None:
+    """Once something is stored, what is held is not all there is."""
+    memory = CountedReads(STORED.get)
+    site, turned, found = Site(memory), turn(), []
+
+    async def look(context: RunContext) -> None:
+        await context.checkpoints.flush()
+        assert isinstance(context.checkpoints, WriteBehind)
+        found.append(await RunSaver(memory).aget_tuple(config_of(context, context.checkpoints, max_steps=9)))
+
+    context = replace(turned.context, claim=replace(turned.context.claim, blank_thread=True))
+    await site.graph(step("one"), step("two", look), schema=Counted).invoke(context)
+    assert memory.looks == 1
+    assert found[0] is not None
 
 
 async def test_a_store_that_is_away_does_not_stop_a_run() -> None:

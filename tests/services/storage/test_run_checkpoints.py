@@ -21,6 +21,7 @@ from services.storage.database import Database
 from services.storage.encoding import progress_from
 from services.storage.run_checkpoints import RunCheckpointRepository
 from services.types import EventId, Fence, Progress, Run, RunStatus, Usage
+from tests.services.storage import conftest
 from tests.services.storage.conftest import MALLORY, a_run
 
 PROGRESS = Progress(event_id=EventId(attempt=1, seq=4), usage=Usage(input_tokens=7, model_calls=1), said="Two")
@@ -410,6 +411,17 @@ async def test_other_threads_are_left_alone(checkpoints: Checkpoints) -> None:
     assert found.checkpoint["channel_values"] == {"said": "other"}
     assert await checkpoints.ids(other, INNER) == ["0001"]
     assert await checkpoints.newest(replace(mine, tenant_id=MALLORY.tenant_id)) is None
+
+
+@pytest.mark.postgres
+async def test_a_claim_says_that_its_thread_has_none(database: Database) -> None:
+    """The first run of a thread need not look for checkpoints; the next one must."""
+    checkpoints, stores = in_postgres(database), conftest.in_postgres(database)
+    first = await stores.claimed(a_run())
+    await checkpoints.save(first.run, at(1, {"said": "Hello."}))
+    await stores.owned.finish(first, conftest.ANSWERED, [])
+    second = await stores.claimed(a_run(thread_id=first.run.thread_id))
+    assert (first.blank_thread, second.blank_thread) == (True, False)
 
 
 @pytest.mark.postgres
