@@ -1,0 +1,80 @@
+"""An agent's stream through a Serve handle: what comes of it, and when it is cancelled, which Serve does not do by itself."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError
+
+from deployments.remote import Handle, RemoteAgent
+from services.errors import AgentLost, MainstayError, NotFound, Overloaded
+from services.types import EventBatch, RunCompleted, RunTicket, TextDelta, Usage
+
+TEXT = EventBatch(attempt=1, first_seq=0, events=(TextDelta(text="Hello."),))
+END = EventBatch(attempt=1, first_seq=1, events=(RunCompleted(finish_reason="stop", usage=Usage(), duration_s=1.0),))
+GONE = NotFound("There is no such run.")
+
+
+class Response:
+    """What a handle's method returns with stream=True: items, or an error in place of one."""
+
+    def __init__(self, items: Sequence[object]) -> None:
+        self._items = list(items)
+        self.cancelled = False
+
+    def options(self, **_: Any) -> "Response":
+        return self
+
+    def remote(self, ticket: RunTicket) -> "Response":
+        return self
+
+    def __aiter__(self) -> "Response":
+        return self
+
+    async def __anext__(self) -> object:
+        if not self._items:
+            raise StopAsyncIteration
+        item = self._items.pop(0)
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+async def read(response: Response, *, batches: int = 99) -> list[EventBatch]:
+    """Read so many batches, and leave."""
+    agent, found = RemoteAgent(cast(Handle, response)), list[EventBatch]()
+    async with aclosing(agent.execute(RunTicket(run_id=uuid4(), remaining_s=9.0))) as stream:
+        async for batch in stream:
+            found.append(batch)
+            if len(found) == batches:
+                break
+    return found
+
+
+@pytest.mark.parametrize(("batches", "cancelled"), [(1, True), (2, False), (99, False)])
+async def test_a_stream_that_is_left_is_cancelled_unless_it_has_told_of_its_end(batches: int, cancelled: bool) -> None:
+    """The agent would go on writing to nobody; one that has come to its end has nothing to stop."""
+    response = Response([TEXT, END])
+    assert await read(response, batches=batches) == [TEXT, END][:batches]
+    assert response.cancelled == cancelled
+
+
+@pytest.mark.parametrize(
+    ("item", "raised", "cancelled"),
+    [
+        (GONE.to_failure(), NotFound, False),
+        (RayActorError(), AgentLost, True),
+        (BackPressureError(num_queued_requests=9, max_queued_requests=9), Overloaded, True),
+    ],
+)
+async def test_what_goes_wrong_is_ours(item: object, raised: type[MainstayError], cancelled: bool) -> None:
+    response = Response([TEXT, item])
+    with pytest.raises(raised):
+        await read(response)
+    assert response.cancelled == cancelled
