@@ -47,12 +47,16 @@ SOON_S = 20.0
 
 @dataclass
 class Replica:
-    """`go_on` lets its graph end; until then it has said `half` and used a tool."""
+    """`go_on` lets its graph end; until then it has said `half` and used a tool. One that is `deaf` hears no wake-up, and so
+    does not beat again in a test.
+    """
 
     database: Database
     url: str
+    deaf: bool = False
     lease: UUID = field(default_factory=uuid4)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    listening: asyncio.Task[Any] | None = None
 
     async def open(self) -> "Replica":
         self.engine = RunEngine(
@@ -72,6 +76,11 @@ class Replica:
             policy=LeasePolicy(beat_every_s=60.0, ttl_s=180.0, settle_s=0.0),
         )
         await self.keeper.start()
+        if not self.deaf:
+            await self._listen()
+        return self
+
+    async def _listen(self) -> None:
         connected = asyncio.Event()
 
         def wake(news: str) -> None:
@@ -80,7 +89,6 @@ class Replica:
 
         self.listening = asyncio.create_task(listen_forever(self.url, wake))
         await connected.wait()
-        return self
 
     async def script(self, context: RunContext) -> GraphResult:
         context.events.text("half ")  # type: ignore[attr-defined]
@@ -93,16 +101,17 @@ class Replica:
         return aclosing(self.engine.execute(RunTicket(run_id=run.id, remaining_s=60.0)))
 
     async def close(self) -> None:
-        self.listening.cancel()
+        if self.listening is not None:
+            self.listening.cancel()
         await self.keeper.shut_down(0.0)
 
 
 @pytest.fixture
-async def open_replica(database: Database, migrated_database_url: str) -> AsyncIterator[Callable[[], Any]]:
+async def open_replica(database: Database, migrated_database_url: str) -> AsyncIterator[Callable[..., Any]]:
     replicas: list[Replica] = []
 
-    async def opened() -> Replica:
-        replicas.append(await Replica(database, migrated_database_url).open())
+    async def opened(*, deaf: bool = False) -> Replica:
+        replicas.append(await Replica(database, migrated_database_url, deaf=deaf).open())
         return replicas[-1]
 
     yield opened
@@ -130,7 +139,7 @@ async def log_of(database: Database, run: Run) -> list[tuple[EventId, RunEvent]]
     ]
 
 
-async def test_what_is_streamed_is_what_is_logged(database: Database, open_replica: Callable[[], Any]) -> None:
+async def test_what_is_streamed_is_what_is_logged(database: Database, open_replica: Callable[..., Any]) -> None:
     """Event for event, with its id, to the terminal one."""
     replica, run = await open_replica(), lasting()
     await RunRepository(database).create(run)
@@ -146,7 +155,7 @@ async def test_what_is_streamed_is_what_is_logged(database: Database, open_repli
 
 
 async def test_a_run_that_its_owner_gives_up_goes_on_elsewhere(
-    database: Database, open_replica: Callable[[], Any]
+    database: Database, open_replica: Callable[..., Any]
 ) -> None:
     """The replica that stops wakes the others; the reader is sent on, and the log tells of both attempts without a gap."""
     first, second, run = await open_replica(), await open_replica(), lasting()
@@ -168,9 +177,11 @@ async def test_a_run_that_its_owner_gives_up_goes_on_elsewhere(
     assert [str(event_id) for event_id, _ in log] == [*(f"1-{n}" for n in range(3)), *(f"2-{n}" for n in range(6))]
 
 
-async def test_a_replica_that_was_taken_for_dead_finds_out(database: Database, open_replica: Callable[[], Any]) -> None:
+async def test_a_replica_that_was_taken_for_dead_finds_out(
+    database: Database, open_replica: Callable[..., Any]
+) -> None:
     """Its lease was over while it was at work: what it says from then on is not stored, and it does not end the run."""
-    first, run = await open_replica(), lasting()
+    first, run = await open_replica(deaf=True), lasting()
     await RunRepository(database).create(run)
     async with first.reads(run) as batches:
         await anext(batches)
@@ -191,7 +202,7 @@ async def test_a_replica_that_was_taken_for_dead_finds_out(database: Database, o
     assert isinstance(log[-1][1], RunCompleted)
 
 
-async def test_a_cancellation_reaches_the_owner(database: Database, open_replica: Callable[[], Any]) -> None:
+async def test_a_cancellation_reaches_the_owner(database: Database, open_replica: Callable[..., Any]) -> None:
     """Whoever writes it down: the owner is woken, and its reader hears why the run ended."""
     replica, run = await open_replica(), lasting()
     await RunRepository(database).create(run)
@@ -206,7 +217,7 @@ async def test_a_cancellation_reaches_the_owner(database: Database, open_replica
     assert (await ended(database, run)).status is RunStatus.CANCELLED
 
 
-async def test_a_background_run_is_taken_at_once(database: Database, open_replica: Callable[[], Any]) -> None:
+async def test_a_background_run_is_taken_at_once(database: Database, open_replica: Callable[..., Any]) -> None:
     """Nobody sends a ticket: the agents are woken, one takes it, and its log is all there is to read."""
     replicas, run = [await open_replica(), await open_replica()], lasting(background=True)
     for replica in replicas:
