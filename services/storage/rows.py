@@ -7,13 +7,17 @@ from typing import Any
 from services.storage.encoding import failure_from, message_from, options_from, plain, progress_from
 from services.types import Claim, Interruption, OnDisconnect, Run, RunStatus, Usage
 
+# A run taken from its owner may have stored its first checkpoint since the statement took its snapshot. Its row is as of now,
+# and tells of that: with `progress` there is a checkpoint, seen or not.
 CLAIMED = """
 WITH {claimed}
 SELECT claimed.*, extract(epoch FROM claimed.deadline_at - now())::float8 AS remaining_s, (
     SELECT json_agg(json_build_object('role', role, 'content', content, 'tool_calls', tool_calls,
                                       'tool_call_id', tool_call_id, 'name', name) ORDER BY position)
     FROM messages WHERE run_id = claimed.id AND input
-) AS messages, NOT EXISTS (SELECT FROM checkpoints WHERE thread_id = claimed.thread_id::text) AS blank_thread
+) AS messages, (
+    claimed.progress IS NULL AND NOT EXISTS (SELECT FROM checkpoints WHERE thread_id = claimed.thread_id::text)
+) AS blank_thread
 FROM claimed
 """
 """Returns the rows of runs that an agent replica takes, for `claim_from`; what takes them is to be filled in as `claimed`."""

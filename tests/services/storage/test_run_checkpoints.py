@@ -425,6 +425,16 @@ async def test_a_claim_says_that_its_thread_has_none(database: Database) -> None
 
 
 @pytest.mark.postgres
+async def test_a_run_that_has_progressed_is_in_no_blank_thread(database: Database) -> None:
+    """Its checkpoint may have been stored while the claim was made: the claim sees that in the run, not in the table."""
+    stores = conftest.in_postgres(database)
+    first = await stores.claimed(a_run())
+    await stores.progressed(first.run, PROGRESS)
+    [second] = await stores.taken_over()
+    assert (second.progress, second.blank_thread) == (PROGRESS, False)
+
+
+@pytest.mark.postgres
 async def test_a_take_over_at_the_same_moment_is_seen(database: Database) -> None:
     """A save that meets a take-over which is just being committed waits for it, and is refused."""
     checkpoints = in_postgres(database)
