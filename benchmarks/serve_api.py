@@ -44,6 +44,7 @@ class ServeApi:
 
 @asynccontextmanager
 async def serve_api(dashboard: str, token: str) -> AsyncIterator[ServeApi]:
+    """Open the API behind a dashboard's URL."""
     headers = {"authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=dashboard, headers=headers, timeout=_TIMEOUT_S) as ray:
         yield ServeApi(ray=ray)

@@ -38,16 +38,13 @@ class RemoteAgent:
     async def execute(self, ticket: RunTicket) -> AsyncGenerator[EventBatch, None]:
         with _translated(AgentLost("The agent stopped in the middle of the run.")):
             response: Any = self._execute.remote(ticket)  # with stream=True, a generator
-            over = False
             try:
                 async for item in response:
-                    over = not isinstance(item, EventBatch) or item.terminal
                     if not isinstance(item, EventBatch):
                         raise error_from_failure(item)
                     yield item
             finally:
-                if not over:
-                    response.cancel()
+                response.cancel()
 
 
 class RemoteBreakers:

@@ -57,24 +57,24 @@ async def read(response: Response, *, batches: int = 99) -> list[EventBatch]:
     return found
 
 
-@pytest.mark.parametrize(("batches", "cancelled"), [(1, True), (2, False), (99, False)])
-async def test_a_stream_that_is_left_is_cancelled_unless_it_has_told_of_its_end(batches: int, cancelled: bool) -> None:
-    """The agent would go on writing to nobody; one that has come to its end has nothing to stop."""
+@pytest.mark.parametrize("batches", [1, 2])
+async def test_a_stream_that_is_left_is_cancelled(batches: int) -> None:
+    """The agent would go on writing to nobody; one that has come to its end does not mind."""
     response = Response([TEXT, END])
     assert await read(response, batches=batches) == [TEXT, END][:batches]
-    assert response.cancelled == cancelled
+    assert response.cancelled
 
 
 @pytest.mark.parametrize(
-    ("item", "raised", "cancelled"),
+    ("item", "raised"),
     [
-        (GONE.to_failure(), NotFound, False),
-        (RayActorError(), AgentLost, True),
-        (BackPressureError(num_queued_requests=9, max_queued_requests=9), Overloaded, True),
+        (GONE.to_failure(), NotFound),
+        (RayActorError(), AgentLost),
+        (BackPressureError(num_queued_requests=9, max_queued_requests=9), Overloaded),
     ],
 )
-async def test_what_goes_wrong_is_ours(item: object, raised: type[MainstayError], cancelled: bool) -> None:
+async def test_what_goes_wrong_is_ours(item: object, raised: type[MainstayError]) -> None:
     response = Response([TEXT, item])
     with pytest.raises(raised):
         await read(response)
-    assert response.cancelled == cancelled
+    assert response.cancelled
