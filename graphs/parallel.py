@@ -10,13 +10,14 @@ T = TypeVar("T")
 async def in_parallel(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """Return the results in the order given.
 
-    The first failure cancels the rest and is raised as it is, not wrapped in a group; a cancellation reaches all of them.
+    The first failure cancels the rest, is raised once they have ended, and as it is; a cancellation reaches all of them.
     """
     if len(work) == 1:
         return [await work[0]]
+    tasks = [asyncio.ensure_future(item) for item in work]
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(item) for item in work]
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
