@@ -9,6 +9,7 @@ from uuid import UUID
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from uuid_utils.compat import uuid7
 
+from services.events import RunCompleted, RunEvent, RunStarted, TextDelta, ToolFinished, ToolStarted
 from services.runs.checkpoints import ChannelValue, Kept, KeptCheckpoint
 from services.runs.effects import EffectCall, EffectOutcome
 from services.runs.event_codec import encode
@@ -19,23 +20,7 @@ from services.storage.effects import EffectRepository
 from services.storage.owned_runs import OwnedRunRepository
 from services.storage.run_checkpoints import RunCheckpointRepository
 from services.storage.runs import RunRepository
-from services.types import (
-    Claim,
-    EventId,
-    Message,
-    Progress,
-    Run,
-    RunCompleted,
-    RunEvent,
-    RunOutcome,
-    RunStarted,
-    RunStatus,
-    TextDelta,
-    ToolCall,
-    ToolFinished,
-    ToolStarted,
-    Usage,
-)
+from services.types import Claim, EventId, Message, Progress, Run, RunOutcome, RunStatus, ToolCall, Usage
 
 TURNS_PER_THREAD = 10
 DELTAS = 64

@@ -13,6 +13,7 @@ from deployments.reporter import RunReporter
 from deployments.shedding import Shedding
 from deployments.webhooks import Webhooks
 from services.errors import Failure, MainstayError
+from services.events import EventBatch
 from services.llm.embeddings import OpenAIEmbeddings
 from services.llm.route import Route
 from services.resilience.mirror import BreakerSnapshot
@@ -20,7 +21,7 @@ from services.resilience.priority import Priority
 from services.runs.engine import RunEngine
 from services.runs.lease_keeper import LeaseKeeper
 from services.storage.database import Database
-from services.types import EventBatch, RunTicket
+from services.types import RunTicket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from deployments.autoscaling import UNSEEN_WORK
 from evaluation.evaluator import Evaluator
 from services.llm.gateway import Gateway
+from services.samples import Sample
 from services.storage.database import Database
 from services.telemetry.metrics import SAMPLES_DROPPED, Meter
-from services.types import Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

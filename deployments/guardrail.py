@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from services.guard import Stage, Verdict
 from services.guardrails.chain import build_chain
-from services.types import Stage, Verdict
 
 
 class GuardrailReplica:

@@ -18,7 +18,10 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from services.errors import AgentLost, GuardrailUnavailable, MainstayError, Overloaded, error_from_failure
-from services.types import EventBatch, RunTicket, Sample, Stage, Verdict
+from services.events import EventBatch
+from services.guard import Stage, Verdict
+from services.samples import Sample
+from services.types import RunTicket
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +100,7 @@ class RemoteBreakers:
 
 
 class RemoteGuard:
-    """Implements `services.types.Guard` over the guardrail deployment, and fails closed."""
+    """Implements `services.guard.Guard` over the guardrail deployment, and fails closed."""
 
     def __init__(self, handle: Handle, *, timeout_s: float) -> None:
         self._check = _method(handle, "check")
@@ -116,7 +119,7 @@ class RemoteGuard:
 
 
 class RemoteSamples:
-    """Implements `services.types.SampleSink` over the evaluator deployment: sent and forgotten."""
+    """Implements `services.samples.SampleSink` over the evaluator deployment: sent and forgotten."""
 
     def __init__(self, handle: Handle) -> None:
         self._offer = _method(handle, "offer")

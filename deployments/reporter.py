@@ -5,8 +5,9 @@ from evaluation.sampler import sampled
 from services.errors import Overloaded
 from services.resilience.priority import Priority
 from services.runs.engine import RunTimes
+from services.samples import Sample, SampleSink
 from services.telemetry.metrics import RUN_DURATION, RUNS, SAMPLES_DROPPED, TIME_TO_FIRST_TEXT, TOKENS_PER_RUN, Meter
-from services.types import Run, RunOutcome, RunStatus, Sample, SampleSink
+from services.types import Run, RunOutcome, RunStatus
 
 
 class RunReporter:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from evaluation.criteria.types import Criterion, Judge, Reading
 from services.errors import MainstayError, StoreUnavailable
-from services.types import Sample, Score
+from services.samples import Sample, Score
 
 logger = logging.getLogger(__name__)
 

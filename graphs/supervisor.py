@@ -24,9 +24,9 @@ from graphs.spec import GraphOptions
 from graphs.specialist import Specialist
 from graphs.state import State, this_turn
 from services.errors import ConfigurationError
+from services.events import HandedOver
 from services.llm.types import ModelCall
 from services.runs.types import RunContext
-from services.types import HandedOver
 
 TRANSFER = "transfer_to_"
 MATH_TOOLS = frozenset({"calculator", "clock"})

@@ -1,20 +1,21 @@
-"""The values that the whole of Mainstay speaks in: messages, a run's request, its events, verdicts, samples and scores.
+"""The values that the whole of Mainstay speaks in: messages, threads, and runs from the request to the outcome.
 
 All are frozen and carry nothing but data, so they cross process boundaries by pickling and are compared by value.
 Times are seconds as float, sizes are characters unless the name says bytes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from uuid import UUID
 
 from services.errors import Failure
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "content_filter"]
+JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +195,14 @@ class RunRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Interruption:
+    """A question to a person. `value` is JSON: of calls under approval their names, arguments and what may be decided."""
+
+    id: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One turn of a thread, as stored. `messages` are this turn's input; earlier turns live in the checkpoint.
 
@@ -228,7 +237,7 @@ class Run:
     """Of the runs in the queue the lowest goes first."""
     cancel_reason: str | None = None
     """Why somebody wanted it stopped."""
-    interrupts: tuple["Interruption", ...] = ()
+    interrupts: tuple[Interruption, ...] = ()
     """What it asks a person, when it is interrupted."""
     decisions: tuple[Mapping[str, Any], ...] | None = None
     """What a person decided, where the run goes on with an interrupted one instead of a message: one per call asked about, in
@@ -285,7 +294,7 @@ class RunOutcome:
     model: str | None = None
     finish_reason: FinishReason | None = None
     failure: Failure | None = None
-    interrupts: tuple["Interruption", ...] = ()
+    interrupts: tuple[Interruption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,243 +307,9 @@ class Thread:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-# --- events -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunStarted:
-    run_id: UUID
-    thread_id: UUID
-    graph: str
-    attempt: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRestarted:
-    """The replica that ran the run was lost, and another took it over: what came after `keep` is void, and comes anew.
-
-    Without `keep` all of it is, and a RunStarted follows. The first event of its attempt.
-    """
-
-    attempt: int
-    keep: EventId | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextDelta:
-    """A piece of the answer. `source` names the agent that speaks where a graph has several."""
-
-    text: str
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReasoningDelta:
-    """A piece of what a reasoning model shows of its thinking: not part of the answer, never sent back to a model."""
-
-    text: str
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolStarted:
-    call_id: str
-    name: str
-    arguments: str
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolFinished:
-    """`result` is what the model reads, an error text where `ok` is False."""
-
-    call_id: str
-    name: str
-    ok: bool
-    result: str
-    duration_s: float
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandedOver:
-    """One agent of a graph gave the turn to another."""
-
-    from_agent: str
-    to_agent: str
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardrailTripped:
-    stage: "Stage"
-    rule: str
-    action: "Action"
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunCompleted:
-    finish_reason: FinishReason
-    usage: Usage
-    duration_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFailed:
-    """`partial` is True where text was already shown: the client must not take it for the whole answer."""
-
-    failure: Failure
-    partial: bool
-    usage: Usage
-    duration_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunCancelled:
-    reason: str
-    usage: Usage
-    duration_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interruption:
-    """A question to a person. `value` is JSON: of calls under approval their names, arguments and what may be decided."""
-
-    id: str
-    value: Any
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunInterrupted:
-    """The turn ended with questions; it goes on in another run of the thread, with what was decided."""
-
-    interrupts: tuple[Interruption, ...]
-    usage: Usage
-    duration_s: float
-
-
-TerminalEvent = RunCompleted | RunFailed | RunCancelled | RunInterrupted
-RunEvent = (
-    RunStarted
-    | RunRestarted
-    | TextDelta
-    | ReasoningDelta
-    | ToolStarted
-    | ToolFinished
-    | HandedOver
-    | GuardrailTripped
-    | RunCompleted
-    | RunFailed
-    | RunCancelled
-    | RunInterrupted
-)
-TERMINAL_EVENTS = (RunCompleted, RunFailed, RunCancelled, RunInterrupted)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventBatch:
-    """Consecutive events of one run as they cross a process boundary: the first has id `{attempt}-{first_seq}`.
-
-    Adjacent text deltas of one source were merged when the batch was formed, so a batch *is* the events: every reader,
-    live or later, sees the same ones.
-    """
-
-    attempt: int
-    first_seq: int
-    events: tuple[RunEvent, ...]
-
-    @property
-    def terminal(self) -> bool:
-        return isinstance(self.events[-1], TERMINAL_EVENTS)
-
-    @property
-    def last(self) -> EventId:
-        """The id of its last event."""
-        return EventId(attempt=self.attempt, seq=self.first_seq + len(self.events) - 1)
-
-
-# --- guardrails -------------------------------------------------------------------------------------------------------
-
-
-class Stage(StrEnum):
-    INPUT = "input"
-    TOOL_RESULT = "tool_result"
-    OUTPUT = "output"
-
-
-class Action(StrEnum):
-    """In order of severity: a chain's verdict is its most severe."""
-
-    ALLOW = "allow"
-    REDACT = "redact"
-    BLOCK = "block"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What a guardrail says of a text. `rule` and `message` are set unless it allows; the message is safe to show."""
-
-    action: Action
-    rule: str | None = None
-    message: str | None = None
-    replacement: str | None = None
-
-
-ALLOWED = Verdict(action=Action.ALLOW)
-
-
-class Guard(Protocol):
-    """The guard on every route. It fails closed: no verdict means `GuardrailUnavailable`, never `ALLOWED`."""
-
-    async def check(self, texts: Sequence[str], stage: Stage) -> Verdict: ...
-
-
-# --- evaluation -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One finished run as a judge sees it. `weight` is 1 / the probability with which it was taken."""
-
-    run_id: UUID
-    tenant_id: str
-    graph: str
-    question: str
-    answer: str
-    tool_results: tuple[str, ...] = ()
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """A criterion's value for one run. `value` None is *unscored*, for the reason given: never to be read as 0."""
-
-    run_id: UUID
-    tenant_id: str
-    criterion: str
-    value: float | None
-    reason: str
-    judge_model: str
-    rubric_version: str
-    weight: float = 1.0
-
-
-class SampleSink(Protocol):
-    """Where finished runs are offered for judging. Never waits and never raises: a full sink drops and counts."""
-
-    def offer(self, sample: Sample) -> None: ...
-
-
-# --- the agent as its callers see it ----------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTicket:
     """What travels to an agent replica: the id of a stored run, never its history, and the seconds it had left when sent."""
 
     run_id: UUID
     remaining_s: float
-
-
-JsonObject = dict[str, Any]

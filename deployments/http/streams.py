@@ -16,11 +16,8 @@ from deployments.http.hang_up import UntilHangUp
 from deployments.protocols.openai_errors import cancelled
 from deployments.protocols.types import Answer, Encoder, Streamed, Whole
 from services.errors import MainstayError
-from services.runs.live_run import ReadRun
-from services.types import (
-    EventId,
+from services.events import (
     ReasoningDelta,
-    Run,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -28,6 +25,8 @@ from services.types import (
     RunRestarted,
     TextDelta,
 )
+from services.runs.live_run import ReadRun
+from services.types import EventId, Run
 
 logger = logging.getLogger(__name__)
 

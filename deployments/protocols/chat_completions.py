@@ -31,26 +31,19 @@ from deployments.protocols.validation import (
     validate,
 )
 from services.errors import AnswerRestarted, Failure
-from services.types import (
+from services.events import (
     EventBatch,
-    EventId,
-    Interruption,
-    JsonObject,
-    Message,
     ReasoningDelta,
-    Role,
-    Run,
     RunCancelled,
     RunCompleted,
     RunEvent,
     RunFailed,
     RunInterrupted,
-    RunRequest,
     RunRestarted,
     RunStarted,
     TextDelta,
-    Usage,
 )
+from services.types import EventId, Interruption, JsonObject, Message, Role, Run, RunRequest, Usage
 
 _RESTARTED = AnswerRestarted(
     "The replica that wrote this answer was lost, and another one writes it anew. Send the request again."

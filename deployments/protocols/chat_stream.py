@@ -14,15 +14,11 @@ from deployments.protocols.run_body import RunBody
 from deployments.protocols.types import ClientProtocol, Rules, Streamed, Turn
 from deployments.protocols.validation import validate
 from services.errors import Failure
-from services.types import (
+from services.events import (
     EventBatch,
     GuardrailTripped,
     HandedOver,
-    Interruption,
-    JsonObject,
-    OnDisconnect,
     ReasoningDelta,
-    Run,
     RunCancelled,
     RunCompleted,
     RunEvent,
@@ -33,8 +29,8 @@ from services.types import (
     TextDelta,
     ToolFinished,
     ToolStarted,
-    Usage,
 )
+from services.types import Interruption, JsonObject, OnDisconnect, Run, Usage
 
 DONE = b"data: [DONE]\n\n"
 

@@ -15,7 +15,8 @@ from deployments.protocols.chat_stream import interrupts_json, usage_json
 from deployments.protocols.run_body import RunBody
 from deployments.protocols.types import Answer, ClientProtocol, Queued, Rules, Turn, Whole
 from deployments.protocols.validation import validate
-from services.types import JsonObject, OnDisconnect, Run, RunInterrupted, RunStatus
+from services.events import RunInterrupted
+from services.types import JsonObject, OnDisconnect, Run, RunStatus
 
 
 class QueuedRunBody(RunBody):

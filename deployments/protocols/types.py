@@ -6,7 +6,8 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from services.types import EventBatch, JsonObject, Run, RunCompleted, RunInterrupted, RunRequest
+from services.events import EventBatch, RunCompleted, RunInterrupted
+from services.types import JsonObject, Run, RunRequest
 
 
 class Encoder(Protocol):

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from evaluation.criteria.types import Judge, Reading
-from services.types import Sample
+from services.samples import Sample
 
 INSTRUCTION = (
     "You grade how well an assistant's answer helps the user, from 0 (useless or wrong) to 10 (complete, correct, to the "

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.types import Sample
+from services.samples import Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,9 +22,10 @@ from graphs.tools.effects import LedgerCalls, effect_of
 from graphs.tools.outcomes import Outcome, Problem, Reply, told
 from graphs.tools.planning import PlannedCall, Planner
 from services.errors import ConfigurationError
+from services.events import GuardrailTripped, ToolFinished, ToolStarted
+from services.guard import Action, Stage
 from services.runs.effects import EffectCall
 from services.runs.types import RunContext
-from services.types import Action, GuardrailTripped, Stage, ToolFinished, ToolStarted
 
 MAX_NAME_CHARS = 200
 UNKNOWN = "unknown"

@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from services.errors import ConfigurationError
+from services.guard import ALLOWED, Action, Stage, Verdict
 from services.guardrails import GUARDRAILS
 from services.guardrails.normalise import normalise
 from services.guardrails.types import Guardrail, ScreenedText
-from services.types import ALLOWED, Action, Stage, Verdict
 
 Knobs = Mapping[str, Mapping[str, Any]]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from services.guard import ALLOWED, Action, Stage, Verdict
 from services.guardrails.knobs import RuleKnobs
 from services.guardrails.types import ScreenedText
-from services.types import ALLOWED, Action, Stage, Verdict
 
 _OVERRIDE = r"(?:ignore|disregard|forget|override|bypass)"
 _EARLIER = r"(?:previous|prior|above|earlier|preceding|foregoing|original|initial|system|your)"

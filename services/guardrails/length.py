@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import Field
 
+from services.guard import ALLOWED, Action, Stage, Verdict
 from services.guardrails.knobs import RuleKnobs
 from services.guardrails.types import ScreenedText
-from services.types import ALLOWED, Action, Stage, Verdict
 
 
 class LengthKnobs(RuleKnobs):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from services.types import Stage, Verdict
+from services.guard import Stage, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

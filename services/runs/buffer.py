@@ -11,8 +11,9 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from services.errors import MainstayError
+from services.events import EventBatch, ReasoningDelta, RunEvent, TerminalEvent, TextDelta, ToolFinished
 from services.runs.event_codec import sound, sound_text
-from services.types import EventBatch, EventId, ReasoningDelta, RunEvent, TerminalEvent, TextDelta, ToolFinished
+from services.types import EventId
 
 Window = Callable[[], float]
 

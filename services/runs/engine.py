@@ -16,6 +16,8 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from services.errors import AgentLost, MainstayError, RunSuperseded
+from services.events import EventBatch, TerminalEvent
+from services.guard import Guard
 from services.llm.gateway import Gateway
 from services.runs.buffer import EventBuffer, Timer, call_later
 from services.runs.deadline import Deadline
@@ -26,7 +28,7 @@ from services.runs.orphans import Orphans
 from services.runs.ports import OwnedRuns
 from services.runs.recorder import RunRecorder
 from services.runs.types import Graph
-from services.types import Claim, EventBatch, Fence, Guard, Run, RunOutcome, RunTicket, TerminalEvent
+from services.types import Claim, Fence, Run, RunOutcome, RunTicket
 
 ResultT = TypeVar("ResultT")
 

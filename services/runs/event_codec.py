@@ -15,12 +15,9 @@ from uuid import UUID
 import orjson
 
 from services.errors import Failure
-from services.types import (
-    Action,
-    EventId,
+from services.events import (
     GuardrailTripped,
     HandedOver,
-    Interruption,
     ReasoningDelta,
     RunCancelled,
     RunCompleted,
@@ -29,12 +26,12 @@ from services.types import (
     RunInterrupted,
     RunRestarted,
     RunStarted,
-    Stage,
     TextDelta,
     ToolFinished,
     ToolStarted,
-    Usage,
 )
+from services.guard import Action, Stage
+from services.types import EventId, Interruption, Usage
 
 EventT = TypeVar("EventT", bound=RunEvent)
 

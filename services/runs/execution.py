@@ -5,29 +5,22 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from services.errors import MainstayError
-from services.llm.gateway import RunModel
-from services.runs.buffer import EventBuffer
-from services.runs.event_codec import sound
-from services.runs.logged_run import LoggedRun
-from services.runs.types import GraphResult
-from services.types import (
-    Claim,
-    Fence,
-    Message,
-    OnDisconnect,
-    Progress,
-    Run,
+from services.events import (
     RunCancelled,
     RunCompleted,
     RunEvent,
     RunFailed,
     RunInterrupted,
-    RunOutcome,
     RunRestarted,
     RunStarted,
-    RunStatus,
     TerminalEvent,
 )
+from services.llm.gateway import RunModel
+from services.runs.buffer import EventBuffer
+from services.runs.event_codec import sound
+from services.runs.logged_run import LoggedRun
+from services.runs.types import GraphResult
+from services.types import Claim, Fence, Message, OnDisconnect, Progress, Run, RunOutcome, RunStatus
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,20 +12,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.errors import AgentLost, MainstayError, NotFound, StoreUnavailable
+from services.events import EventBatch, RunCancelled, RunCompleted, RunFailed, RunInterrupted, TerminalEvent, TextDelta
 from services.runs.buffer import Timer, call_later
 from services.runs.ports import LogPage, RunLog
-from services.types import (
-    EventBatch,
-    EventId,
-    Run,
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    RunInterrupted,
-    RunStatus,
-    TerminalEvent,
-    TextDelta,
-)
+from services.types import EventId, Run, RunStatus
 
 logger = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ import logging
 from collections.abc import Callable, Mapping
 
 from services.errors import DeadlineExceeded, InternalError, MainstayError, NotFound, RunQuarantined
+from services.guard import Guard
 from services.runs.deadline import Deadline
 from services.runs.execution import Execution
 from services.runs.types import Graph, GraphResult, RunContext
-from services.types import Guard
 
 logger = logging.getLogger(__name__)
 

@@ -7,19 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from services.errors import ContentBlocked, MainstayError, StoreUnavailable, UnknownModel
+from services.guard import Action, Guard, Stage
 from services.runs.ports import RunStore
-from services.types import (
-    Action,
-    Guard,
-    Message,
-    Principal,
-    Run,
-    RunOutcome,
-    RunRequest,
-    RunStatus,
-    Stage,
-    Usage,
-)
+from services.types import Message, Principal, Run, RunOutcome, RunRequest, RunStatus, Usage
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from services.errors import AgentLost, DeadlineExceeded, MainstayError, error_from_failure
+from services.events import EventBatch, RunFailed, RunRestarted, RunStarted, TextDelta
 from services.runs.deadline import TimeLimit
-from services.types import EventBatch, EventId, Run, RunFailed, RunRestarted, RunStarted, TextDelta, Usage
+from services.types import EventId, Run, Usage
 
 DEADLINE_MARGIN_S = 2.0
 """What an agent gets beyond the deadline to tell of the end itself, with its bill and its text.

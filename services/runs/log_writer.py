@@ -16,10 +16,11 @@ from typing import Protocol
 from uuid import UUID
 
 from services.errors import InternalError, MainstayError, RunSuperseded, StoreUnavailable
+from services.events import EventBatch, ReasoningDelta, RunStarted, TextDelta
 from services.runs.buffer import EventBuffer, Timer, call_later
 from services.runs.logged_run import LoggedRun, Tail
 from services.runs.logged_run import LogRow as LogRow  # who stores rows knows them from here
-from services.types import EventBatch, Fence, ReasoningDelta, RunStarted, TextDelta
+from services.types import Fence
 
 logger = logging.getLogger(__name__)
 

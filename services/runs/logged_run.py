@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from services.errors import MainstayError
+from services.events import RunEvent, TerminalEvent
 from services.runs.buffer import EventBuffer
 from services.runs.event_codec import encode
-from services.types import Fence, RunEvent, TerminalEvent
+from services.types import Fence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

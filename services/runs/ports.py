@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from services.events import EventBatch
 from services.runs.log_writer import EventLog, LogRow
 from services.types import (
     CancelAction,
     Cancellation,
     Claim,
-    EventBatch,
     EventId,
     Message,
     Principal,

@@ -14,6 +14,8 @@ from typing import Any
 from uuid import UUID
 
 from services.errors import AgentLost, DeadlineExceeded, MainstayError, NotFound, StoreUnavailable
+from services.events import EventBatch
+from services.guard import Guard
 from services.resilience.priority import Priority
 from services.runs.buffer import call_later
 from services.runs.deadline import CallLater, Clock, TimeLimit
@@ -21,18 +23,7 @@ from services.runs.following import LogFollower
 from services.runs.intake import Intake, record_failure
 from services.runs.live_run import JoinedRun, LiveRun, ReadRun
 from services.runs.ports import Agent, Created, RunStore
-from services.types import (
-    CancelAction,
-    EventBatch,
-    EventId,
-    Guard,
-    OnDisconnect,
-    Principal,
-    Run,
-    RunRequest,
-    RunStatus,
-    RunTicket,
-)
+from services.types import CancelAction, EventId, OnDisconnect, Principal, Run, RunRequest, RunStatus, RunTicket
 
 logger = logging.getLogger(__name__)
 

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from services.events import RunEvent
+from services.guard import Guard
 from services.llm.types import ChatModel
 from services.runs.deadline import Deadline
 from services.runs.logged_run import LogRow
-from services.types import Claim, FinishReason, Guard, Interruption, Message, Progress, Run, RunEvent
+from services.types import Claim, FinishReason, Interruption, Message, Progress, Run
 
 
 class EventSink(Protocol):

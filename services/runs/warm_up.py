@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from services.errors import MainstayError
+from services.guard import Guard
 from services.llm.gateway import Gateway
 from services.runs.buffer import EventBuffer
 from services.runs.deadline import Deadline
 from services.runs.types import Graph, RunContext
-from services.types import Claim, EventId, Guard, Message, ModelOptions, Progress, Run, RunStatus, Usage
+from services.types import Claim, EventId, Message, ModelOptions, Progress, Run, RunStatus, Usage
 
 logger = logging.getLogger(__name__)
 

@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from services.events import EventBatch
 from services.runs.event_codec import decode
 from services.runs.ports import LogPage
 from services.storage.database import Database
 from services.storage.encoding import plain
 from services.storage.rows import run_from, usage_from
-from services.types import EventBatch, EventId
+from services.types import EventId
 
 PAGE_ROWS = 64
 """How many rows of one run are read at once; a row is what a run said in some 150 ms."""

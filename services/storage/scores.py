@@ -6,11 +6,12 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from services.samples import Score
 from services.storage.database import Database
 from services.storage.encoding import plain, storable
 from services.storage.tables import runs, scores
 from services.storage.tenancy import missing, owned
-from services.types import Principal, Score
+from services.types import Principal
 
 _ADD = """
 INSERT INTO scores (run_id, tenant_id, criterion, value, reason, judge_model, rubric_version, weight)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from evaluation.criteria.types import Judge, Reading
-from services.types import Sample
+from services.samples import Sample
 
 SHORT_WORDS = 50
 LONG_WORDS = 500

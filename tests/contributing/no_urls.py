@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from services.guard import ALLOWED, Action, Stage, Verdict
 from services.guardrails.types import ScreenedText
-from services.types import ALLOWED, Action, Stage, Verdict
 
 
 class NoUrlsRule:

@@ -15,6 +15,8 @@ from graphs.tools.care import ToolCare
 from graphs.tools.execution import ToolExecution
 from graphs.tools.spec import ToolSpec
 from services.errors import InvalidRequest
+from services.events import RunCompleted
+from services.guard import Action, Stage
 from services.guardrails import GUARDRAILS
 from services.guardrails.chain import build_chain
 from services.llm import PROVIDERS
@@ -22,7 +24,8 @@ from services.llm.gateway import Gateway
 from services.llm.route import Route
 from services.llm.types import ModelCall, ProviderSpec
 from services.runs.deadline import Deadline
-from services.types import Action, RunCompleted, Sample, Stage, Usage
+from services.samples import Sample
+from services.types import Usage
 from tests.contributing.brevity import Brevity
 from tests.contributing.canned import CannedProvider
 from tests.contributing.no_urls import NoUrlsRule

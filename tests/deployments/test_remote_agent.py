@@ -11,7 +11,8 @@ from ray.serve.exceptions import BackPressureError
 
 from deployments.remote import Handle, RemoteAgent
 from services.errors import AgentLost, MainstayError, NotFound, Overloaded
-from services.types import EventBatch, RunCompleted, RunTicket, TextDelta, Usage
+from services.events import EventBatch, RunCompleted, TextDelta
+from services.types import RunTicket, Usage
 
 TEXT = EventBatch(attempt=1, first_seq=0, events=(TextDelta(text="Hello."),))
 END = EventBatch(attempt=1, first_seq=1, events=(RunCompleted(finish_reason="stop", usage=Usage(), duration_s=1.0),))

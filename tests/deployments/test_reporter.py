@@ -11,8 +11,9 @@ from deployments.shedding import Shedding
 from services.errors import ConfigurationError, ModelTimeout
 from services.resilience.overload import LoadMonitor
 from services.runs.engine import RunTimes
+from services.samples import Sample
 from services.telemetry.metrics import RUN_DURATION, RUNS, TIME_TO_FIRST_TEXT, TOKENS_PER_RUN, Metric
-from services.types import Message, RunOutcome, RunStatus, Sample, Usage
+from services.types import Message, RunOutcome, RunStatus, Usage
 from tests.services.resilience.timeline import Timeline
 from tests.services.runs.fakes import a_run
 

@@ -11,7 +11,7 @@ from evaluation.criteria import CRITERIA
 from evaluation.evaluator import Evaluator
 from evaluation.sampler import sampled
 from services.errors import ModelServerError, StoreUnavailable
-from services.types import Sample, Score
+from services.samples import Sample, Score
 
 
 def a_sample(answer: str = "42") -> Sample:

@@ -18,27 +18,14 @@ from graphs.spec import GraphOptions
 from graphs.tools.care import ToolCalled, ToolCare, ToolLimits
 from graphs.tools.execution import ToolExecution
 from graphs.tools.resources import ToolResources
+from services.events import RunEvent, TextDelta
+from services.guard import ALLOWED, Guard, Stage, Verdict
 from services.llm.types import ModelCall
 from services.runs.deadline import Deadline
 from services.runs.types import RunContext
 from services.storage.checkpointer_memory import MemoryCheckpoints
 from services.storage.memories_in_memory import InMemoryMemories
-from services.types import (
-    ALLOWED,
-    Claim,
-    EventId,
-    Guard,
-    Message,
-    ModelOptions,
-    Progress,
-    Run,
-    RunEvent,
-    RunStatus,
-    Stage,
-    TextDelta,
-    Usage,
-    Verdict,
-)
+from services.types import Claim, EventId, Message, ModelOptions, Progress, Run, RunStatus, Usage
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PROMPTS: Mapping[str, str] = {role: f"You are the {role}." for spec in GRAPHS.values() for role in spec.prompts}

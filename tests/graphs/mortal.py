@@ -15,12 +15,13 @@ from graphs.saver import Checkpointing
 from graphs.spec import GraphOptions
 from graphs.tools.care import ToolCare
 from graphs.tools.effects import Effect, idempotency_key, with_effect
+from services.events import RunEvent, TextDelta, ToolFinished
 from services.runs.checkpoints import Kept
 from services.runs.effects import Begun, EffectCall, EffectOutcome, Entry, Ruling
 from services.runs.types import GraphResult
 from services.storage.checkpointer_memory import MemoryCheckpoints
 from services.storage.memory_effects import MemoryEffects
-from services.types import EventId, Fence, Interruption, Run, RunEvent, RunStatus, TextDelta, ToolFinished
+from services.types import EventId, Fence, Interruption, Run, RunStatus
 from tests.graphs.durable import idle
 from tests.graphs.fakes import NOON, STORED, RecordingEvents, Reply, resources, turn
 

@@ -19,8 +19,9 @@ from graphs.tools.care import ToolCare
 from graphs.tools.effects import with_effect
 from graphs.tools.outcomes import Outcome
 from services.errors import ConfigurationError, InvalidRequest
+from services.events import ToolFinished, ToolStarted
+from services.guard import Stage, Verdict
 from services.runs.types import GraphResult, RunContext
-from services.types import Stage, ToolFinished, ToolStarted, Verdict
 from tests.graphs.durable import Site
 from tests.graphs.fakes import (
     AllowAllGuard,

@@ -10,9 +10,9 @@ from graphs import GRAPHS
 from graphs.build import check_prompts
 from graphs.history import NOTES_PROMPT, HistoryOptions
 from services.errors import ConfigurationError, StepLimitExceeded
+from services.events import TERMINAL_EVENTS, TextDelta, ToolFinished
 from services.llm.capability import input_tokens
 from services.llm.types import ModelCall
-from services.types import TERMINAL_EVENTS, TextDelta, ToolFinished
 from tests.graphs.fakes import PROMPTS, Stuck, make_graph, memory, says, shape, turn
 
 KINDS = pytest.mark.parametrize("kind", GRAPHS)

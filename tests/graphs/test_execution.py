@@ -14,8 +14,9 @@ from graphs.tools.care import ToolCalled, ToolCare, ToolLimits
 from graphs.tools.execution import ToolExecution
 from graphs.tools.outcomes import Outcome
 from services.errors import DeadlineExceeded, GuardrailUnavailable
+from services.events import GuardrailTripped, ToolFinished, ToolStarted
+from services.guard import ALLOWED, Action, Stage, Verdict
 from services.runs.deadline import Deadline
-from services.types import ALLOWED, Action, GuardrailTripped, Stage, ToolFinished, ToolStarted, Verdict
 from tests.graphs.fakes import RecordingToolObserver, Stuck, answer_of, calls, shape, tool_of, turn
 
 

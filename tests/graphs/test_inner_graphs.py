@@ -14,8 +14,8 @@ from langgraph.runtime import Runtime
 from langgraph.types import Send, interrupt
 
 from graphs.state import State
+from services.events import HandedOver
 from services.runs.types import GraphResult, RunContext
-from services.types import HandedOver
 from tests.graphs.durable import Node, Site, idle
 from tests.graphs.fakes import Stuck, Turn, turn
 

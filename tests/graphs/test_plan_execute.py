@@ -6,7 +6,8 @@ import pytest
 
 from graphs.plan_execute import steps_of
 from services.errors import ContextTooLong, ModelThrottled
-from services.types import ModelOptions, TextDelta, ToolStarted
+from services.events import TextDelta, ToolStarted
+from services.types import ModelOptions
 from tests.graphs.fakes import calls, make_graph, memory, says, shape, turn
 
 SUM = ("calculator", {"expression": "2 + 3"})

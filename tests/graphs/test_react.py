@@ -9,17 +9,9 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from services.errors import ConfigurationError, InvalidRequest, ModelThrottled, StepLimitExceeded
-from services.types import (
-    ALLOWED,
-    Guard,
-    Message,
-    ModelOptions,
-    Stage,
-    TextDelta,
-    ToolCall,
-    ToolFinished,
-    Verdict,
-)
+from services.events import TextDelta, ToolFinished
+from services.guard import ALLOWED, Guard, Stage, Verdict
+from services.types import Message, ModelOptions, ToolCall
 from tests.graphs.fakes import Reply, Stuck, calls, make_graph, memory, says, shape, turn
 
 SUM = ("calculator", {"expression": "1234 * 5678"})

@@ -8,8 +8,8 @@ import pytest
 from graphs.build import build, build_tools
 from graphs.spec import GraphOptions
 from services.errors import ConfigurationError, ContextTooLong
+from services.events import HandedOver, TextDelta, ToolStarted
 from services.llm.types import ModelCall
-from services.types import HandedOver, TextDelta, ToolStarted
 from tests.graphs.fakes import Stuck, calls, make_graph, memory, resources, says, shape, turn
 
 TO_MATH = ("transfer_to_math", {"task": "multiply 6 by 7"})

@@ -15,10 +15,11 @@ from graphs.saver import RunSaver, config_of
 from graphs.state import State
 from graphs.write_behind import WriteBehind
 from services.errors import ModelThrottled, RunSuperseded, StoreUnavailable
+from services.events import HandedOver
 from services.runs.logged_run import LogRow
 from services.runs.types import RunContext
 from services.storage.checkpointer_memory import MemoryCheckpoints
-from services.types import Fence, HandedOver
+from services.types import Fence
 from tests.graphs.durable import Node, Site, idle
 from tests.graphs.fakes import STORED, Stuck, calls, make_graph, says, turn
 

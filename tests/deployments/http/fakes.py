@@ -14,6 +14,7 @@ import uvicorn
 from configs.settings import HttpSettings
 from deployments.http.app import HttpServices, create_app
 from services.errors import InvalidRequest, Unauthenticated
+from services.guard import ALLOWED, Action, Stage, Verdict
 from services.runs.following import FollowPolicy, LogFollower
 from services.runs.ports import PLAIN, Created
 from services.runs.service import RunService
@@ -21,17 +22,7 @@ from services.storage.memories_in_memory import InMemoryMemories
 from services.storage.memory import MemoryStore
 from services.storage.memory_runs import MemoryRuns
 from services.storage.memory_tables import RunRow
-from services.types import (
-    ALLOWED,
-    Action,
-    CancelAction,
-    Principal,
-    Run,
-    RunStatus,
-    Stage,
-    Submission,
-    Verdict,
-)
+from services.types import CancelAction, Principal, Run, RunStatus, Submission
 from tests.deployments.http.scripted_agent import ScriptedAgent
 from tests.services.runs.ingress_world import hurried
 from tests.services.runs.manual_time import ManualTime

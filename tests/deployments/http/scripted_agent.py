@@ -6,28 +6,22 @@ from dataclasses import replace
 from uuid import UUID, uuid4
 
 from services.errors import AgentLost, MainstayError
-from services.runs.logged_run import row_of
-from services.storage.memory import MemoryStore
-from services.types import (
+from services.events import (
     TERMINAL_EVENTS,
-    Claim,
     EventBatch,
-    EventId,
-    Message,
     RunCancelled,
     RunCompleted,
     RunEvent,
     RunFailed,
     RunInterrupted,
-    RunOutcome,
     RunRestarted,
     RunStarted,
-    RunStatus,
-    RunTicket,
     TerminalEvent,
     TextDelta,
-    Usage,
 )
+from services.runs.logged_run import row_of
+from services.storage.memory import MemoryStore
+from services.types import Claim, EventId, Message, RunOutcome, RunStatus, RunTicket, Usage
 
 LEASE = uuid4()
 LEASE_S = 1e6

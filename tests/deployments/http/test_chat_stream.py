@@ -7,21 +7,18 @@ import orjson
 import pytest
 
 from services.errors import MainstayError, ModelStreamBroken, Overloaded, StoreUnavailable
-from services.types import (
-    Action,
+from services.events import (
     GuardrailTripped,
     HandedOver,
-    OnDisconnect,
     ReasoningDelta,
     RunCancelled,
     RunFailed,
-    RunStatus,
-    Stage,
     TextDelta,
     ToolFinished,
     ToolStarted,
-    Usage,
 )
+from services.guard import Action, Stage
+from services.types import OnDisconnect, RunStatus, Usage
 from tests.deployments.http.fakes import KEY, OTHER_KEY, Rig
 from tests.deployments.http.scripted_agent import COMPLETED
 

@@ -15,7 +15,8 @@ from deployments.protocols.next_step import NextStep, next_step
 from deployments.protocols.openai_errors import cancelled, error_type
 from deployments.protocols.unsupported import IGNORED, NEUTRAL
 from services.errors import Failure, MainstayError
-from services.types import CancelAction, Multitask, RunEvent
+from services.events import RunEvent
+from services.types import CancelAction, Multitask
 from tests.deployments.http.fakes import Rig
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "http.md").read_text(encoding="utf-8")

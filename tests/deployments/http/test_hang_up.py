@@ -11,7 +11,8 @@ import pytest
 
 from configs.settings import HttpSettings
 from deployments.http.hang_up import UntilHangUp
-from services.types import RunStatus, TextDelta
+from services.events import TextDelta
+from services.types import RunStatus
 from tests.deployments.http.fakes import AUTH, KEY, Rig, serving
 from tests.deployments.http.scripted_agent import COMPLETED
 

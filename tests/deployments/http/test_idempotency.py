@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.types import RunStatus, TextDelta
+from services.events import TextDelta
+from services.types import RunStatus
 from tests.deployments.http.fakes import COLLEAGUES_KEY, OTHER_KEY, Rig
 from tests.deployments.http.refusals import CHAT, COMPLETIONS, GOOD, QUEUED, WAITED, check
 from tests.deployments.http.scripted_agent import COMPLETED

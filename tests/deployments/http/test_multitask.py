@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.types import (
-    TextDelta,
-)
+from services.events import TextDelta
 from tests.deployments.http.fakes import Rig
 from tests.deployments.http.scripted_agent import COMPLETED
 

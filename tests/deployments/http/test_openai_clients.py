@@ -11,16 +11,8 @@ from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletionChunk
 
 from services.errors import ModelStreamBroken, Overloaded
-from services.types import (
-    FinishReason,
-    ReasoningDelta,
-    RunCancelled,
-    RunCompleted,
-    TextDelta,
-    ToolFinished,
-    ToolStarted,
-    Usage,
-)
+from services.events import ReasoningDelta, RunCancelled, RunCompleted, TextDelta, ToolFinished, ToolStarted
+from services.types import FinishReason, Usage
 from tests.deployments.http.fakes import KEY
 from tests.deployments.http.scripted_agent import COMPLETED
 from tests.deployments.http.served import Served

@@ -7,16 +7,8 @@ from uuid import uuid4
 import openai
 import pytest
 
-from services.types import (
-    EventId,
-    Interruption,
-    RunEvent,
-    RunInterrupted,
-    RunRestarted,
-    RunStarted,
-    TextDelta,
-    Usage,
-)
+from services.events import RunEvent, RunInterrupted, RunRestarted, RunStarted, TextDelta
+from services.types import EventId, Interruption, Usage
 from tests.deployments.http.scripted_agent import COMPLETED
 from tests.deployments.http.served import Served
 

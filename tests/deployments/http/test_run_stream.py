@@ -10,18 +10,8 @@ import pytest
 
 from deployments.protocols.chat_stream import DONE
 from services.errors import AgentLost
-from services.types import (
-    EventId,
-    ReasoningDelta,
-    RunCompleted,
-    RunRestarted,
-    RunStarted,
-    RunStatus,
-    TextDelta,
-    ToolFinished,
-    ToolStarted,
-    Usage,
-)
+from services.events import ReasoningDelta, RunCompleted, RunRestarted, RunStarted, TextDelta, ToolFinished, ToolStarted
+from services.types import EventId, RunStatus, Usage
 from tests.deployments.http.fakes import OTHER_KEY, Rig
 from tests.deployments.http.refusals import check
 from tests.deployments.http.scripted_agent import COMPLETED

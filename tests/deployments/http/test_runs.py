@@ -8,17 +8,8 @@ import httpx
 import pytest
 
 from services.errors import AgentLost, Overloaded
-from services.types import (
-    CancelAction,
-    EventId,
-    Interruption,
-    RunCancelled,
-    RunInterrupted,
-    RunRestarted,
-    RunStatus,
-    TextDelta,
-    Usage,
-)
+from services.events import RunCancelled, RunInterrupted, RunRestarted, TextDelta
+from services.types import CancelAction, EventId, Interruption, RunStatus, Usage
 from tests.deployments.http.fakes import OTHER_KEY, Rig
 from tests.deployments.http.refusals import QUEUED, WAITED, check
 from tests.deployments.http.scripted_agent import COMPLETED

@@ -11,7 +11,8 @@ import pytest
 from deployments.protocols import PROTOCOLS
 from deployments.protocols.types import Rules
 from services.errors import InvalidRequest
-from services.types import JsonObject, TextDelta
+from services.events import TextDelta
+from services.types import JsonObject
 from tests.deployments.http.fakes import KEY, Rig, check_webhook, serving
 from tests.deployments.http.refusals import BOTH, CHAT, COMPLETIONS, GOOD, check, post
 from tests.deployments.http.scripted_agent import COMPLETED

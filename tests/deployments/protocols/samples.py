@@ -5,25 +5,20 @@ from uuid import UUID
 from deployments.protocols import PROTOCOLS
 from deployments.protocols.types import Encoder, Rules, Streamed
 from services.errors import ModelThrottled
-from services.types import (
-    Action,
+from services.events import (
     EventBatch,
     GuardrailTripped,
     HandedOver,
-    Interruption,
-    JsonObject,
     ReasoningDelta,
-    Run,
     RunCompleted,
     RunEvent,
     RunStarted,
-    RunStatus,
-    Stage,
     TextDelta,
     ToolFinished,
     ToolStarted,
-    Usage,
 )
+from services.guard import Action, Stage
+from services.types import Interruption, JsonObject, Run, RunStatus, Usage
 
 RUN_ID, THREAD_ID = UUID(int=1), UUID(int=2)
 RUN = Run(

@@ -8,10 +8,8 @@ from openai.types.chat import ChatCompletionChunk
 
 from deployments.protocols import PROTOCOLS
 from deployments.protocols.types import Answer, Whole
-from services.types import (
+from services.events import (
     EventBatch,
-    EventId,
-    JsonObject,
     ReasoningDelta,
     RunCancelled,
     RunCompleted,
@@ -20,8 +18,8 @@ from services.types import (
     RunInterrupted,
     RunRestarted,
     TextDelta,
-    Usage,
 )
+from services.types import EventId, JsonObject, Usage
 from tests.deployments.protocols.samples import (
     ASK,
     ONE_OF_EACH,

@@ -6,16 +6,8 @@ import orjson
 import pytest
 
 from deployments.protocols.chat_stream import EVENTS
-from services.types import (
-    EventId,
-    RunCancelled,
-    RunEvent,
-    RunFailed,
-    RunInterrupted,
-    RunRestarted,
-    TextDelta,
-    Usage,
-)
+from services.events import RunCancelled, RunEvent, RunFailed, RunInterrupted, RunRestarted, TextDelta
+from services.types import EventId, Usage
 from tests.deployments.protocols.samples import (
     ONE_OF_EACH,
     QUESTION,

@@ -9,7 +9,8 @@ import pytest
 from deployments.protocols import PROTOCOLS
 from deployments.protocols.types import Answer, Queued, Rules, Streamed, Turn, Whole
 from services.errors import InvalidRequest
-from services.types import Multitask, OnDisconnect, RunCompleted, RunInterrupted, Submission, Usage
+from services.events import RunCompleted, RunInterrupted
+from services.types import Multitask, OnDisconnect, Submission, Usage
 from tests.deployments.protocols.samples import ASK, QUESTION, RULES, RUN, RUN_ID, THREAD_ID, USAGE
 
 OWN = pytest.mark.parametrize("protocol", ["chat_stream", "queued_run", "waited_run"])

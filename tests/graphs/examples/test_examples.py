@@ -13,7 +13,7 @@ from graphs.spec import GraphOptions, GraphSpec
 from graphs.tools import TOOLS
 from graphs.tools.spec import ToolSpec
 from services.errors import ConfigurationError
-from services.types import TextDelta
+from services.events import TextDelta
 from tests.graphs import test_contract
 from tests.graphs.examples import draft_review, plain_langchain
 from tests.graphs.examples.days_until import days_until

@@ -17,10 +17,10 @@ from graphs.tools.execution import ToolExecution
 from graphs.tools.outcomes import Outcome
 from graphs.tools.resources import ToolResources
 from services.errors import DeadlineExceeded, InvalidRequest, StoreUnavailable
+from services.guard import Action, Guard, Stage, Verdict
 from services.resilience.breaker import Breaker, BreakerSnapshot, BreakerState
 from services.resilience.policy import BreakerMode, BreakerPolicy
 from services.runs.deadline import Deadline
-from services.types import Action, Guard, Stage, Verdict
 from tests.graphs.fakes import (
     FewDocuments,
     RecordingToolObserver,

@@ -15,9 +15,10 @@ from graphs.tools.effects import Effect, effect_of, idempotency_key, keyed, with
 from graphs.tools.execution import ToolExecution
 from graphs.tools.outcomes import Outcome
 from services.errors import ConfigurationError, RunSuperseded, StoreUnavailable
+from services.events import ToolFinished
 from services.runs.effects import Begun, EffectCall, EffectOutcome, Entry, Ruling
 from services.storage.memory_effects import MemoryEffects
-from services.types import Fence, Run, ToolFinished
+from services.types import Fence, Run
 from tests.graphs.durable import Site, idle
 from tests.graphs.fakes import STORED, RecordingToolObserver, Stuck, Turn, calls, says, tool_of, turn
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from services.guard import Action, Stage, Verdict
 from services.guardrails.chain import GuardrailChain
 from services.guardrails.types import ScreenedText
-from services.types import Action, Stage, Verdict
 
 
 @dataclass

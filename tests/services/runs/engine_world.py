@@ -8,12 +8,13 @@ from uuid import UUID
 
 from langchain_core.messages import AIMessage, HumanMessage
 
+from services.events import EventBatch, RunEvent, TextDelta, ToolFinished
 from services.llm.gateway import Gateway
 from services.llm.route import Route
 from services.llm.types import ModelCall, TextSink
 from services.runs.engine import EngineLimits, RunEngine
 from services.runs.types import GraphResult, RunContext
-from services.types import EventBatch, Message, Run, RunEvent, RunOutcome, RunTicket, TextDelta, ToolFinished
+from services.types import Message, Run, RunOutcome, RunTicket
 from tests.services.runs.fakes import FakeGraph, FakeGuard, FakeObserver, FakeOwnedRuns, FakeProvider, a_run
 from tests.services.runs.manual_time import ManualTime
 

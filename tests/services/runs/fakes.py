@@ -8,25 +8,14 @@ from uuid import UUID, uuid4
 from langchain_core.messages import AIMessage
 
 from services.errors import MainstayError, NotFound, RunSuperseded, StoreUnavailable
+from services.events import RunEvent
+from services.guard import ALLOWED, Stage, Verdict
 from services.llm.types import ModelCall, TextSink
 from services.runs.engine import RunTimes
 from services.runs.event_codec import decode
 from services.runs.log_writer import LogRow
 from services.runs.types import GraphResult, RunContext
-from services.types import (
-    ALLOWED,
-    Claim,
-    EventId,
-    Fence,
-    Message,
-    Progress,
-    Run,
-    RunEvent,
-    RunOutcome,
-    RunStatus,
-    Stage,
-    Verdict,
-)
+from services.types import Claim, EventId, Fence, Message, Progress, Run, RunOutcome, RunStatus
 
 
 class FakeClock:

@@ -9,6 +9,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from services.errors import MainstayError
+from services.events import (
+    TERMINAL_EVENTS,
+    EventBatch,
+    RunCancelled,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    RunInterrupted,
+    RunStarted,
+    TextDelta,
+)
+from services.guard import ALLOWED, Stage, Verdict
 from services.runs.event_codec import encode
 from services.runs.following import FollowPolicy, LogFollower
 from services.runs.live_run import ReadRun
@@ -18,29 +30,17 @@ from services.storage.memory_leases import MemoryRunLog
 from services.storage.memory_runs import MemoryRuns
 from services.storage.memory_tables import MemoryTables, RunRow
 from services.types import (
-    ALLOWED,
-    TERMINAL_EVENTS,
     CancelAction,
-    EventBatch,
     EventId,
     Message,
     Principal,
     Run,
-    RunCancelled,
-    RunCompleted,
-    RunEvent,
-    RunFailed,
-    RunInterrupted,
     RunOutcome,
     RunRequest,
-    RunStarted,
     RunStatus,
     RunTicket,
-    Stage,
     Submission,
-    TextDelta,
     Usage,
-    Verdict,
 )
 from tests.services.runs.manual_time import ManualTime
 

@@ -5,10 +5,11 @@ from collections.abc import Coroutine
 from typing import Any
 
 from services.errors import MainstayError
+from services.events import EventBatch, RunEvent, TextDelta
 from services.runs.buffer import EventBuffer
 from services.runs.log_writer import LogPolicy, LogWriter
 from services.runs.logged_run import LoggedRun
-from services.types import EventBatch, Fence, RunEvent, TextDelta
+from services.types import Fence
 from tests.services.runs.fakes import FakeOwnedRuns, a_run
 from tests.services.runs.manual_time import ManualTime
 from tests.services.runs.turns import some_turns

@@ -6,17 +6,9 @@ from dataclasses import replace
 import pytest
 
 from services.errors import AgentLost, MainstayError, NotFound, RunSuperseded, StoreUnavailable
+from services.events import EventBatch, RunEvent, RunFailed, RunRestarted, TextDelta
 from services.runs.live_run import DEADLINE_MARGIN_S
-from services.types import (
-    EventBatch,
-    EventId,
-    OnDisconnect,
-    RunEvent,
-    RunFailed,
-    RunRestarted,
-    RunStatus,
-    TextDelta,
-)
+from services.types import EventId, OnDisconnect, RunStatus
 from tests.services.runs.ingress_world import (
     ASK,
     COMPLETED,

@@ -8,17 +8,9 @@ from uuid import uuid4
 import pytest
 
 from services.errors import RunSuperseded
+from services.events import EventBatch, ReasoningDelta, RunCompleted, RunStarted, TextDelta, ToolFinished, ToolStarted
 from services.runs.buffer import AHEAD_S, EventBuffer
-from services.types import (
-    EventBatch,
-    ReasoningDelta,
-    RunCompleted,
-    RunStarted,
-    TextDelta,
-    ToolFinished,
-    ToolStarted,
-    Usage,
-)
+from services.types import Usage
 from tests.services.runs.fakes import FakeClock
 from tests.services.runs.manual_time import ManualTime
 from tests.services.runs.turns import some_turns

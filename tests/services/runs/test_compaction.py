@@ -6,12 +6,7 @@ from uuid import UUID
 import pytest
 
 from services.errors import Failure
-from services.runs.compaction import compact
-from services.runs.event_codec import decode, encode
-from services.runs.log_writer import LogRow
-from services.types import (
-    EventId,
-    Fence,
+from services.events import (
     ReasoningDelta,
     RunCompleted,
     RunEvent,
@@ -21,8 +16,11 @@ from services.types import (
     TextDelta,
     ToolFinished,
     ToolStarted,
-    Usage,
 )
+from services.runs.compaction import compact
+from services.runs.event_codec import decode, encode
+from services.runs.log_writer import LogRow
+from services.types import EventId, Fence, Usage
 
 RUN = UUID(int=7)
 STARTED = RunStarted(run_id=RUN, thread_id=UUID(int=8), graph="react")

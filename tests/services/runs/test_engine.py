@@ -6,21 +6,10 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from services.errors import AgentLost, ModelServerError, NotFound, RunSuperseded, StoreUnavailable
+from services.events import RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunStarted, TextDelta
 from services.llm.types import ModelCall, TextSink
 from services.runs.types import GraphResult, RunContext
-from services.types import (
-    Interruption,
-    Message,
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    RunInterrupted,
-    RunOutcome,
-    RunStarted,
-    RunStatus,
-    TextDelta,
-    Usage,
-)
+from services.types import Interruption, Message, RunOutcome, RunStatus, Usage
 from tests.services.runs.engine_world import TOOL, World, answer, ask_model, read_until_text, rest
 from tests.services.runs.fakes import a_run
 from tests.services.runs.turns import some_turns, until

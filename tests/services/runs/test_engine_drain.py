@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from services.errors import AgentLost, StoreUnavailable
+from services.events import RunCompleted, TextDelta
 from services.runs.types import GraphResult, RunContext
-from services.types import RunCompleted, RunStatus, TextDelta
+from services.types import RunStatus
 from tests.services.runs.engine_world import World, answer, ask_model, read_until_text, rest, say
 from tests.services.runs.turns import some_turns, until
 

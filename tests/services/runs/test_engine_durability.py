@@ -4,15 +4,9 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+from services.events import RunCompleted, RunStarted, TextDelta
 from services.runs.types import GraphResult, RunContext
-from services.types import (
-    OnDisconnect,
-    Progress,
-    RunCompleted,
-    RunStarted,
-    RunStatus,
-    TextDelta,
-)
+from services.types import OnDisconnect, Progress, RunStatus
 from tests.services.runs.engine_world import CALL, TOOL, World, answer, read_until_text, rest, say
 from tests.services.runs.fakes import a_run
 from tests.services.runs.turns import some_turns, until

@@ -9,18 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.errors import MainstayError
+from services.events import EventBatch, RunCompleted, RunEvent, RunFailed, TextDelta, ToolFinished
 from services.runs.types import GraphResult, RunContext
-from services.types import (
-    EventBatch,
-    EventId,
-    Message,
-    OnDisconnect,
-    RunCompleted,
-    RunEvent,
-    RunFailed,
-    TextDelta,
-    ToolFinished,
-)
+from services.types import EventId, Message, OnDisconnect
 from tests.services.runs.engine_world import World, say
 from tests.services.runs.fakes import a_run
 from tests.services.runs.turns import some_turns

@@ -4,13 +4,9 @@ import asyncio
 
 import pytest
 
+from services.events import RunCancelled, TextDelta
 from services.runs.types import GraphResult, RunContext
-from services.types import (
-    OnDisconnect,
-    RunCancelled,
-    RunStatus,
-    TextDelta,
-)
+from services.types import OnDisconnect, RunStatus
 from tests.services.runs.engine_world import TOOL, World, answer, ask_model, read_until_text, say
 from tests.services.runs.fakes import a_run
 from tests.services.runs.turns import some_turns, until

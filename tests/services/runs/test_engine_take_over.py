@@ -6,22 +6,11 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from services.errors import RunSuperseded
+from services.events import RunCancelled, RunCompleted, RunFailed, RunRestarted, RunStarted
 from services.llm.types import ModelCall, TextSink
 from services.runs.graph_work import MAX_CRASHES
 from services.runs.types import GraphResult, RunContext
-from services.types import (
-    EventId,
-    Message,
-    OnDisconnect,
-    Progress,
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    RunRestarted,
-    RunStarted,
-    RunStatus,
-    Usage,
-)
+from services.types import EventId, Message, OnDisconnect, Progress, RunStatus, Usage
 from tests.services.runs.engine_world import TOOL, World, answer, ask_model, read_until_text, rest, say
 from tests.services.runs.fakes import a_run
 from tests.services.runs.turns import some_turns, until

@@ -7,14 +7,10 @@ from uuid import UUID
 import pytest
 
 from services.errors import ERRORS, Failure
-from services.runs.event_codec import decode, encode, sound
-from services.types import (
+from services.events import (
     TERMINAL_EVENTS,
-    Action,
-    EventId,
     GuardrailTripped,
     HandedOver,
-    Interruption,
     ReasoningDelta,
     RunCancelled,
     RunCompleted,
@@ -23,13 +19,14 @@ from services.types import (
     RunInterrupted,
     RunRestarted,
     RunStarted,
-    Stage,
     TerminalEvent,
     TextDelta,
     ToolFinished,
     ToolStarted,
-    Usage,
 )
+from services.guard import Action, Stage
+from services.runs.event_codec import decode, encode, sound
+from services.types import EventId, Interruption, Usage
 
 USAGE = Usage(input_tokens=7, output_tokens=3, cached_tokens=2, reasoning_tokens=1, model_calls=2, estimated=True)
 FAILURE = Failure(code="overloaded", message="Füll", status=503, retryable=True, retry_after_s=1.5, param="model")

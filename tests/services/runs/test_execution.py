@@ -7,28 +7,14 @@ from typing import Any
 import pytest
 
 from services.errors import ModelServerError, RunSuperseded
+from services.events import RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunRestarted, RunStarted
 from services.llm.gateway import Gateway
 from services.runs.buffer import EventBuffer
 from services.runs.deadline import Deadline
 from services.runs.execution import Execution, opening
 from services.runs.log_writer import LogPolicy, LogWriter
 from services.runs.types import GraphResult
-from services.types import (
-    Claim,
-    EventId,
-    Interruption,
-    Message,
-    OnDisconnect,
-    Progress,
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    RunInterrupted,
-    RunRestarted,
-    RunStarted,
-    RunStatus,
-    Usage,
-)
+from services.types import Claim, EventId, Interruption, Message, OnDisconnect, Progress, RunStatus, Usage
 from tests.services.runs.fakes import FakeOwnedRuns, a_run
 
 SAID = Progress(event_id=EventId(attempt=1, seq=4), usage=Usage(output_tokens=3, model_calls=1), said="so far")

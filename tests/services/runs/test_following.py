@@ -10,13 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.errors import AgentLost, MainstayError, NotFound, StoreUnavailable
-from services.runs.following import FollowPolicy, LogFollower, ending_of
-from services.runs.ports import LogPage
-from services.types import (
+from services.events import (
     EventBatch,
-    EventId,
-    Interruption,
-    Run,
     RunCancelled,
     RunCompleted,
     RunEvent,
@@ -24,10 +19,11 @@ from services.types import (
     RunInterrupted,
     RunRestarted,
     RunStarted,
-    RunStatus,
     TextDelta,
-    Usage,
 )
+from services.runs.following import FollowPolicy, LogFollower, ending_of
+from services.runs.ports import LogPage
+from services.types import EventId, Interruption, Run, RunStatus, Usage
 from tests.services.runs.manual_time import ManualTime
 
 T = TypeVar("T")

@@ -6,13 +6,8 @@ from uuid import uuid4
 import pytest
 
 from services.errors import NotFound, StoreUnavailable
-from services.types import (
-    CancelAction,
-    EventId,
-    OnDisconnect,
-    RunCancelled,
-    RunStatus,
-)
+from services.events import RunCancelled
+from services.types import CancelAction, EventId, OnDisconnect, RunStatus
 from tests.services.runs.ingress_world import (
     ANN,
     ASK,

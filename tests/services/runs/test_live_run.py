@@ -6,15 +6,10 @@ from dataclasses import replace
 import pytest
 
 from services.errors import DeadlineExceeded, Overloaded, StoreUnavailable
+from services.events import EventBatch, TextDelta
 from services.runs.live_run import DEADLINE_MARGIN_S
 from services.runs.service import RECORD_WAIT_S
-from services.types import (
-    CancelAction,
-    EventBatch,
-    OnDisconnect,
-    RunStatus,
-    TextDelta,
-)
+from services.types import CancelAction, OnDisconnect, RunStatus
 from tests.services.runs.ingress_world import (
     ASK,
     DONE,

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.errors import RunSuperseded
-from services.types import RunStarted
+from services.events import RunStarted
 from tests.services.runs.engine_world import TOOL
 from tests.services.runs.log_world import World, started, text
 

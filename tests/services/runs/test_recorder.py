@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import pytest
 
 from services.errors import RunSuperseded, StoreUnavailable
+from services.events import RunCancelled
 from services.runs.log_writer import LogRow
 from services.runs.logged_run import row_of
 from services.runs.recorder import RunRecorder
-from services.types import Claim, Fence, Message, RunCancelled, RunOutcome, RunStatus, Usage
+from services.types import Claim, Fence, Message, RunOutcome, RunStatus, Usage
 from tests.services.runs.fakes import FakeOwnedRuns, a_run
 from tests.services.runs.turns import some_turns, until
 

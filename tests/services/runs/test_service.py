@@ -18,19 +18,10 @@ from services.errors import (
     ThreadBusy,
     UnknownModel,
 )
+from services.events import RunEvent, RunFailed, RunRestarted
+from services.guard import Action, Verdict
 from services.resilience.priority import Priority
-from services.types import (
-    Action,
-    CancelAction,
-    OnDisconnect,
-    RunEvent,
-    RunFailed,
-    RunRequest,
-    RunRestarted,
-    RunStatus,
-    Usage,
-    Verdict,
-)
+from services.types import CancelAction, OnDisconnect, RunRequest, RunStatus, Usage
 from tests.services.runs.ingress_world import ANN, ASK, DONE, HALF, STARTED, Hangs, World, batch, begin, read
 
 CONTINUE = replace(ASK, on_disconnect=OnDisconnect.CONTINUE)

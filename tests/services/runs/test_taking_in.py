@@ -6,20 +6,10 @@ from dataclasses import replace
 import pytest
 
 from services.errors import ContentBlocked, IdempotencyMismatch, Overloaded, StoreUnavailable
+from services.events import RunCancelled, TextDelta
+from services.guard import Action, Verdict
 from services.runs.live_run import DEADLINE_MARGIN_S, JoinedRun
-from services.types import (
-    Action,
-    IdempotencyKey,
-    Multitask,
-    OnDisconnect,
-    RunCancelled,
-    RunRequest,
-    RunStatus,
-    Submission,
-    TextDelta,
-    Usage,
-    Verdict,
-)
+from services.types import IdempotencyKey, Multitask, OnDisconnect, RunRequest, RunStatus, Submission, Usage
 from tests.services.runs.ingress_world import (
     ANN,
     ASK,

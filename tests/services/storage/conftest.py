@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
+from services.events import RunEvent
 from services.runs.event_codec import encode
 from services.runs.log_writer import LogRow
 from services.runs.ports import Leases, OwnedRuns, RunLog, ThreadStore
@@ -25,19 +26,7 @@ from services.storage.owned_runs import OwnedRunRepository
 from services.storage.run_log import RunLogRepository
 from services.storage.runs import RunRepository
 from services.storage.threads import ThreadRepository
-from services.types import (
-    Claim,
-    Fence,
-    Message,
-    Principal,
-    Progress,
-    Run,
-    RunEvent,
-    RunOutcome,
-    RunStatus,
-    Submission,
-    Usage,
-)
+from services.types import Claim, Fence, Message, Principal, Progress, Run, RunOutcome, RunStatus, Submission, Usage
 
 ALICE = Principal(tenant_id="acme", user_id="alice")
 BOB = Principal(tenant_id="acme", user_id="bob")

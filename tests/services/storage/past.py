@@ -5,11 +5,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Table
 
+from services.events import RunCompleted, RunEvent, RunStarted, TextDelta
 from services.runs.event_codec import encode
 from services.storage.database import Database
 from services.storage.encoding import plain
 from services.storage.tables import metadata
-from services.types import Principal, RunCompleted, RunEvent, RunStarted, TextDelta, Usage
+from services.types import Principal, Usage
 
 DAY_S = 86_400.0
 SHARED = frozenset({"leases", "documents"})

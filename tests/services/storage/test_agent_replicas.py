@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.errors import AgentLost
+from services.events import RunCancelled, RunCompleted, RunEvent, RunRestarted, RunStarted, TextDelta, ToolFinished
 from services.runs.engine import EngineLimits, RunEngine
 from services.runs.lease_keeper import LeaseKeeper, LeasePolicy
 from services.runs.types import GraphResult, RunContext
@@ -19,22 +20,7 @@ from services.storage.owned_runs import OwnedRunRepository
 from services.storage.run_log import RunLogRepository
 from services.storage.runs import RunRepository
 from services.storage.wake_up import listen_forever
-from services.types import (
-    CancelAction,
-    EventId,
-    Message,
-    OnDisconnect,
-    Run,
-    RunCancelled,
-    RunCompleted,
-    RunEvent,
-    RunRestarted,
-    RunStarted,
-    RunStatus,
-    RunTicket,
-    TextDelta,
-    ToolFinished,
-)
+from services.types import CancelAction, EventId, Message, OnDisconnect, Run, RunStatus, RunTicket
 from tests.services.runs.fakes import FakeGraph, FakeGuard, FakeObserver
 from tests.services.storage.conftest import ALICE, a_run
 

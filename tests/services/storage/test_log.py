@@ -4,19 +4,10 @@ from dataclasses import replace
 
 from uuid_utils.compat import uuid7
 
+from services.events import EventBatch, RunEvent, RunRestarted, RunStarted, TextDelta
 from services.runs.ports import LogPage
 from services.storage.run_log import PAGE_ROWS
-from services.types import (
-    Claim,
-    EventBatch,
-    EventId,
-    RunEvent,
-    RunRestarted,
-    RunStarted,
-    RunStatus,
-    TextDelta,
-    Usage,
-)
+from services.types import Claim, EventId, RunStatus, Usage
 from tests.services.storage.conftest import ALICE, ANSWERED, Stores, a_row, a_run
 
 

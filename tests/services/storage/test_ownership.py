@@ -7,6 +7,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from services.errors import NotFound, RunSuperseded
+from services.events import RunEvent, TextDelta
 from services.runs.log_writer import LogRow
 from services.storage.runs import SUSPICION_S
 from services.types import (
@@ -17,10 +18,8 @@ from services.types import (
     Message,
     OnDisconnect,
     Progress,
-    RunEvent,
     RunOutcome,
     RunStatus,
-    TextDelta,
     Usage,
 )
 from tests.services.storage.conftest import ALICE, ANSWERED, LEASE, OTHER_LEASE, TTL_S, Stores, a_row, a_run

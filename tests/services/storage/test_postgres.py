@@ -9,12 +9,13 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from services.errors import NotFound
+from services.samples import Score
 from services.storage.checkpointer import AsyncpgSaver
 from services.storage.database import Database
 from services.storage.runs import RunRepository
 from services.storage.scores import ScoreRepository
 from services.storage.threads import ThreadRepository
-from services.types import CancelAction, IdempotencyKey, Score, Submission, Usage
+from services.types import CancelAction, IdempotencyKey, Submission, Usage
 from tests.services.storage.conftest import (
     ALICE,
     ANSWERED,

@@ -12,9 +12,10 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from services.errors import IdempotencyMismatch, NotFound, RunSuperseded, ThreadBusy
+from services.events import TextDelta
 from services.storage.checkpointer import AsyncpgSaver
 from services.storage.database import Database
-from services.types import CancelAction, IdempotencyKey, Multitask, RunStatus, Submission, TextDelta, Usage
+from services.types import CancelAction, IdempotencyKey, Multitask, RunStatus, Submission, Usage
 from tests.services.storage.conftest import ALICE, ANSWERED, LEASE, TTL_S, Stores, a_row, a_run, in_postgres
 
 pytestmark = pytest.mark.postgres

@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from services.events import RunCompleted, RunEvent, RunRestarted, RunStarted, TextDelta
 from services.runs.event_codec import encode
 from services.runs.prune import RetentionPolicy
 from services.storage.database import Database
 from services.storage.retention import Retention
 from services.storage.run_log import RunLogRepository
-from services.types import EventId, RunCompleted, RunEvent, RunRestarted, RunStarted, TextDelta, Usage
+from services.types import EventId, Usage
 from tests.services.storage.conftest import ALICE, BOB
 from tests.services.storage.past import DAY_S, belongings, execute, rows_in, turns
 

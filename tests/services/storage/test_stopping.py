@@ -6,18 +6,8 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from services.errors import NotFound, ThreadBusy
-from services.types import (
-    CancelAction,
-    Claim,
-    Message,
-    Multitask,
-    Run,
-    RunOutcome,
-    RunStatus,
-    Submission,
-    TextDelta,
-    Usage,
-)
+from services.events import TextDelta
+from services.types import CancelAction, Claim, Message, Multitask, Run, RunOutcome, RunStatus, Submission, Usage
 from tests.services.storage.conftest import ALICE, ANSWERED, LEASE, TTL_S, Stores, a_row, a_run
 
 ENQUEUE = Submission(multitask=Multitask.ENQUEUE)
