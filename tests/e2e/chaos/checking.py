@@ -1,8 +1,9 @@
 """What must hold of a run, whatever happened to it while it was read."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import httpx
 from tests.e2e.chaos.conftest import Site
 from tests.e2e.chaos.effects import Expected, read, wrong
 from tests.e2e.chaos.resuming import Reading, replay
+from tests.e2e.streams import Event
 
 STATUS: Mapping[str, str] = {
     "run_completed": "completed",
@@ -32,7 +34,7 @@ class Checker:
         run = await self._get(f"/runs/{reading.run_id}")
         assert run["status"] == STATUS[story.end.name], run
         again = await replay(self.client, run["id"])
-        assert story.events == again.events, f"run {run['id']}"
+        assert story.events == again.events, f"run {run['id']}: {difference(story.events, again.events)}"
         if run["status"] == "completed":
             assert story.text == await self._answer(run["thread_id"]), f"run {run['id']}"
 
@@ -73,3 +75,9 @@ class Checker:
     async def _get(self, path: str) -> dict[str, Any]:
         found: dict[str, Any] = (await self.client.get(path)).raise_for_status().json()
         return found
+
+
+def difference(told: Sequence[Event], again: Sequence[Event]) -> str:
+    """Say where two tellings of a run part, for whoever looks for the cause: the cluster is gone by then."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(told, again, strict=False)))
+    return f"after {same} events {told[same : same + 3]} came, and {again[same : same + 3]} on the next reading"
