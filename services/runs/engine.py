@@ -59,7 +59,8 @@ class EngineLimits:
     max_flush_window_s: float = 0.1
     flushes_per_s: float = 1_000.0
     first_batch_wait_s: float = 0.25
-    record_retry_s: float = 1.0
+    record_tries: int = 10
+    record_retry_s: float = 0.5
 
 
 class RunEngine:
@@ -87,7 +88,7 @@ class RunEngine:
         self._runs = runs
         self._lease = lease
         self._log = LogWriter(runs, log or LogPolicy(), refused=self._refused, clock=clock, call_later=call_later)
-        self._recorder = RunRecorder(runs, retry_s=limits.record_retry_s, sleep=sleep)
+        self._recorder = RunRecorder(runs, tries=limits.record_tries, retry_s=limits.record_retry_s, sleep=sleep)
         self._graph_work = GraphWork(graphs=graphs, guard=guard, prompts=prompts)
         self._orphans = Orphans(runs, grace_s=limits.orphan_grace_s, call_later=call_later, spawn=self._spawn)
         self._gateways = gateways

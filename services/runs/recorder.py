@@ -16,8 +16,11 @@ logger = logging.getLogger(__name__)
 Rows = Callable[[RunOutcome], Sequence[LogRow]]
 """The last rows of a run's log, given how it ended."""
 
+_ANSWERED = frozenset({RunStatus.COMPLETED, RunStatus.INTERRUPTED})
 _CLOSED = AgentLost("Somebody else ended this run first.")
-_UNSAVED = StoreUnavailable("The answer could not be saved; it is not part of the thread.")
+_UNSAVED = StoreUnavailable(
+    "The answer could not be recorded: the run has failed, and what it said is kept as incomplete."
+)
 _UNSTORABLE = InternalError("The answer could not be saved. It has been logged.")
 
 
@@ -30,12 +33,18 @@ class Recorded:
 
 
 class RunRecorder:
-    """Writes outcomes. An end that could not be written is told as unsaved, kept in memory, and tried again every `retry_s`
-    seconds until it succeeds or the replica stops: a run must not look alive for ever.
+    """Writes outcomes. What is told of a run is what its record says, or will say.
+
+    A store that is away when an answer is to be recorded is tried `tries` times, `retry_s` seconds apart: enough for a
+    database that is restarted. Then the run has failed. An end that is told and could not be written is kept in memory, and
+    tried again until it succeeds or the replica stops: a run must not look alive for ever.
     """
 
-    def __init__(self, runs: OwnedRuns, *, retry_s: float, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self, runs: OwnedRuns, *, tries: int, retry_s: float, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
         self._runs = runs
+        self._tries = tries
         self._retry_s = retry_s
         self._sleep = sleep
         self._unsettled: dict[UUID, _End] = {}
@@ -50,7 +59,7 @@ class RunRecorder:
         """Write how a run ended, with the last rows of its log. Raises RunSuperseded, and nothing else."""
         run_id = claim.run.id
         end = _End(claim, outcome, rows)
-        stored = await self._finish(end)
+        stored = await self._finish_in_time(end)
         logged = True
         if not isinstance(stored, RunStatus | StoreUnavailable):
             logger.error("run %s: its end cannot be stored as it is", run_id, exc_info=stored)
@@ -59,9 +68,9 @@ class RunRecorder:
             stored = await self._finish(end)
         if isinstance(stored, StoreUnavailable):
             logger.warning("run %s: its end cannot be stored yet", run_id)
+            end = replace(end, outcome=_as_told(outcome))
             self._settle_later(end)
-            failure = replace(_UNSAVED.to_failure(), retryable=False)
-            return Recorded(outcome=replace(outcome, status=RunStatus.FAILED, failure=failure), logged=logged)
+            return Recorded(outcome=end.outcome, logged=logged)
         if not isinstance(stored, RunStatus):
             logger.error("run %s: its end cannot be stored at all", run_id, exc_info=stored)
             return Recorded(outcome=outcome, logged=False)
@@ -76,6 +85,16 @@ class RunRecorder:
         for task in self._settling:
             task.cancel()
         await asyncio.gather(*map(self._settle, list(self._unsettled.values())))
+
+    async def _finish_in_time(self, end: "_End") -> RunStatus | BaseException:
+        """As `_finish`, and wait a little for a store that is away where an answer would be lost."""
+        stored = await self._finish(end)
+        for _ in range(self._tries - 1 if end.outcome.status in _ANSWERED else 0):
+            if not isinstance(stored, StoreUnavailable):
+                break
+            await self._sleep(self._retry_s)
+            stored = await self._finish(end)
+        return stored
 
     async def _finish(self, end: "_End") -> RunStatus | BaseException:
         """Return the status that is now stored, or what went wrong. Raises RunSuperseded."""
@@ -123,3 +142,11 @@ class _End:
 
 def _none(outcome: RunOutcome) -> Sequence[LogRow]:
     return ()
+
+
+def _as_told(outcome: RunOutcome) -> RunOutcome:
+    """Return how a run is said to have ended whose end could not be stored in time."""
+    if outcome.status not in _ANSWERED:
+        return outcome
+    failure = replace(_UNSAVED.to_failure(), retryable=False)
+    return replace(outcome, status=RunStatus.FAILED, failure=failure, finish_reason=None, interrupts=())

@@ -154,18 +154,29 @@ async def test_a_nodes_own_timeout_is_not_the_runs() -> None:
     assert last.failure.code == "internal_error"
 
 
-async def test_a_store_that_is_down_is_told_and_tried_again() -> None:
-    """The client learns that its answer is not saved; the record is written, with its log, once the store is back."""
+async def test_an_end_waits_for_a_store_that_is_restarted() -> None:
+    """The reader is told what is stored, a moment later."""
     world = World(answer)
     world.runs.finish_failures = [StoreUnavailable("down"), StoreUnavailable("still down")]
-    *_, last = await world.events()
+    events = await world.events()
+    assert isinstance(events[-1], RunCompleted)
+    assert world.logged == events
+    assert world.slept == [0.5, 0.5]
+
+
+async def test_a_store_that_stays_down_is_told_and_tried_again() -> None:
+    """The run has failed: so its reader is told, and so it is stored, with its log, once the store is back."""
+    world = World(answer, record_tries=2)
+    world.runs.finish_failures = [StoreUnavailable("down")] * 4
+    events = await world.events()
+    last = events[-1]
     assert isinstance(last, RunFailed)
     assert (last.failure.code, last.failure.retryable) == ("store_unavailable", False)
     assert list(world.engine.held) == [world.run.id]
     await world.runs.finished.wait()
-    assert world.outcome.status is RunStatus.COMPLETED
-    assert world.slept == [1.0, 1.0]
-    assert [type(event) for event in world.logged] == [RunStarted, TextDelta, RunCompleted]
+    assert world.outcome.failure == last.failure
+    assert world.logged == events
+    assert world.slept == [0.5] * 4
     await until(lambda: not world.engine.held)
 
 

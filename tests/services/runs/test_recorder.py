@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.errors import RunSuperseded, StoreUnavailable
+from services.errors import AgentLost, RunSuperseded, StoreUnavailable
 from services.events import RunCancelled
 from services.runs.log_writer import LogRow
 from services.runs.logged_run import row_of
 from services.runs.recorder import RunRecorder
-from services.types import Claim, Fence, Message, RunOutcome, RunStatus, Usage
+from services.types import Claim, Fence, Interruption, Message, RunOutcome, RunStatus, Usage
 from tests.services.runs.fakes import FakeOwnedRuns, a_run
 from tests.services.runs.turns import some_turns, until
 
@@ -21,22 +21,39 @@ ANSWERED = RunOutcome(
     finish_reason="stop",
 )
 
+ASKED = RunOutcome(
+    status=RunStatus.INTERRUPTED,
+    messages=(),
+    usage=Usage(output_tokens=1, model_calls=1),
+    interrupts=(Interruption(id="1", value="May I?"),),
+)
+
 
 class World:
     """A recorder whose pauses end when a test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tries: int = 1) -> None:
         run = a_run()
         self.runs = FakeOwnedRuns(run)
         self.claim: Claim = self.runs.take_over(run.id)
         self.pauses: list[float] = []
         self.go_on = asyncio.Event()
-        self.recorder = RunRecorder(self.runs, retry_s=1.0, sleep=self.sleep)
+        self._waiting = False
+        self.recorder = RunRecorder(self.runs, tries=tries, retry_s=1.0, sleep=self.sleep)
 
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
+        self._waiting = True
         await self.go_on.wait()
+        self._waiting = False
         self.go_on.clear()
+
+    async def passes_pauses(self, count: int) -> None:
+        """Let so many more pauses begin, and end."""
+        for _ in range(count):
+            await until(lambda: self._waiting)
+            self.go_on.set()
+            await some_turns()
 
     def rows(self, outcome: RunOutcome) -> Sequence[LogRow]:
         """A log whose only event tells of the outcome's status."""
@@ -60,26 +77,49 @@ async def test_an_end_is_stored_with_its_rows() -> None:
     assert world.logged == ["completed"]
 
 
-async def test_an_end_that_cannot_be_stored_is_told_as_unsaved_and_tried_for_ever() -> None:
-    """The client may not send it again, for it will be stored after all: with the outcome and the rows that it had."""
-    world = World()
-    world.runs.finish_failures = [StoreUnavailable("away")] * 4
-    recorded = await world.recorder.record(world.claim, ANSWERED, world.rows)
-    assert recorded.outcome.status is RunStatus.FAILED
-    assert recorded.outcome.failure is not None
-    assert (recorded.outcome.failure.code, recorded.outcome.failure.retryable) == ("store_unavailable", False)
-    assert recorded.outcome.usage == ANSWERED.usage
-    assert recorded.logged
-    for tries in (1, 2, 3, 4):
-        await until(lambda tries=tries: len(world.pauses) == tries)  # type: ignore[misc]
-        assert list(world.recorder.unsettled) == [world.fence.run_id]
-        assert world.runs.outcomes == {}
-        world.go_on.set()
-        await some_turns()
-    assert world.runs.outcomes == {world.fence.run_id: ANSWERED}
+async def test_a_store_that_is_back_in_time_is_waited_for() -> None:
+    """A database that is restarted costs the client a moment, and no answer."""
+    world = World(tries=3)
+    world.runs.finish_failures = [StoreUnavailable("away")] * 2
+    recording = asyncio.create_task(world.recorder.record(world.claim, ANSWERED, world.rows))
+    await world.passes_pauses(2)
+    assert (await recording).outcome == ANSWERED
     assert world.logged == ["completed"]
     assert list(world.recorder.unsettled) == []
-    assert world.pauses == [1.0] * 4
+
+
+@pytest.mark.parametrize("ending", [ANSWERED, ASKED])
+async def test_an_answer_that_cannot_be_stored_in_time_has_failed(ending: RunOutcome) -> None:
+    """It is told as unsaved, and what is told is what is stored, however long that takes, with what the run had said."""
+    world = World(tries=3)
+    world.runs.finish_failures = [StoreUnavailable("away")] * 6
+    recording = asyncio.create_task(world.recorder.record(world.claim, ending, world.rows))
+    await world.passes_pauses(2)
+    recorded = await recording
+    outcome = recorded.outcome
+    assert (outcome.status, outcome.finish_reason, outcome.interrupts) == (RunStatus.FAILED, None, ())
+    assert outcome.failure is not None
+    assert (outcome.failure.code, outcome.failure.retryable) == ("store_unavailable", False)
+    assert (outcome.usage, outcome.messages) == (ending.usage, ending.messages)
+    assert recorded.logged
+    assert list(world.recorder.unsettled) == [world.fence.run_id]
+    await world.passes_pauses(4)
+    assert world.runs.outcomes == {world.fence.run_id: outcome}
+    assert world.logged == ["failed"]
+    assert list(world.recorder.unsettled) == []
+    assert world.pauses == [1.0] * 6
+
+
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED])
+async def test_any_other_end_is_told_at_once(status: RunStatus) -> None:
+    """There is no answer to lose, and the end is told as it will be stored."""
+    world = World(tries=3)
+    ending = RunOutcome(status=status, messages=(), usage=Usage(), failure=AgentLost("away").to_failure())
+    world.runs.finish_failures = [StoreUnavailable("away")]
+    assert (await world.recorder.record(world.claim, ending, world.rows)).outcome == ending
+    await world.passes_pauses(1)
+    assert world.runs.outcomes == {world.fence.run_id: ending}
+    assert world.logged == [status.value]
 
 
 async def test_a_run_that_was_taken_over_is_not_recorded() -> None:
@@ -149,7 +189,7 @@ async def test_the_last_try_does_not_wait_for_the_next_one() -> None:
     """What the store takes is settled, and a store that is still away keeps nobody."""
     world = World()
     world.runs.finish_failures = [StoreUnavailable("away")] * 2
-    await world.recorder.record(world.claim, ANSWERED, world.rows)
+    recorded = await world.recorder.record(world.claim, ANSWERED, world.rows)
     await until(lambda: world.pauses)
     await world.recorder.last_try()
     world.go_on.set()
@@ -157,5 +197,5 @@ async def test_the_last_try_does_not_wait_for_the_next_one() -> None:
     assert list(world.recorder.unsettled) == [world.fence.run_id]
     assert (world.runs.outcomes, world.pauses) == ({}, [1.0])
     await world.recorder.last_try()
-    assert world.runs.outcomes == {world.fence.run_id: ANSWERED}
+    assert world.runs.outcomes == {world.fence.run_id: recorded.outcome}
     assert list(world.recorder.unsettled) == []
