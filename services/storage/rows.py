@@ -11,7 +11,7 @@ from services.types import Claim, Interruption, OnDisconnect, Run, RunStatus, Us
 # and tells of that: with `progress` there is a checkpoint, seen or not.
 CLAIMED = """
 WITH {claimed}
-SELECT claimed.*, extract(epoch FROM claimed.deadline_at - now())::float8 AS remaining_s, (
+SELECT claimed.*, extract(epoch FROM claimed.deadline_at - clock_timestamp())::float8 AS remaining_s, (
     SELECT json_agg(json_build_object('role', role, 'content', content, 'tool_calls', tool_calls,
                                       'tool_call_id', tool_call_id, 'name', name) ORDER BY position)
     FROM messages WHERE run_id = claimed.id AND input

@@ -46,13 +46,15 @@ _HEADS = f"""tenants AS (
 )"""  # noqa: S608  # of our own texts only
 # The turns are counted without locks, so each run is looked at again when its turn comes: somebody may have it by then. A
 # background run's time begins now, so its deadline moves by as long as it has waited. Who holds no lease takes nothing.
+# The clock and not now(), which is from before this statement saw the run before it end: on record no two turns overlap.
 TAKEN = f"""{_AT_WORK}, {_HEADS}, turns AS ({_TURNS.format(queued="heads")}), ready AS (
-    SELECT runs.id FROM (SELECT id, turn FROM turns ORDER BY turn LIMIT $2 + 32) AS turns JOIN runs ON runs.id = turns.id
+    SELECT runs.id, clock_timestamp() AS at
+    FROM (SELECT id, turn FROM turns ORDER BY turn LIMIT $2 + 32) AS turns JOIN runs ON runs.id = turns.id
     WHERE runs.status = 'queued' AND EXISTS (SELECT FROM leases WHERE id = $1 AND expires_at >= now())
     ORDER BY turn LIMIT $2 FOR NO KEY UPDATE OF runs SKIP LOCKED
 ), claimed AS (
-    UPDATE runs SET status = 'running', started_at = now(), owner = $1, attempt = attempt + 1,
-        deadline_at = CASE WHEN background THEN deadline_at + (now() - created_at) ELSE deadline_at END
+    UPDATE runs SET status = 'running', started_at = at, owner = $1, attempt = attempt + 1,
+        deadline_at = CASE WHEN background THEN deadline_at + (at - created_at) ELSE deadline_at END
     FROM ready WHERE runs.id = ready.id RETURNING runs.*
 )"""  # noqa: S608  # of our own texts only
 """For `rows.CLAIMED`, with the lease, how many, and whether to take background runs."""

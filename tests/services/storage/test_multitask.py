@@ -1,9 +1,11 @@
 """One turn at a time per thread, whatever comes: the same in memory and in Postgres."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import cycle
+from typing import Any, cast
 
 import pytest
 from uuid_utils.compat import uuid7
@@ -11,6 +13,7 @@ from uuid_utils.compat import uuid7
 from services.errors import NotFound, ThreadBusy
 from services.runs.ports import Created
 from services.storage.database import Database
+from services.storage.leases import LeaseRepository
 from services.types import CancelAction, Multitask, Run, RunOutcome, RunStatus, Submission, Usage
 from tests.services.storage.conftest import ALICE, ANSWERED, LEASE, TTL_S, Stores, a_run, in_postgres
 
@@ -240,3 +243,33 @@ async def test_a_thread_never_has_two_live_runs(database: Database, strategies: 
     assert {type(result) for result in results} <= {Created, ThreadBusy}
     taken_in = [run for run, result in zip(runs, results, strict=True) if isinstance(result, Created)]
     assert {await status_of(stores, run) for run in taken_in} <= {RunStatus.COMPLETED, RunStatus.CANCELLED}
+
+
+class Lent:
+    """A database with one connection, in a transaction that has begun: what is stored as of `now()` is as of then."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    @asynccontextmanager
+    async def raw(self) -> AsyncIterator[Any]:
+        yield self._connection
+
+
+@pytest.mark.postgres
+async def test_on_record_no_two_turns_overlap(database: Database) -> None:
+    """An agent's statement may have been on its way when the turn before ended, and have seen that all the same."""
+    stores = in_postgres(database)
+    first = await stores.claimed(a_run())
+    second = a_run(thread_id=first.run.thread_id)
+    await stores.runs.create(second, by(Multitask.ENQUEUE))
+    async with database.raw() as connection, connection.transaction():
+        await connection.fetchval("SELECT now()")
+        await stores.owned.finish(first, ANSWERED, [])
+        taking = LeaseRepository(cast(Database, Lent(connection)))
+        [claim] = await taking.take_queued(LEASE, limit=1, background=False)
+    ended = (await stores.runs.get(ALICE, first.run.id)).finished_at
+    assert claim.run.id == second.id
+    assert ended is not None
+    assert claim.run.started_at is not None
+    assert ended < claim.run.started_at
