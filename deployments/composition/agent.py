@@ -34,6 +34,7 @@ from services.llm.route import Route
 from services.resilience.breaker import Breaker
 from services.runs.engine import EngineLimits, RunEngine
 from services.runs.lease_keeper import LeaseKeeper, LeasePolicy
+from services.runs.patient_effects import PatientEffects
 from services.runs.prune import prune_forever
 from services.runs.sweep import sweep_forever
 from services.runs.warm_up import warm_up
@@ -70,7 +71,8 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     embeddings = await open_embeddings(settings.memory, database)
     memories = open_memories(settings.memory, database, embeddings)
     resources = ToolResources(documents=DocumentRepository(database), memories=memories)
-    care = ToolCare(breakers=tools, observer=tool_report, ledger=EffectRepository(database))
+    ledger = PatientEffects(EffectRepository(database), tries=10, retry_s=0.5, sleep=asyncio.sleep)
+    care = ToolCare(breakers=tools, observer=tool_report, ledger=ledger)
     checkpointing = Checkpointing(saver=ThreadReader(database), store=RunCheckpointRepository(database))
     graphs = build_graphs(settings, resources, care, checkpointing)
     gateways = _gateways(settings, routes, meter)
