@@ -13,13 +13,13 @@ from deployments.reporter import RunReporter
 from deployments.shedding import Shedding
 from deployments.webhooks import Webhooks
 from services.errors import Failure, MainstayError
-from services.events import EventBatch
 from services.llm.embeddings import OpenAIEmbeddings
 from services.llm.route import Route
 from services.resilience.mirror import BreakerSnapshot
 from services.resilience.priority import Priority
 from services.runs.engine import RunEngine
 from services.runs.lease_keeper import LeaseKeeper
+from services.runs.multiplex import Frame
 from services.storage.database import Database
 from services.types import RunTicket
 
@@ -49,7 +49,7 @@ OpenAgent = Callable[[Handle, Handle], Awaitable[AgentParts]]
 class AgentReplica:
     """Executes stored runs and streams their events in batches.
 
-    `execute` yields `EventBatch`es, or one `Failure` in place of the first: failures cross the process boundary as data.
+    `execute` yields `Frame`s, or one `Failure` in place of the first: failures cross the process boundary as data.
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
@@ -57,12 +57,12 @@ class AgentReplica:
     ) -> None:
         self._parts = await open_agent(guardrail, evaluator)
 
-    async def execute(self, ticket: RunTicket) -> AsyncIterator[EventBatch | Failure]:
+    async def execute(self, ticket: RunTicket) -> AsyncIterator[Frame | Failure]:
         try:
             self._parts.shedding.admit(Priority.NEW_TURN)
-            async with aclosing(self._parts.engine.execute(ticket)) as batches:
-                async for batch in batches:
-                    yield batch
+            async with aclosing(self._parts.engine.execute(ticket)) as frames:
+                async for frame in frames:
+                    yield frame
         except MainstayError as error:
             yield error.to_failure()
 

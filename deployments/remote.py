@@ -1,4 +1,4 @@
-"""Serve handles seen as the plain protocols that the rest of Mainstay knows: Agent, Guard, SampleSink.
+"""Serve handles seen as the plain protocols that the rest of Mainstay knows: Carrier, Guard, SampleSink.
 
 The one place where Ray's exceptions become ours. A handle's stream that is left must be cancelled, or it goes on (Serve does
 not notice by itself), and what must outlive the request is sent from a task with an empty context by its caller.
@@ -18,8 +18,8 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from services.errors import AgentLost, GuardrailUnavailable, MainstayError, Overloaded, error_from_failure
-from services.events import EventBatch
 from services.guard import Stage, Verdict
+from services.runs.multiplex import Frame
 from services.samples import Sample
 from services.types import RunTicket
 
@@ -33,17 +33,17 @@ BUSY_RETRY_S = 1.0
 
 
 class RemoteAgent:
-    """Implements `services.runs.ports.Agent` over the agent deployment."""
+    """Implements `services.runs.multiplex.Carrier` over the agent deployment."""
 
     def __init__(self, handle: Handle) -> None:
         self._execute = _method(handle, "execute", stream=True)
 
-    async def execute(self, ticket: RunTicket) -> AsyncGenerator[EventBatch, None]:
+    async def execute(self, ticket: RunTicket) -> AsyncGenerator[Frame, None]:
         with _translated(AgentLost("The agent stopped in the middle of the run.")):
             response: Any = self._execute.remote(ticket)  # with stream=True, a generator
             try:
                 async for item in response:
-                    if not isinstance(item, EventBatch):
+                    if not isinstance(item, Frame):
                         raise error_from_failure(item)
                     yield item
             finally:

@@ -309,7 +309,11 @@ class Thread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTicket:
-    """What travels to an agent replica: the id of a stored run, never its history, and the seconds it had left when sent."""
+    """What travels to an agent replica: the id of a stored run, never its history, and the seconds it had left when sent.
+
+    `reader` is the ingress replica that reads it, whose runs share frames; without it the run shares with none.
+    """
 
     run_id: UUID
     remaining_s: float
+    reader: UUID | None = None

@@ -20,6 +20,7 @@ from deployments.remote import Handle, RemoteAgent, RemoteBreakers, RemoteGuard
 from deployments.shedding import Shedding
 from services.errors import StoreUnavailable
 from services.runs.following import FollowPolicy, LogFollower
+from services.runs.multiplex import Demultiplexer
 from services.runs.service import RunService
 from services.runs.webhooks import check_url
 from services.security.addresses import AddressPolicy
@@ -37,7 +38,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
     shedding = Shedding(load_monitor(settings), RayMeter())
     shedding.start()
     runs = RunService(
-        agent=RemoteAgent(agent),
+        agent=Demultiplexer(RemoteAgent(agent), reader=uuid7()),
         runs=run_store,
         log=LogFollower(RunLogRepository(database), FollowPolicy(), clock=time.monotonic),
         guard=RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s),

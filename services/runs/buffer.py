@@ -113,6 +113,21 @@ class EventBuffer:
         if self._chars > self._max_chars:
             await self._room.wait()
 
+    @property
+    def unread_chars(self) -> int:
+        """How much text the reader has not taken."""
+        return self._chars
+
+    def take_early(self) -> EventBatch | None:
+        """Take what there is of text from `batches`, None before half of the window is over.
+
+        The first batch, and whatever is not text, is left for it.
+        """
+        if self._unread == 0 or self._urgent or self._closed or not self._written.is_set():
+            return None
+        half = self._last_batch_at + self._window_s() / 2
+        return self._take() if self._clock() >= half else None
+
     async def pace(self) -> None:
         """Return when the next batch is about to leave.
 
@@ -174,10 +189,13 @@ class EventBuffer:
             await self._pass(self._written, self._first_batch_wait_s)
         while self._ending is None:
             await self._written.wait()
-            wait_s = self._last_batch_at + self._window_s() - self._clock()
+            last_batch_at = self._last_batch_at
+            wait_s = last_batch_at + self._window_s() - self._clock()
             if wait_s > 0 and not self._urgent and self._ending is None:
                 self._window_over.clear()
                 await self._pass(self._window_over, wait_s)
+            if self._last_batch_at != last_batch_at or not self._written.is_set():
+                continue  # what there was has been taken by `take_early`
             if self._closed:  # what is left is being recorded
                 self._written.clear()
             else:

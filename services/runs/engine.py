@@ -12,11 +12,12 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from services.errors import AgentLost, MainstayError, RunSuperseded
-from services.events import EventBatch, TerminalEvent
+from services.events import TerminalEvent
 from services.guard import Guard
 from services.llm.gateway import Gateway
 from services.runs.buffer import EventBuffer, Timer, call_later
@@ -24,6 +25,7 @@ from services.runs.deadline import Deadline
 from services.runs.execution import Execution, opening
 from services.runs.graph_work import GraphWork, error_of
 from services.runs.log_writer import LogPolicy, LogRow, LogWriter
+from services.runs.multiplex import Frame, Multiplexer
 from services.runs.orphans import Orphans
 from services.runs.ports import OwnedRuns
 from services.runs.recorder import RunRecorder
@@ -91,6 +93,7 @@ class RunEngine:
         self._recorder = RunRecorder(runs, tries=limits.record_tries, retry_s=limits.record_retry_s, sleep=sleep)
         self._graph_work = GraphWork(graphs=graphs, guard=guard, prompts=prompts)
         self._orphans = Orphans(runs, grace_s=limits.orphan_grace_s, call_later=call_later, spawn=self._spawn)
+        self._multiplexer = Multiplexer()
         self._gateways = gateways
         self._observer = observer
         self._limits = limits
@@ -125,8 +128,8 @@ class RunEngine:
         """The least time between two batches of one stream: streams / flushes_per_s, at most `max_flush_window_s`."""
         return min(self._limits.max_flush_window_s, self._readers / self._limits.flushes_per_s)
 
-    async def execute(self, ticket: RunTicket) -> AsyncGenerator[EventBatch, None]:
-        """Take a stored run and yield its batches. Closing the iterator detaches.
+    async def execute(self, ticket: RunTicket) -> AsyncGenerator[Frame, None]:
+        """Take a stored run and yield its batches, with those of the reader's other runs here. Closing the iterator detaches.
 
         Raises NotFound and StoreUnavailable, and AgentLost (RunSuperseded, when another replica has it) once the run does not
         go on here: what becomes of it is in its log.
@@ -140,11 +143,13 @@ class RunEngine:
             raise
         self._readers += 1
         try:
-            async with aclosing(execution.buffer.batches()) as batches:
-                async for batch in batches:
-                    if not batch.terminal:
-                        await self._log.may_show(execution.log, batch)
-                    yield batch
+            may_show = partial(self._log.may_show_text, execution.log)
+            with self._multiplexer.sharing(ticket, execution.buffer, may_show):
+                async with aclosing(execution.buffer.batches()) as batches:
+                    async for batch in batches:
+                        if not batch.terminal:
+                            await self._log.may_show(execution.log, batch)
+                        yield self._multiplexer.frame(ticket, batch)
         finally:
             self._readers -= 1
             self._detach(execution)

@@ -95,6 +95,11 @@ class LogWriter:
             # Text that was shown is on its way; this waits for that, and not for its own turn.
             await self._until(run, run.rows[-1].seq if run.rows else batch.last.seq)
 
+    def may_show_text(self, run: LoggedRun) -> bool:
+        """Whether text of the run may be shown without waiting for anything."""
+        since = run.since
+        return run.refusal is None and (since is None or self._clock() - since < self._policy.show_ahead_s)
+
     def flush(self, run: LoggedRun) -> None:
         """Begin to store what the run has said, now, or as soon as what is being stored is."""
         self._urgent[run] = None

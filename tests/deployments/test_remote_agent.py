@@ -12,10 +12,14 @@ from ray.serve.exceptions import BackPressureError
 from deployments.remote import Handle, RemoteAgent
 from services.errors import AgentLost, MainstayError, NotFound, Overloaded
 from services.events import EventBatch, RunCompleted, TextDelta
+from services.runs.multiplex import Frame
 from services.types import RunTicket, Usage
 
-TEXT = EventBatch(attempt=1, first_seq=0, events=(TextDelta(text="Hello."),))
-END = EventBatch(attempt=1, first_seq=1, events=(RunCompleted(finish_reason="stop", usage=Usage(), duration_s=1.0),))
+RUN = uuid4()
+HELLO = EventBatch(attempt=1, first_seq=0, events=(TextDelta(text="Hello."),))
+OVER = EventBatch(attempt=1, first_seq=1, events=(RunCompleted(finish_reason="stop", usage=Usage(), duration_s=1.0),))
+TEXT = Frame(batches=((RUN, HELLO),))
+END = Frame(batches=((RUN, OVER),))
 GONE = NotFound("There is no such run.")
 
 
@@ -47,22 +51,22 @@ class Response:
         self.cancelled = True
 
 
-async def read(response: Response, *, batches: int = 99) -> list[EventBatch]:
-    """Read so many batches, and leave."""
-    agent, found = RemoteAgent(cast(Handle, response)), list[EventBatch]()
-    async with aclosing(agent.execute(RunTicket(run_id=uuid4(), remaining_s=9.0))) as stream:
-        async for batch in stream:
-            found.append(batch)
-            if len(found) == batches:
+async def read(response: Response, *, frames: int = 99) -> list[Frame]:
+    """Read so many frames, and leave."""
+    agent, found = RemoteAgent(cast(Handle, response)), list[Frame]()
+    async with aclosing(agent.execute(RunTicket(run_id=RUN, remaining_s=9.0))) as stream:
+        async for frame in stream:
+            found.append(frame)
+            if len(found) == frames:
                 break
     return found
 
 
-@pytest.mark.parametrize("batches", [1, 2])
-async def test_a_stream_that_is_left_is_cancelled(batches: int) -> None:
+@pytest.mark.parametrize("frames", [1, 2])
+async def test_a_stream_that_is_left_is_cancelled(frames: int) -> None:
     """The agent would go on writing to nobody; one that has come to its end does not mind."""
     response = Response([TEXT, END])
-    assert await read(response, batches=batches) == [TEXT, END][:batches]
+    assert await read(response, frames=frames) == [TEXT, END][:frames]
     assert response.cancelled
 
 

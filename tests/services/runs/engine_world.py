@@ -64,7 +64,7 @@ class World:
         raise AssertionError
 
     def batches(self, remaining_s: float = 60.0) -> "aclosing[AsyncGenerator[EventBatch, None]]":
-        return aclosing(self.engine.execute(RunTicket(run_id=self.run.id, remaining_s=remaining_s)))
+        return aclosing(batches_of(self.engine, self.run.id, remaining_s))
 
     async def events(self) -> list[RunEvent]:
         """What a reader is shown from the beginning to the end."""
@@ -79,6 +79,14 @@ class World:
     def logged(self) -> list[RunEvent]:
         """What the log holds."""
         return [event for _, event in self.runs.log(self.run.id)]
+
+
+async def batches_of(engine: RunEngine, run_id: UUID, remaining_s: float = 60.0) -> AsyncGenerator[EventBatch, None]:
+    """What the agent streams of a run that shares its frames with no other."""
+    async with aclosing(engine.execute(RunTicket(run_id=run_id, remaining_s=remaining_s))) as frames:
+        async for frame in frames:
+            [(_, batch)] = frame.batches
+            yield batch
 
 
 async def answer(context: RunContext) -> GraphResult:

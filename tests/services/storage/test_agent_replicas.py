@@ -20,7 +20,8 @@ from services.storage.owned_runs import OwnedRunRepository
 from services.storage.run_log import RunLogRepository
 from services.storage.runs import RunRepository
 from services.storage.wake_up import listen_forever
-from services.types import CancelAction, EventId, Message, OnDisconnect, Run, RunStatus, RunTicket
+from services.types import CancelAction, EventId, Message, OnDisconnect, Run, RunStatus
+from tests.services.runs.engine_world import batches_of
 from tests.services.runs.fakes import FakeGraph, FakeGuard, FakeObserver
 from tests.services.storage.conftest import ALICE, a_run
 
@@ -84,7 +85,7 @@ class Replica:
         return GraphResult(messages=(Message(role="assistant", content="whole"),))
 
     def reads(self, run: Run) -> "aclosing[Any]":
-        return aclosing(self.engine.execute(RunTicket(run_id=run.id, remaining_s=60.0)))
+        return aclosing(batches_of(self.engine, run.id))
 
     async def close(self) -> None:
         if self.listening is not None:
