@@ -1,12 +1,15 @@
 """The readers of a run, and what becomes of it when they leave."""
 
 import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
 from services.events import RunCancelled, TextDelta
 from services.runs.types import GraphResult, RunContext
-from services.types import OnDisconnect, RunStatus
+from services.types import OnDisconnect, RunStatus, RunTicket
 from tests.services.runs.engine_world import TOOL, World, answer, ask_model, read_until_text, say
 from tests.services.runs.fakes import a_run
 from tests.services.runs.turns import some_turns, until
@@ -127,3 +130,35 @@ async def test_the_window_widens_with_the_streams() -> None:
         await read_until_text(batches)
         assert world.engine.window_s() == pytest.approx(0.05)
     assert world.engine.window_s() == 0.0
+
+
+@pytest.mark.parametrize(("away", "shared"), [(False, 1), (True, 0)])
+async def test_runs_of_one_reader_share_frames(away: bool, shared: int) -> None:
+    """As long as what they say may be shown at once: a store that does not answer is waited for by each of them."""
+    go = asyncio.Event()
+
+    async def speak(context: RunContext) -> GraphResult:
+        say(context, "one")
+        await go.wait()
+        say(context, "two")
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    world, other = World(speak, max_flush_window_s=0.1, flushes_per_s=1.0), a_run()
+    world.runs.runs[other.id] = other
+    tickets = [RunTicket(run_id=run.id, remaining_s=60.0, reader=uuid4()) for run in (world.run, other)]
+    tickets[1] = replace(tickets[1], reader=tickets[0].reader)
+    async with aclosing(world.engine.execute(tickets[0])) as mine, aclosing(world.engine.execute(tickets[1])) as theirs:
+        for frames in (mine, theirs):
+            assert len((await anext(frames)).batches) == 1
+        if away:
+            world.runs.hold = asyncio.Event()
+        go.set()
+        await some_turns()
+        world.time.advance(0.3 if away else 0.1)
+        frame = asyncio.ensure_future(anext(mine))
+        await some_turns()
+        world.time.advance(1.0)
+        [(run_id, _), *along] = (await frame).batches
+        assert run_id == world.run.id
+        assert [(run_id, batch.events) for run_id, batch in along] == [(other.id, (TextDelta(text="two"),))] * shared

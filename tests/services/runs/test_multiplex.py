@@ -1,0 +1,418 @@
+"""Runs that share frames: what goes along with what, and that every reader has its own run, whole and in order."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack, aclosing
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.errors import AgentLost, NotFound
+from services.events import EventBatch, RunCompleted, RunEvent, RunStarted, TextDelta, ToolStarted
+from services.runs.buffer import EventBuffer
+from services.runs.multiplex import FRAME_CHARS, GAP_S, SMALL_CHARS, Demultiplexer, Frame, Multiplexer
+from services.types import RunTicket, Usage
+from tests.services.runs.manual_time import ManualTime
+from tests.services.runs.turns import some_turns, until
+
+READER = UUID(int=7)
+MINE, OTHER = UUID(int=1), UUID(int=2)
+END = RunCompleted(finish_reason="stop", usage=Usage(), duration_s=0.0)
+TOOL = ToolStarted(call_id="1", name="clock", arguments="{}")
+WINDOW_S = 0.1
+
+
+def ticket(run_id: UUID, reader: UUID | None = READER) -> RunTicket:
+    return RunTicket(run_id=run_id, remaining_s=9.0, reader=reader)
+
+
+def batch(first_seq: int, *events: RunEvent) -> EventBatch:
+    return EventBatch(attempt=1, first_seq=first_seq, events=events or (TextDelta(text=f"{first_seq} "),))
+
+
+# -- The agent's end.
+
+
+class Run:
+    """A run at work."""
+
+    def __init__(self, time: ManualTime, *, begun: bool = True) -> None:
+        self.buffer = EventBuffer(
+            attempt=1, window_s=lambda: WINDOW_S, max_chars=1_000_000, clock=time, call_later=time.call_later
+        )
+        self.may_show = True
+        self.batches = self.buffer.batches()
+        if begun:
+            self.buffer.emit(RunStarted(run_id=uuid4(), thread_id=uuid4(), graph="react"))
+            self.buffer.emit(TOOL)
+
+    def shown(self) -> bool:
+        return self.may_show
+
+
+class Replica:
+    """A multiplexer, and a run of it that is about to send a batch while another one has something to say."""
+
+    def __init__(self) -> None:
+        self.time = ManualTime()
+        self.multiplexer = Multiplexer()
+        self.other = Run(self.time)
+
+    async def begin(self) -> None:
+        await anext(self.other.batches)
+        self.time.advance(WINDOW_S)
+        self.other.buffer.text("hello")
+
+    def along(
+        self, mine: EventBatch | None = None, *, mine_for: UUID | None = READER, other_for: UUID | None = READER
+    ) -> Any:
+        """What goes along with the batch."""
+        with self.multiplexer.sharing(ticket(OTHER, other_for), self.other.buffer, self.other.shown):
+            own, *along = self.multiplexer.frame(ticket(MINE, mine_for), mine or batch(3)).batches
+        assert own == (MINE, mine or batch(3))
+        return along
+
+
+@pytest.fixture
+async def replica() -> Replica:
+    replica = Replica()
+    await replica.begin()
+    return replica
+
+
+HELLO = [(OTHER, batch(2, TextDelta(text="hello")))]
+
+
+async def test_a_batch_takes_along_what_others_have_to_say(replica: Replica) -> None:
+    """It is said once: what went along does not come over the run's own stream again."""
+    assert replica.along() == HELLO
+    assert replica.along() == []
+    replica.other.buffer.end(END)
+    assert [each async for each in replica.other.batches] == [batch(3, END)]
+
+
+@pytest.mark.parametrize(("mine_for", "other_for"), [(READER, uuid4()), (READER, None), (None, READER), (None, None)])
+async def test_only_of_the_same_reader(replica: Replica, mine_for: UUID | None, other_for: UUID | None) -> None:
+    assert replica.along(mine_for=mine_for, other_for=other_for) == []
+
+
+async def test_not_before_half_of_the_window_is_over(replica: Replica) -> None:
+    """A client is not written to much more often than when runs travel alone."""
+    assert replica.along() == HELLO
+    replica.other.buffer.text("again")
+    replica.time.advance(WINDOW_S * 0.49)
+    assert replica.along() == []
+    replica.time.advance(WINDOW_S * 0.02)
+    assert replica.along() == [(OTHER, batch(3, TextDelta(text="again")))]
+
+
+async def test_the_first_batch_travels_by_itself() -> None:
+    """It decides on the status of the answer, and may have to wait for what follows."""
+    replica = Replica()
+    assert replica.along() == []
+    replica.other = Run(replica.time, begun=False)
+    replica.other.buffer.text("hello")
+    assert replica.along() == []
+
+
+async def test_who_has_nothing_to_say_is_left_alone(replica: Replica) -> None:
+    assert replica.along() == HELLO
+    replica.time.advance(WINDOW_S)
+    assert replica.along() == []
+
+
+async def test_nothing_goes_along_of_the_run_itself(replica: Replica) -> None:
+    """What it has said since its batch was taken is its next batch."""
+    with replica.multiplexer.sharing(ticket(OTHER), replica.other.buffer, replica.other.shown):
+        assert replica.multiplexer.frame(ticket(OTHER), batch(1)).batches == ((OTHER, batch(1)),)
+
+
+async def test_nothing_goes_along_of_a_run_that_is_not_read_any_more(replica: Replica) -> None:
+    with replica.multiplexer.sharing(ticket(OTHER), replica.other.buffer, replica.other.shown):
+        pass
+    assert replica.multiplexer.frame(ticket(MINE), batch(1)).batches == ((MINE, batch(1)),)
+
+
+async def test_nothing_goes_along_that_must_be_stored_first(replica: Replica) -> None:
+    replica.other.buffer.emit(TOOL)
+    assert replica.along() == []
+
+
+async def test_nothing_goes_along_that_may_not_be_shown_yet(replica: Replica) -> None:
+    replica.other.may_show = False
+    assert replica.along() == []
+
+
+async def test_nothing_goes_along_of_a_run_whose_end_is_being_recorded(replica: Replica) -> None:
+    replica.other.buffer.close()
+    assert replica.along() == []
+
+
+async def test_much_text_travels_alone(replica: Replica) -> None:
+    """Neither does it take others along, nor does it go along itself."""
+    much = batch(3, TextDelta(text="x" * (SMALL_CHARS + 1)))
+    assert replica.along(much) == []
+    assert replica.along(batch(3, TextDelta(text="x" * SMALL_CHARS))) == HELLO
+    replica.time.advance(WINDOW_S)
+    replica.other.buffer.text("x" * (SMALL_CHARS + 1))
+    assert replica.along() == []
+
+
+async def test_a_frame_has_an_end() -> None:
+    """Serve lets no more than 4 MiB pass: what there is no room for comes with the next frame, or alone."""
+    time, multiplexer = ManualTime(), Multiplexer()
+    runs = {uuid4(): Run(time) for _ in range(2 * FRAME_CHARS // SMALL_CHARS)}
+    for run in runs.values():
+        await anext(run.batches)
+    time.advance(WINDOW_S)
+    with ExitStack() as at_work:
+        for run_id, run in runs.items():
+            run.buffer.text("x" * SMALL_CHARS)
+            at_work.enter_context(multiplexer.sharing(ticket(run_id), run.buffer, run.shown))
+        first, second, third = (multiplexer.frame(ticket(MINE), batch(3)).batches[1:] for _ in range(3))
+    assert len(first) == len(second) == FRAME_CHARS // SMALL_CHARS
+    assert {run_id for run_id, _ in (*first, *second, *third)} == set(runs)
+
+
+async def test_what_is_taken_while_the_window_passes_is_not_handed_out_again(replica: Replica) -> None:
+    """The stream waits for the end of the window; what it waited with is gone then, and the next window has begun."""
+    buffer, batches = replica.other.buffer, replica.other.batches
+    assert (await anext(batches)).events == (TextDelta(text="hello"),)
+    buffer.text("one")
+    following = asyncio.ensure_future(anext(batches))
+    await some_turns()
+    replica.time.advance(WINDOW_S * 0.6)
+    assert replica.along() == [(OTHER, batch(3, TextDelta(text="one")))]
+    buffer.text("two")
+    replica.time.advance(WINDOW_S * 0.4)
+    await some_turns()
+    assert not following.done()
+    replica.time.advance(WINDOW_S * 0.6)
+    assert await following == batch(4, TextDelta(text="two"))
+
+
+async def test_what_is_taken_before_the_stream_wakes_is_not_handed_out_again(replica: Replica) -> None:
+    """Text wakes the stream, whose turn has not come yet when another run's frame takes the text."""
+    buffer, batches = replica.other.buffer, replica.other.batches
+    assert (await anext(batches)).events == (TextDelta(text="hello"),)
+    following = asyncio.ensure_future(anext(batches))
+    await some_turns()
+    replica.time.advance(WINDOW_S)
+    buffer.text("one")
+    assert replica.along() == [(OTHER, batch(3, TextDelta(text="one")))]
+    await some_turns()
+    replica.time.advance(WINDOW_S)
+    await some_turns()
+    assert not following.done()
+    buffer.text("two")
+    assert await following == batch(4, TextDelta(text="two"))
+
+
+# -- The ingress's end.
+
+
+class Stream:
+    """What comes of one run's agent, as the test sends it."""
+
+    def __init__(self) -> None:
+        self.items: asyncio.Queue[Frame | BaseException | None] = asyncio.Queue()
+        self.asked = 0
+        self.closed = False
+
+    def send(self, *batches: tuple[UUID, EventBatch]) -> None:
+        self.items.put_nowait(Frame(batches=batches))
+
+    def fail(self, error: BaseException) -> None:
+        self.items.put_nowait(error)
+
+    def stop(self) -> None:
+        self.items.put_nowait(None)
+
+
+class Agents:
+    """A carrier with one stream for each run."""
+
+    def __init__(self) -> None:
+        self.streams = {MINE: Stream(), OTHER: Stream()}
+        self.readers: set[UUID | None] = set()
+
+    async def execute(self, ticket: RunTicket) -> AsyncGenerator[Frame, None]:
+        self.readers.add(ticket.reader)
+        stream = self.streams[ticket.run_id]
+        try:
+            while True:
+                stream.asked += 1
+                item = await stream.items.get()
+                if isinstance(item, BaseException):
+                    raise item
+                if item is None:
+                    return
+                yield item
+        finally:
+            stream.closed = True
+
+
+class Reading:
+    """A reader of one run, who takes everything at once."""
+
+    def __init__(self, batches: AsyncGenerator[EventBatch, None]) -> None:
+        self.got: list[EventBatch] = []
+        self.batches = batches
+        self.task = asyncio.ensure_future(self._read())
+
+    async def _read(self) -> None:
+        async with aclosing(self.batches) as batches:
+            async for batch in batches:
+                self.got.append(batch)
+
+
+class Site:
+    def __init__(self) -> None:
+        self.time = ManualTime()
+        self.agents = Agents()
+        self.demultiplexer = Demultiplexer(self.agents, reader=READER, call_later=self.time.call_later)
+        self.mine, self.others = self.agents.streams[MINE], self.agents.streams[OTHER]
+
+    async def read(self, run_id: UUID) -> Reading:
+        reading = Reading(self.demultiplexer.execute(ticket(run_id, None)))
+        await some_turns()
+        return reading
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+async def test_each_reader_is_given_its_own(site: Site) -> None:
+    """Whatever stream it comes over, and the agents are told who reads."""
+    mine, other = await site.read(MINE), await site.read(OTHER)
+    site.mine.send((MINE, batch(0)), (OTHER, batch(0)))
+    await some_turns()
+    site.others.send((OTHER, batch(1)), (MINE, batch(1)))
+    await some_turns()
+    site.mine.send((MINE, batch(2, END)))
+    site.others.send((OTHER, batch(2, END)))
+    await asyncio.gather(mine.task, other.task)
+    assert mine.got == other.got == [batch(0), batch(1), batch(2, END)]
+    assert site.agents.readers == {READER}
+
+
+async def test_a_batch_waits_for_the_one_that_it_overtook(site: Site) -> None:
+    """Two streams keep no order between them."""
+    mine = await site.read(MINE)
+    other = await site.read(OTHER)
+    site.mine.send((MINE, batch(0)))
+    site.mine.send((MINE, batch(2)))
+    await some_turns()
+    assert mine.got == [batch(0)]
+    site.others.send((OTHER, batch(0)), (MINE, batch(1)))
+    await some_turns()
+    assert mine.got == [batch(0), batch(1), batch(2)]
+    assert other.got == [batch(0)]
+    site.time.advance(GAP_S)
+    for stream, run_id, reading in ((site.mine, MINE, mine), (site.others, OTHER, other)):
+        stream.send((run_id, batch(len(reading.got), END)))
+        await reading.task
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_what_was_lost_on_its_way_sends_the_reader_to_the_log(site: Site, ended: bool) -> None:
+    """It has all that came before the gap, and its agent is told that nobody reads."""
+    mine = await site.read(MINE)
+    site.mine.send((MINE, batch(0)))
+    site.mine.send((MINE, batch(2, END) if ended else batch(2)))
+    await some_turns()
+    site.time.advance(GAP_S - 0.01)
+    await some_turns()
+    assert not mine.task.done()
+    site.time.advance(0.02)
+    with pytest.raises(AgentLost):
+        await mine.task
+    assert mine.got == [batch(0)]
+    await until(lambda: site.mine.closed)
+    assert not site.demultiplexer._inboxes  # nothing is kept of a run that was read
+
+
+@pytest.mark.parametrize("error", [AgentLost("gone"), NotFound("none")])
+async def test_what_breaks_a_stream_comes_after_what_was_said(site: Site, error: Exception) -> None:
+    mine = await site.read(MINE)
+    site.mine.send((MINE, batch(0)))
+    site.mine.fail(error)
+    with pytest.raises(type(error)):
+        await mine.task
+    assert mine.got == [batch(0)]
+
+
+async def test_a_stream_that_ends_too_early_is_an_end(site: Site) -> None:
+    """As of any stream of an agent: whoever reads it sees that the terminal event is missing."""
+    mine = await site.read(MINE)
+    site.mine.send((MINE, batch(0)))
+    site.mine.stop()
+    await mine.task
+    assert mine.got == [batch(0)]
+
+
+async def test_who_leaves_closes_the_stream_of_his_run_only(site: Site) -> None:
+    mine, other = await site.read(MINE), await site.read(OTHER)
+    site.mine.send((MINE, batch(0)), (OTHER, batch(0)))
+    await some_turns()
+    site.mine.send((MINE, batch(2)))
+    await some_turns()
+    mine.task.cancel()
+    await until(lambda: site.mine.closed)
+    assert site.time.pending == 0
+    site.others.send((OTHER, batch(1)), (MINE, batch(1)))
+    await some_turns()
+    assert other.got == [batch(0), batch(1)]
+    assert not site.others.closed
+    other.task.cancel()
+
+
+@pytest.mark.parametrize(("chars", "asked"), [(SMALL_CHARS, 4), (SMALL_CHARS + 1, 1)])
+async def test_a_reader_behind_holds_up_a_run_that_says_much(site: Site, chars: int, asked: int) -> None:
+    """And no other: what is small goes on being received, for it may bring something for others."""
+    much = [batch(seq, TextDelta(text="x" * chars)) for seq in range(3)]
+    async with aclosing(site.demultiplexer.execute(ticket(MINE, None))) as batches:
+        for each in much:
+            site.mine.send((MINE, each))
+        assert await anext(batches) == much[0]
+        await some_turns()
+        assert site.mine.asked == asked
+        assert [await anext(batches), await anext(batches)] == much[1:]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_every_reader_has_its_run_whole_and_in_order(data: Any) -> None:
+    """However the batches of three runs are spread over their streams and however the streams' frames interleave."""
+    runs = [UUID(int=n) for n in range(1, 4)]
+    said = {run: [batch(seq) for seq in range(data.draw(st.integers(1, 6)))] for run in runs}
+    for run in runs:
+        said[run].append(batch(len(said[run]), END))
+    carried: dict[UUID, list[list[tuple[UUID, EventBatch]]]] = {run: [] for run in runs}
+    for run in runs:
+        for each in said[run]:
+            over = run if each.first_seq == 0 or each.terminal else data.draw(st.sampled_from(runs))
+            if over == run or not carried[over]:
+                carried[run].append([(run, each)])
+            else:
+                data.draw(st.sampled_from(carried[over])).append((run, each))
+    order = data.draw(st.permutations([run for run in runs for _ in carried[run]]))
+
+    async def read_all() -> dict[UUID, Sequence[EventBatch]]:
+        agents = Agents()
+        agents.streams = {run: Stream() for run in runs}
+        demultiplexer = Demultiplexer(agents, reader=READER, call_later=ManualTime().call_later)
+        readings = {run: Reading(demultiplexer.execute(ticket(run, None))) for run in runs}
+        await some_turns()
+        for run in order:
+            agents.streams[run].send(*carried[run].pop(0))
+            await some_turns(3)
+        await asyncio.wait_for(asyncio.gather(*(reading.task for reading in readings.values())), 5)
+        return {run: reading.got for run, reading in readings.items()}
+
+    assert asyncio.run(read_all()) == said
