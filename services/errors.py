@@ -173,6 +173,10 @@ class RunSuperseded(AgentLost):
     code = "run_superseded"
 
 
+class EventsMissing(AgentLost):
+    code = "events_missing"
+
+
 class AnswerRestarted(AgentLost):
     code = "answer_restarted"
 

@@ -96,9 +96,10 @@ class LogWriter:
             await self._until(run, run.rows[-1].seq if run.rows else batch.last.seq)
 
     def may_show_text(self, run: LoggedRun) -> bool:
-        """Whether text of the run may be shown without waiting for anything."""
+        """Whether text of the run may be shown at once, and nothing before it waits to be."""
         since = run.since
-        return run.refusal is None and (since is None or self._clock() - since < self._policy.show_ahead_s)
+        in_time = since is None or self._clock() - since < self._policy.show_ahead_s
+        return in_time and run.refusal is None and not run.awaited
 
     def flush(self, run: LoggedRun) -> None:
         """Begin to store what the run has said, now, or as soon as what is being stored is."""

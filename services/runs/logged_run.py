@@ -66,6 +66,11 @@ class LoggedRun:
         """When the oldest event that is not known to be stored was written."""
         return self._news_at if self._cut_from is None else self._cut_from
 
+    @property
+    def awaited(self) -> bool:
+        """Whether something of it may not be shown before it is stored, and is waited for."""
+        return bool(self._waiting)
+
     def has_news(self) -> None:
         if self._news_at is None:
             self._news_at = self._clock()

@@ -12,26 +12,36 @@ from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-from services.errors import AgentLost
-from services.events import EventBatch, ReasoningDelta, TextDelta
+from services.errors import AgentLost, EventsMissing
+from services.events import EventBatch, ReasoningDelta, TextDelta, ToolFinished, ToolStarted
 from services.runs.buffer import EventBuffer, Timer, call_later
 from services.types import RunTicket
 
 SMALL_CHARS = 1_000
-"""A batch with more text travels alone, and no other follows it over its stream before its reader has taken it.
-
-At ten batches a second a run has to say ten times as much as a quick model says before its batches are not small, so those
-that share frames are never so far ahead of their readers that they have to wait for them.
+"""A batch with more text travels alone, and so does its run from then on: it may have to wait for its reader, and would hold up
+whatever it carried. A quick model says a tenth of that between two batches of a busy replica.
 """
 
 FRAME_CHARS = 65_536
 """What a frame takes along at most: far less than the 4 MiB that Serve lets pass."""
 
-GAP_S = 0.25
-"""How long a batch waits for one that it has overtaken. It does so by a millisecond or two, or the other one is lost."""
+INBOX_CHARS = 65_536
+"""What the ingress keeps for a reader of a run that shares frames. Who is further behind reads the log, which waits for him."""
+
+GAP_S = 1.0
+"""How long a batch waits for one that it has overtaken: by milliseconds, as a rule, or the other one is lost."""
+
+LINGER_S = 5.0
+"""How long a stream that nobody reads any more is received all the same, for what it carries. A run that is stopped with its
+reader ends it within moments.
+"""
+
+_TEXT = (TextDelta, ReasoningDelta)
+_TOOL = (ToolStarted, ToolFinished)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,32 +60,37 @@ class Carrier(Protocol):
 
 
 class Multiplexer:
-    """The agent's end: the buffers of its runs that are being read, by who reads them."""
+    """The agent's end: the buffers of its runs that share frames, by who reads them."""
 
     def __init__(self) -> None:
-        self._read: defaultdict[UUID | None, dict[UUID, _Shared]] = defaultdict(dict)
+        self._shared: defaultdict[UUID | None, dict[UUID, _Shared]] = defaultdict(dict)
 
     @contextmanager
     def sharing(self, ticket: RunTicket, buffer: EventBuffer, may_show: Callable[[], bool]) -> Iterator[None]:
-        """Let the run's batches go along with others, while `may_show` says that its text may be shown at once."""
-        runs = self._read[ticket.reader]
-        runs[ticket.run_id] = _Shared(buffer, may_show)
+        """Let the run's batches go along with others, while `may_show` says that its text may be shown at once.
+
+        It lasts until the run says much at once.
+        """
+        self._shared[ticket.reader][ticket.run_id] = _Shared(buffer, may_show)
         try:
             yield
         finally:
-            del runs[ticket.run_id]
+            runs = self._shared[ticket.reader]
+            runs.pop(ticket.run_id, None)
             if not runs:
-                self._read.pop(ticket.reader, None)
+                del self._shared[ticket.reader]
 
     def frame(self, ticket: RunTicket, batch: EventBatch) -> Frame:
         """Return a batch of the ticket's run together with what its reader's other runs have to say."""
         return Frame(batches=((ticket.run_id, batch), *self._others(ticket, batch)))
 
     def _others(self, ticket: RunTicket, batch: EventBatch) -> Iterator[tuple[UUID, EventBatch]]:
-        if ticket.reader is None or not small(batch):
+        runs, room = self._shared[ticket.reader], FRAME_CHARS
+        if text_chars(batch) > SMALL_CHARS:
+            runs.pop(ticket.run_id, None)
+        if ticket.reader is None or ticket.run_id not in runs:
             return
-        room = FRAME_CHARS
-        for run_id, run in self._read[ticket.reader].items():
+        for run_id, run in runs.items():
             if room < SMALL_CHARS:
                 return
             if run_id != ticket.run_id and run.buffer.unread_chars <= SMALL_CHARS and run.may_show():
@@ -91,7 +106,10 @@ class _Shared:
 
 
 class Demultiplexer:
-    """The ingress's end: implements `services.runs.ports.Agent` over a carrier. `reader` is this replica's own id."""
+    """The ingress's end: implements `services.runs.ports.Agent` over a carrier. `reader` is this replica's own id.
+
+    Besides what an agent raises a reader is told EventsMissing where some of it was lost, or is too much to keep for him.
+    """
 
     def __init__(
         self,
@@ -120,61 +138,90 @@ class Demultiplexer:
         finally:
             inbox.close()
             del self._inboxes[ticket.run_id]
-            stream.cancel()
+            self._leave(stream, at_once=inbox.alone)
 
     async def _receive(self, ticket: RunTicket, inbox: "_Inbox") -> None:
         """Hand out what comes over a run's stream. Its own batch is the first of a frame."""
         async with aclosing(self._carrier.execute(ticket)) as frames:
             async for frame in frames:
+                [(_, own), *_] = frame.batches
+                inbox.alone = inbox.alone or text_chars(own) > SMALL_CHARS
                 for run_id, batch in frame.batches:
                     if (to := self._inboxes.get(run_id)) is not None:
                         to.put(batch)
-                [(_, own), *_] = frame.batches
                 if own.terminal:
                     return
-                if not small(own):
+                if inbox.alone:
                     await inbox.emptied()
+
+    def _leave(self, stream: "asyncio.Task[None]", *, at_once: bool) -> None:
+        """Receive a stream no longer than for what it may bring to others."""
+        if at_once:
+            stream.cancel()
+            return
+        timer = self._call_later(LINGER_S, partial(_cancel, stream))
+        stream.add_done_callback(lambda _: timer.cancel())
 
 
 class _Inbox:
-    """The batches of one run, in order, until its reader takes them."""
+    """The batches of one run, in order, until its reader takes them, and INBOX_CHARS at most.
+
+    A run that is `alone` shares no frames: more of it is received only when the reader has taken what there is.
+    """
 
     def __init__(self, call_later: Callable[[float, Callable[[], None]], Timer]) -> None:
+        self.alone = False
         self._call_later = call_later
-        self._ready: deque[EventBatch] = deque()
+        self._ready: deque[tuple[EventBatch, int]] = deque()
         self._early: dict[int, EventBatch] = {}
         self._next_seq = 0
+        self._chars = 0
         self._changed = asyncio.Event()
         self._empty = asyncio.Event()
         self._gap: Timer | None = None
+        self._missing: str | None = None
+        self._overflown = False
         self._stream: asyncio.Task[None] | None = None
-        self._lost = False
 
     def put(self, batch: EventBatch) -> None:
+        if self._overflown:
+            return
+        next_seq = self._next_seq
         self._early[batch.first_seq] = batch
         while (following := self._early.pop(self._next_seq, None)) is not None:
-            self._ready.append(following)
+            said = text_chars(following) + tool_chars(following)
+            self._ready.append((following, said))
+            self._chars += said
             self._next_seq += len(following.events)
-        if self._ready:
+        if self._next_seq > next_seq:
+            self.close()
+            self._missing = None
             self._empty.clear()
             self._changed.set()
-        if not self._early:
-            self.close()
-        elif self._gap is None:
+        if self._chars > INBOX_CHARS and not self.alone:
+            # Nothing is kept any more: the log has all of it.
+            self._overflown = True
+            self._missing = "Its reader is too far behind."
+            self._ready.clear()
+        elif self._early and self._gap is None:
             self._gap = self._call_later(GAP_S, self._lose)
 
     async def take(self) -> EventBatch | None:
         """Return the next batch, None where the run's stream has ended and nothing more can come. Raises what broke it."""
         while not self._ready:
             self._empty.set()
-            if self._lost:
-                raise AgentLost("A part of what the run said was lost on its way.")
+            if self._missing is not None:
+                raise EventsMissing(self._missing)
             if self._stream is not None and not self._early:
+                if self._stream.cancelled():
+                    raise AgentLost("The agent's stream was cut off.")
                 self._stream.result()
                 return None
             self._changed.clear()
             await self._changed.wait()
-        return self._ready.popleft()
+        batch, said = self._ready.popleft()
+        self._chars -= said
+        return batch
 
     async def emptied(self) -> None:
         """Return once the reader has taken everything and asked for more."""
@@ -186,20 +233,30 @@ class _Inbox:
         self._changed.set()
 
     def close(self) -> None:
-        """Wait for nothing any more."""
+        """Wait no longer for what is missing."""
         if self._gap is not None:
             self._gap.cancel()
             self._gap = None
 
     def _lose(self) -> None:
-        self._lost = True
+        self._missing = "A part of it was lost on its way."
         self._changed.set()
 
 
-def small(batch: EventBatch) -> bool:
-    """Whether a batch shares a frame with others: it is text, and not much."""
-    chars = 0
-    for event in batch.events:
-        if isinstance(event, TextDelta | ReasoningDelta):
-            chars += len(event.text)
-    return chars <= SMALL_CHARS
+def text_chars(batch: EventBatch) -> int:
+    """Return how much text of a model is in a batch."""
+    return sum(len(event.text) for event in batch.events if isinstance(event, _TEXT))
+
+
+def tool_chars(batch: EventBatch) -> int:
+    """Return how much of a batch is what tools were given and gave back."""
+    sizes = (
+        len(event.result if isinstance(event, ToolFinished) else event.arguments)
+        for event in batch.events
+        if isinstance(event, _TOOL)
+    )
+    return sum(sizes)
+
+
+def _cancel(stream: "asyncio.Task[None]") -> None:
+    stream.cancel()

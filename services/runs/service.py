@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any
 from uuid import UUID
 
-from services.errors import AgentLost, DeadlineExceeded, MainstayError, NotFound, StoreUnavailable
+from services.errors import AgentLost, DeadlineExceeded, EventsMissing, MainstayError, NotFound, StoreUnavailable
 from services.events import EventBatch
 from services.guard import Guard
 from services.resilience.priority import Priority
@@ -188,9 +188,13 @@ class RunService:
                     yield batch
                     if batch.terminal:
                         return
+        except EventsMissing as error:
+            logger.info("run %s: its log is read: %s", run.id, error)
         except (AgentLost, NotFound) as error:
             logger.info("run %s: its agent's stream broke (%s), and its log is read", run.id, error.code)
-        await self._suspect(run)
+            await self._suspect(run)
+        else:
+            await self._suspect(run)
         async with aclosing(self._log.follow(run.id, last, going_on=last is not None)) as log:
             async for batch in log:
                 yield batch

@@ -35,10 +35,11 @@ class World:
         self.speaking = asyncio.Event()
         self.closed = asyncio.Event()
         self.provider = FakeProvider(self.speak)
+        self.graphs = {"react": FakeGraph(script)}
         self.engine = RunEngine(
             runs=self.runs,
             lease=LEASE,
-            graphs={"react": FakeGraph(script)},
+            graphs=self.graphs,
             gateways={"react": Gateway([Route.of(self.provider)])},
             guard=FakeGuard(),
             observer=self.observer,
@@ -48,6 +49,11 @@ class World:
             call_later=self.time.call_later,
             sleep=self.sleep,
         )
+
+    def add(self, run: Run, script: Callable[[RunContext], Any]) -> None:
+        """One more run, of a graph of its own."""
+        self.runs.runs[run.id] = run
+        self.graphs[run.graph] = FakeGraph(script)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.errors import AgentLost, MainstayError, NotFound, RunSuperseded, StoreUnavailable
+from services.errors import AgentLost, EventsMissing, MainstayError, NotFound, RunSuperseded, StoreUnavailable
 from services.events import EventBatch, RunEvent, RunFailed, RunRestarted, TextDelta
 from services.runs.live_run import DEADLINE_MARGIN_S
 from services.types import EventId, OnDisconnect, RunStatus
@@ -63,6 +63,17 @@ async def test_the_log_goes_on_where_the_stream_broke(broken: list[MainstayError
     await world.service.settled()
     assert world.store.told == [("suspect", live.run.id)]
     assert (world.ends, world.kept, world.time.pending) == ([(RunStatus.COMPLETED, None)], [], 0)
+
+
+async def test_a_reader_who_missed_something_reads_the_log_and_suspects_nobody() -> None:
+    """The agent is well: it has sent what did not arrive, or was too much to keep."""
+    world = World(STARTED, HALF, EventsMissing("lost on its way"))
+    live = await world.start()
+    world.say(live.run, *STARTED.events, *HALF.events, TextDelta(text=" and half"), COMPLETED)
+    assert [at for at, _ in numbered(await read(live))] == ["1-0", "1-1", "1-2", "1-3"]
+    await live.aclose()
+    await world.service.settled()
+    assert world.store.told == []
 
 
 @BREAKS

@@ -162,3 +162,45 @@ async def test_runs_of_one_reader_share_frames(away: bool, shared: int) -> None:
         [(run_id, _), *along] = (await frame).batches
         assert run_id == world.run.id
         assert [(run_id, batch.events) for run_id, batch in along] == [(other.id, (TextDelta(text="two"),))] * shared
+
+
+async def test_text_does_not_go_along_before_what_it_follows() -> None:
+    """A tool's result waits to be stored; what the run says meanwhile waits behind it, whoever sends a frame."""
+    go = asyncio.Event()
+
+    async def speak(context: RunContext) -> GraphResult:
+        say(context, "one")
+        await go.wait()
+        context.events.emit(TOOL)
+        await some_turns()
+        say(context, "two")
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def carry(context: RunContext) -> GraphResult:
+        say(context, "one")
+        await go.wait()
+        await some_turns(50)
+        say(context, "two")
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    reader, tool_user, other = uuid4(), a_run(), a_run(graph="carry")
+    world = World(speak, run=tool_user, max_flush_window_s=0.1, flushes_per_s=1.0)
+    world.add(other, carry)
+    mine, theirs = (
+        world.engine.execute(RunTicket(run_id=run.id, remaining_s=60.0, reader=reader)) for run in (tool_user, other)
+    )
+    async with aclosing(mine), aclosing(theirs):
+        for frames in (mine, theirs):
+            await anext(frames)
+        world.time.advance(0.1)
+        world.runs.hold = asyncio.Event()
+        waiting = asyncio.ensure_future(anext(mine))
+        go.set()
+        await some_turns(100)
+        world.time.advance(0.1)
+        assert [run_id for run_id, _ in (await anext(theirs)).batches] == [other.id]
+        world.runs.hold.set()
+        [(run_id, batch), *_] = (await waiting).batches
+        assert (run_id, batch.events) == (tool_user.id, (TOOL,))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import ExitStack, aclosing
+from contextlib import AbstractContextManager, ExitStack, aclosing
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,10 +10,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.errors import AgentLost, NotFound
-from services.events import EventBatch, RunCompleted, RunEvent, RunStarted, TextDelta, ToolStarted
+from services.errors import AgentLost, EventsMissing, NotFound
+from services.events import (
+    EventBatch,
+    ReasoningDelta,
+    RunCompleted,
+    RunEvent,
+    RunStarted,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+)
 from services.runs.buffer import EventBuffer
-from services.runs.multiplex import FRAME_CHARS, GAP_S, SMALL_CHARS, Demultiplexer, Frame, Multiplexer
+from services.runs.multiplex import (
+    FRAME_CHARS,
+    GAP_S,
+    INBOX_CHARS,
+    LINGER_S,
+    SMALL_CHARS,
+    Demultiplexer,
+    Frame,
+    Multiplexer,
+)
 from services.types import RunTicket, Usage
 from tests.services.runs.manual_time import ManualTime
 from tests.services.runs.turns import some_turns, until
@@ -59,7 +77,7 @@ class Replica:
     def __init__(self) -> None:
         self.time = ManualTime()
         self.multiplexer = Multiplexer()
-        self.other = Run(self.time)
+        self.mine, self.other = Run(self.time), Run(self.time)
 
     async def begin(self) -> None:
         await anext(self.other.batches)
@@ -70,10 +88,13 @@ class Replica:
         self, mine: EventBatch | None = None, *, mine_for: UUID | None = READER, other_for: UUID | None = READER
     ) -> Any:
         """What goes along with the batch."""
-        with self.multiplexer.sharing(ticket(OTHER, other_for), self.other.buffer, self.other.shown):
+        with self.at_work(MINE, self.mine, mine_for), self.at_work(OTHER, self.other, other_for):
             own, *along = self.multiplexer.frame(ticket(MINE, mine_for), mine or batch(3)).batches
         assert own == (MINE, mine or batch(3))
         return along
+
+    def at_work(self, run_id: UUID, run: Run, reader: UUID | None = READER) -> AbstractContextManager[None]:
+        return self.multiplexer.sharing(ticket(run_id, reader), run.buffer, run.shown)
 
 
 @pytest.fixture
@@ -83,6 +104,7 @@ async def replica() -> Replica:
     return replica
 
 
+MUCH = batch(3, TextDelta(text="x" * (SMALL_CHARS + 1)))
 HELLO = [(OTHER, batch(2, TextDelta(text="hello")))]
 
 
@@ -126,14 +148,15 @@ async def test_who_has_nothing_to_say_is_left_alone(replica: Replica) -> None:
 
 async def test_nothing_goes_along_of_the_run_itself(replica: Replica) -> None:
     """What it has said since its batch was taken is its next batch."""
-    with replica.multiplexer.sharing(ticket(OTHER), replica.other.buffer, replica.other.shown):
+    with replica.at_work(OTHER, replica.other):
         assert replica.multiplexer.frame(ticket(OTHER), batch(1)).batches == ((OTHER, batch(1)),)
 
 
 async def test_nothing_goes_along_of_a_run_that_is_not_read_any_more(replica: Replica) -> None:
-    with replica.multiplexer.sharing(ticket(OTHER), replica.other.buffer, replica.other.shown):
-        pass
-    assert replica.multiplexer.frame(ticket(MINE), batch(1)).batches == ((MINE, batch(1)),)
+    with replica.at_work(MINE, replica.mine):
+        with replica.at_work(OTHER, replica.other):
+            pass
+        assert replica.multiplexer.frame(ticket(MINE), batch(1)).batches == ((MINE, batch(1)),)
 
 
 async def test_nothing_goes_along_that_must_be_stored_first(replica: Replica) -> None:
@@ -153,12 +176,34 @@ async def test_nothing_goes_along_of_a_run_whose_end_is_being_recorded(replica: 
 
 async def test_much_text_travels_alone(replica: Replica) -> None:
     """Neither does it take others along, nor does it go along itself."""
-    much = batch(3, TextDelta(text="x" * (SMALL_CHARS + 1)))
-    assert replica.along(much) == []
+    assert replica.along(MUCH) == []
     assert replica.along(batch(3, TextDelta(text="x" * SMALL_CHARS))) == HELLO
     replica.time.advance(WINDOW_S)
     replica.other.buffer.text("x" * (SMALL_CHARS + 1))
     assert replica.along() == []
+
+
+async def test_a_run_that_has_said_much_travels_alone_from_then_on(replica: Replica) -> None:
+    """Its stream may stand still until its reader comes: nothing of others may be in it, and nothing of it elsewhere."""
+    with replica.at_work(MINE, replica.mine), replica.at_work(OTHER, replica.other):
+        replica.multiplexer.frame(ticket(MINE), MUCH)
+        assert replica.multiplexer.frame(ticket(MINE), batch(4)).batches == ((MINE, batch(4)),)
+        await anext(replica.mine.batches)
+        replica.time.advance(WINDOW_S)
+        replica.mine.buffer.text("more")
+        assert replica.multiplexer.frame(ticket(OTHER), batch(9)).batches == ((OTHER, batch(9)),)
+
+
+async def test_those_who_share_are_not_forgotten_with_one_that_has_left_off(replica: Replica) -> None:
+    """The last one who shared is gone for the moment when it ends; others have begun meanwhile."""
+    alone = replica.at_work(MINE, replica.mine)
+    alone.__enter__()
+    replica.multiplexer.frame(ticket(MINE), MUCH)
+    with replica.at_work(UUID(int=3), Run(replica.time)):
+        pass
+    with replica.at_work(UUID(int=3), Run(replica.time)), replica.at_work(OTHER, replica.other):
+        alone.__exit__(None, None, None)
+        assert replica.multiplexer.frame(ticket(UUID(int=3)), batch(1)).batches[1:] == tuple(HELLO)
 
 
 async def test_a_frame_has_an_end() -> None:
@@ -169,6 +214,7 @@ async def test_a_frame_has_an_end() -> None:
         await anext(run.batches)
     time.advance(WINDOW_S)
     with ExitStack() as at_work:
+        at_work.enter_context(multiplexer.sharing(ticket(MINE), Run(time).buffer, lambda: True))
         for run_id, run in runs.items():
             run.buffer.text("x" * SMALL_CHARS)
             at_work.enter_context(multiplexer.sharing(ticket(run_id), run.buffer, run.shown))
@@ -330,9 +376,10 @@ async def test_what_was_lost_on_its_way_sends_the_reader_to_the_log(site: Site, 
     await some_turns()
     assert not mine.task.done()
     site.time.advance(0.02)
-    with pytest.raises(AgentLost):
+    with pytest.raises(EventsMissing):
         await mine.task
     assert mine.got == [batch(0)]
+    site.time.advance(LINGER_S)
     await until(lambda: site.mine.closed)
     assert not site.demultiplexer._inboxes  # nothing is kept of a run that was read
 
@@ -356,39 +403,113 @@ async def test_a_stream_that_ends_too_early_is_an_end(site: Site) -> None:
     assert mine.got == [batch(0)]
 
 
-async def test_who_leaves_closes_the_stream_of_his_run_only(site: Site) -> None:
+async def test_short_gaps_one_after_the_other_are_not_a_long_one(site: Site) -> None:
+    """Each has its own time; and what comes too late but before the reader has looked is in time."""
+    mine = await site.read(MINE)
+    for seq in (0, 2, 1, 4, 3, 6):
+        site.mine.send((MINE, batch(seq)))
+        await some_turns()
+        site.time.advance(GAP_S * 0.6)
+        await some_turns()
+    assert len(mine.got) == 5
+    site.time.advance(GAP_S)
+    site.mine.send((MINE, batch(5)), (OTHER, batch(0)))
+    site.demultiplexer._inboxes[MINE].put(batch(5))
+    await some_turns()
+    assert len(mine.got) == 7
+    assert not mine.task.done()
+    mine.task.cancel()
+
+
+async def test_the_stream_of_who_has_left_is_received_for_what_it_brings_to_others(site: Site) -> None:
+    """Until the run ends, which it does soon where its reader's leaving stops it."""
     mine, other = await site.read(MINE), await site.read(OTHER)
     site.mine.send((MINE, batch(0)), (OTHER, batch(0)))
-    await some_turns()
     site.mine.send((MINE, batch(2)))
     await some_turns()
     mine.task.cancel()
-    await until(lambda: site.mine.closed)
-    assert site.time.pending == 0
-    site.others.send((OTHER, batch(1)), (MINE, batch(1)))
     await some_turns()
-    assert other.got == [batch(0), batch(1)]
+    site.mine.send((MINE, batch(1)), (OTHER, batch(1)))
+    site.mine.send((MINE, batch(3, END)), (OTHER, batch(2)))
+    await until(lambda: site.mine.closed)
+    await until(lambda: site.time.pending == 0)
+    assert other.got == [batch(0), batch(1), batch(2)]
     assert not site.others.closed
     other.task.cancel()
 
 
-@pytest.mark.parametrize(("chars", "asked"), [(SMALL_CHARS, 4), (SMALL_CHARS + 1, 1)])
-async def test_a_reader_behind_holds_up_a_run_that_says_much(site: Site, chars: int, asked: int) -> None:
-    """And no other: what is small goes on being received, for it may bring something for others."""
-    much = [batch(seq, TextDelta(text="x" * chars)) for seq in range(3)]
-    async with aclosing(site.demultiplexer.execute(ticket(MINE, None))) as batches:
-        for each in much:
-            site.mine.send((MINE, each))
-        assert await anext(batches) == much[0]
+async def test_the_stream_of_who_has_left_is_closed_in_the_end(site: Site) -> None:
+    """An agent that was not told by then goes on to nobody."""
+    mine = await site.read(MINE)
+    site.mine.send((MINE, batch(0)))
+    await some_turns()
+    mine.task.cancel()
+    await some_turns()
+    site.time.advance(LINGER_S - 0.01)
+    await some_turns()
+    assert not site.mine.closed
+    site.time.advance(0.02)
+    await until(lambda: site.mine.closed)
+
+
+async def test_a_stream_that_is_cut_off_is_an_agent_lost(site: Site) -> None:
+    """Whoever cancels it: the reader was not cancelled."""
+    mine = await site.read(MINE)
+    site.mine.fail(asyncio.CancelledError())
+    with pytest.raises(AgentLost):
+        await mine.task
+
+
+async def test_a_run_that_says_much_waits_for_its_reader(site: Site) -> None:
+    """Nothing more of it is received before, and it is left at once."""
+    sizes = (SMALL_CHARS + 1, INBOX_CHARS + 1, 1, 1)
+    much = [batch(seq, TextDelta(text="x" * size)) for seq, size in enumerate(sizes)]
+    batches = site.demultiplexer.execute(ticket(MINE, None))
+    for each in much:
+        site.mine.send((MINE, each))
+    for asked, each in enumerate(much, 1):
+        assert await anext(batches) == each
         await some_turns()
         assert site.mine.asked == asked
-        assert [await anext(batches), await anext(batches)] == much[1:]
+    await batches.aclose()
+    await until(lambda: site.mine.closed)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        TextDelta(text="x" * 900),
+        ReasoningDelta(text="x" * 900),
+        ToolFinished(call_id="1", name="clock", ok=True, result="x" * 900, duration_s=0.0),
+        ToolStarted(call_id="1", name="clock", arguments="x" * 900),
+    ],
+)
+async def test_no_more_is_kept_for_a_reader_than_he_may_be_behind(site: Site, event: RunEvent) -> None:
+    """He is sent to the log, which waits for him; everybody else is served as before."""
+    fits = INBOX_CHARS // 900
+    other = await site.read(OTHER)
+    async with aclosing(site.demultiplexer.execute(ticket(MINE, None))) as batches:
+        for seq in range(fits):
+            site.mine.send((MINE, batch(seq, event)))
+        assert await anext(batches) == batch(0, event)
+        site.mine.send((MINE, batch(fits, event)))
+        await some_turns(fits * 5)
+        for seq in range(1, fits + 1):
+            assert await anext(batches) == batch(seq, event)
+        for seq in range(fits + 1, 3 * fits):
+            site.mine.send((MINE, batch(seq, event)), (OTHER, batch(seq - fits - 1)))
+        site.mine.send((MINE, batch(3 * fits, TextDelta(text="x" * (SMALL_CHARS + 1)))))
+        await until(lambda: len(other.got) == 2 * fits - 1)
+        await some_turns()
+        with pytest.raises(EventsMissing):
+            await anext(batches)
+    other.task.cancel()
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_every_reader_has_its_run_whole_and_in_order(data: Any) -> None:
-    """However the batches of three runs are spread over their streams and however the streams' frames interleave."""
+    """However the batches of three runs are spread over their streams, the streams' frames interleave, and readers leave."""
     runs = [UUID(int=n) for n in range(1, 4)]
     said = {run: [batch(seq) for seq in range(data.draw(st.integers(1, 6)))] for run in runs}
     for run in runs:
@@ -402,17 +523,22 @@ def test_every_reader_has_its_run_whole_and_in_order(data: Any) -> None:
             else:
                 data.draw(st.sampled_from(carried[over])).append((run, each))
     order = data.draw(st.permutations([run for run in runs for _ in carried[run]]))
+    leaves = data.draw(st.dictionaries(st.integers(0, len(order) - 1), st.sampled_from(runs[1:])))
 
     async def read_all() -> dict[UUID, Sequence[EventBatch]]:
-        agents = Agents()
+        agents, time = Agents(), ManualTime()
         agents.streams = {run: Stream() for run in runs}
-        demultiplexer = Demultiplexer(agents, reader=READER, call_later=ManualTime().call_later)
+        demultiplexer = Demultiplexer(agents, reader=READER, call_later=time.call_later)
         readings = {run: Reading(demultiplexer.execute(ticket(run, None))) for run in runs}
         await some_turns()
-        for run in order:
+        for at, run in enumerate(order):
             agents.streams[run].send(*carried[run].pop(0))
             await some_turns(3)
-        await asyncio.wait_for(asyncio.gather(*(reading.task for reading in readings.values())), 5)
-        return {run: reading.got for run, reading in readings.items()}
+            time.advance(LINGER_S / 100)
+            if at in leaves:
+                readings[leaves[at]].task.cancel()
+        left = set(leaves.values())
+        await asyncio.wait_for(asyncio.gather(*(readings[run].task for run in runs if run not in left)), 5)
+        return {run: readings[run].got for run in runs if run not in left}
 
-    assert asyncio.run(read_all()) == said
+    assert asyncio.run(read_all()) == {run: said[run] for run in runs if run not in leaves.values()}
