@@ -17,6 +17,7 @@
     ├── Overloaded                  503  our own capacity; says when to come back
     ├── AgentLost                   503  the replica that ran the run died
     │   ├── RunSuperseded           503  another replica has taken the run over
+    │   ├── EventsMissing           503  the run goes on, and its reader is sent to its log
     │   └── AnswerRestarted         503  the answer comes anew, which the client's protocol has no words for
     ├── RunQuarantined              500  the run has ended several replicas, and is not tried again
     ├── DeadlineExceeded            504  the run's own time limit
