@@ -56,7 +56,7 @@ migrate: ## bring the database at DATABASE_URL to this code's schema
 
 key: ## make an API key in the database at DATABASE_URL and print it once
 	@bin/bootstrap
-	@$(LAUNCH) key
+	@$(LAUNCH) key $(ARGS)
 
 prune: ## let go of what is past its time in the database at DATABASE_URL
 	@bin/bootstrap

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from services.errors import Failure
+from services.security.permissions import Permission
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "content_filter"]
@@ -40,12 +41,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who is asking. Every stored row and every query by id is scoped to `tenant_id`."""
+    """Who is asking, and for what at most. Every stored row and every query by id is scoped to `tenant_id`."""
 
     tenant_id: str
     user_id: str
     key_id: UUID | None = None
-    scopes: frozenset[str] = frozenset()
+    permissions: frozenset[Permission] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

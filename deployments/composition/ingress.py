@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 
 from uuid_utils.compat import uuid7
@@ -25,7 +26,9 @@ from services.runs.service import RunService
 from services.runs.webhooks import check_url
 from services.security.addresses import AddressPolicy
 from services.security.authenticator import Authenticator
+from services.security.key_keeping import KeyKeeping
 from services.storage.api_keys import ApiKeyRepository
+from services.storage.audit import AuditRepository
 from services.storage.database import Database
 from services.storage.run_log import RunLogRepository
 from services.storage.runs import RunRepository
@@ -47,14 +50,17 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         new_id=uuid7,
         admit=shedding.admit,
     )
+    key_store, pepper = ApiKeyRepository(database), settings.security.key_pepper.resolve(os.environ)
     services = HttpServices(
         runs=runs,
         run_store=run_store,
         threads=ThreadRepository(database),
         memories=open_memories(settings.memory, database),
+        keys=KeyKeeping(key_store, pepper, new_id=uuid7, now=partial(datetime.now, UTC)),
+        audit=AuditRepository(database),
         authenticator=Authenticator(
-            ApiKeyRepository(database),
-            settings.security.key_pepper.resolve(os.environ),
+            key_store,
+            pepper,
             cache_s=settings.security.key_cache_s,
             clock=time.monotonic,
         ),

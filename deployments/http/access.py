@@ -6,7 +6,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.http.failures import failure_response
-from services.errors import MainstayError, Unauthenticated
+from services.errors import MainstayError, PermissionDenied, Unauthenticated
+from services.security.permissions import Permission
 from services.types import Principal
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -22,11 +23,17 @@ class Authenticator(Protocol):
         ...
 
 
-def principal_of(scope: Scope) -> Principal:
-    """Return who is asking. Raises Unauthenticated on an open path, where nobody was asked."""
+def permitted(scope: Scope, permission: Permission) -> Principal:
+    """Return who is asking: a route learns it only by saying what for.
+
+    Raises PermissionDenied for a key that may not be used for that, and Unauthenticated on an open path, where nobody was
+    asked.
+    """
     principal = scope.get(_PRINCIPAL)
     if not isinstance(principal, Principal):
         raise Unauthenticated(f"This needs an API key. {_HOW}")
+    if permission not in principal.permissions:
+        raise PermissionDenied(f"The API key may not be used for this: it lacks the permission {permission}.")
     return principal
 
 

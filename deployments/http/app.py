@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from configs.settings import HttpSettings
 from deployments.http.access import Access, Authenticator
+from deployments.http.admin import admin_router
 from deployments.http.failures import on_http_exception, on_mainstay_error, on_unexpected, on_validation_error
 from deployments.http.memories import memories_router
 from deployments.http.openapi import describe_protocols
@@ -31,6 +32,8 @@ from services.errors import MainstayError
 from services.memories import Memories
 from services.runs.ports import RunStore, ThreadStore
 from services.runs.service import RunService
+from services.security.audit import AuditTrail
+from services.security.key_keeping import KeyKeeping
 
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 """What the replica needs, by a name that may be shown to anyone, and whether it is there."""
@@ -50,6 +53,8 @@ class HttpServices:
     run_store: RunStore
     threads: ThreadStore
     memories: Memories
+    keys: KeyKeeping
+    audit: AuditTrail
     authenticator: Authenticator
     graphs: Mapping[str, str]
     default_graph: str
@@ -94,6 +99,7 @@ def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
     app.include_router(threads_router(services.threads))
     app.include_router(memories_router(services.memories))
     app.include_router(runs_router(services.runs, services.run_store))
+    app.include_router(admin_router(services.keys, services.audit))
     describe_protocols(app, PROTOCOLS.values())
     return app
 

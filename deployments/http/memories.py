@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from deployments.http.resources import MAX_PAGE, Asking
+from deployments.http.asking import Eraser, Reader
+from deployments.http.resources import MAX_PAGE
 from services.errors import InvalidRequest
 from services.memories import Memories, Memory, Namespace
 from services.types import JsonObject
@@ -42,7 +43,7 @@ def memories_router(memories: Memories) -> APIRouter:
 
     @router.get("")
     async def list_memories(
-        asking: Asking,
+        asking: Reader,
         namespace: Below = None,
         query: str | None = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
@@ -61,7 +62,7 @@ def memories_router(memories: Memories) -> APIRouter:
         )
 
     @router.delete("", status_code=204)
-    async def erase_memories(request: Request, asking: Asking, namespace: Below = None) -> Response:
+    async def erase_memories(request: Request, asking: Eraser, namespace: Below = None) -> Response:
         # A misspelt parameter must not erase everything.
         for name in request.query_params.keys() - {"namespace"}:
             raise InvalidRequest(f"There is no parameter {name[:100]!r} here.", param=name[:100])
@@ -69,7 +70,7 @@ def memories_router(memories: Memories) -> APIRouter:
         return Response(status_code=204)
 
     @router.delete("/{memory_id}", status_code=204)
-    async def delete_memory(asking: Asking, memory_id: MemoryId) -> Response:
+    async def delete_memory(asking: Eraser, memory_id: MemoryId) -> Response:
         await memories.delete(asking, memory_id)
         return Response(status_code=204)
 

@@ -5,26 +5,21 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from deployments.http.access import principal_of
+from deployments.http.asking import Eraser, Reader, Runner
 from deployments.protocols.chat_stream import failure_json, interrupts_json, usage_json
 from services.errors import InvalidRequest, UnknownModel
 from services.runs.ports import RunStore, ThreadStore
 from services.runs.service import RunService
-from services.types import CancelAction, JsonObject, Message, Principal, Run, RunStatus, Thread
+from services.types import CancelAction, JsonObject, Message, Run, RunStatus, Thread
 
 MAX_PAGE = 100
 MAX_HISTORY = 1_000
 
 
-async def _principal(request: Request) -> Principal:
-    return principal_of(request.scope)
-
-
-Asking = Annotated[Principal, Depends(_principal)]
 ThreadId = Annotated[UUID, Path()]
 RunId = Annotated[UUID, Path()]
 
@@ -100,11 +95,11 @@ def models_router(graphs: Mapping[str, str], *, created: int) -> APIRouter:
     models = {name: ModelJson(id=name, created=created, description=text) for name, text in graphs.items()}
 
     @router.get("")
-    async def list_models(asking: Asking) -> ModelsJson:
+    async def list_models(asking: Reader) -> ModelsJson:
         return ModelsJson(data=list(models.values()))
 
     @router.get("/{model}")
-    async def get_model(asking: Asking, model: str) -> ModelJson:
+    async def get_model(asking: Reader, model: str) -> ModelJson:
         if model not in models:
             raise UnknownModel(f"There is no such model. Choose one of: {', '.join(sorted(models))}.", param="model")
         return models[model]
@@ -118,7 +113,7 @@ def threads_router(threads: ThreadStore) -> APIRouter:
 
     @router.get("")
     async def list_threads(
-        asking: Asking, limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20, before: UUID | None = None
+        asking: Reader, limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20, before: UUID | None = None
     ) -> ThreadsJson:
         found = await threads.list(asking, limit=limit, before=before)
         return ThreadsJson(
@@ -127,18 +122,18 @@ def threads_router(threads: ThreadStore) -> APIRouter:
         )
 
     @router.get("/{thread_id}")
-    async def get_thread(asking: Asking, thread_id: ThreadId) -> ThreadJson:
+    async def get_thread(asking: Reader, thread_id: ThreadId) -> ThreadJson:
         return _thread_json(await threads.get(asking, thread_id))
 
     @router.get("/{thread_id}/messages", response_model_exclude_none=True)
     async def list_messages(
-        asking: Asking, thread_id: ThreadId, limit: Annotated[int, Query(ge=1, le=MAX_HISTORY)] = MAX_HISTORY
+        asking: Reader, thread_id: ThreadId, limit: Annotated[int, Query(ge=1, le=MAX_HISTORY)] = MAX_HISTORY
     ) -> MessagesJson:
         found = await threads.messages(asking, thread_id, limit=limit)
         return MessagesJson(thread_id=thread_id, messages=[_message_json(message) for message in found])
 
     @router.delete("/{thread_id}", status_code=204)
-    async def delete_thread(asking: Asking, thread_id: ThreadId) -> Response:
+    async def delete_thread(asking: Eraser, thread_id: ThreadId) -> Response:
         await threads.delete(asking, thread_id)
         return Response(status_code=204)
 
@@ -153,16 +148,16 @@ def runs_router(runs: RunService, store: RunStore) -> APIRouter:
         return _run_json(run, await store.position(run) if run.status is RunStatus.QUEUED else None)
 
     @router.get("/{run_id}")
-    async def get_run(asking: Asking, run_id: RunId) -> RunJson:
+    async def get_run(asking: Reader, run_id: RunId) -> RunJson:
         return await shown(await store.get(asking, run_id))
 
     @router.get("/{run_id}/wait")
-    async def wait_for_run(asking: Asking, run_id: RunId) -> RunJson:
+    async def wait_for_run(asking: Reader, run_id: RunId) -> RunJson:
         return await shown(await runs.wait(asking, run_id))
 
     @router.post("/{run_id}/cancel")
     async def cancel_run(
-        asking: Asking, run_id: RunId, action: CancelAction = CancelAction.INTERRUPT, wait: bool = False
+        asking: Runner, run_id: RunId, action: CancelAction = CancelAction.INTERRUPT, wait: bool = False
     ) -> RunJson:
         await runs.cancel(asking, run_id, action)
         return await shown(await runs.wait(asking, run_id) if wait else await store.get(asking, run_id))

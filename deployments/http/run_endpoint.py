@@ -8,12 +8,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from configs.settings import HttpSettings
-from deployments.http.access import principal_of
+from deployments.http.access import permitted
 from deployments.http.bodies import ClientLeft, read_object
 from deployments.http.idempotency import idempotency_key, with_key
 from deployments.http.streams import EventStream, WholeAnswer, run_headers
 from deployments.protocols.types import ClientProtocol, Queued, Rules, Streamed
 from services.runs.service import RunService
+from services.security.permissions import Permission
 
 
 class RunEndpoint:
@@ -42,7 +43,7 @@ class RunEndpoint:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        principal = principal_of(scope)
+        principal = permitted(scope, Permission.RUNS_WRITE)
         headers = Headers(scope=scope)
         try:
             body = await read_object(headers, receive, max_bytes=self._settings.max_body_bytes)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from configs.settings import HttpSettings
-from deployments.http.access import principal_of
+from deployments.http.access import permitted
 from deployments.http.resources import run_id_of
 from deployments.http.streams import EventStream
 from deployments.protocols.chat_stream import event_encoder
@@ -20,6 +20,7 @@ from deployments.protocols.types import Streamed
 from services.errors import InvalidRequest
 from services.runs.live_run import JoinedRun, ReadRun
 from services.runs.service import RunService
+from services.security.permissions import Permission
 from services.types import EventId
 
 LAST_EVENT_ID = "last-event-id"
@@ -38,7 +39,7 @@ class RunStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         after = last_event_id(request.headers)
-        joined = await self._runs.join(principal_of(scope), run_id_of(request), after)
+        joined = await self._runs.join(permitted(scope, Permission.RUNS_READ), run_id_of(request), after)
         if joined.over:  # what an EventSource takes for the end, and does not come back after
             await joined.aclose()
             await Response(status_code=204)(scope, receive, send)

@@ -9,12 +9,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 from configs.settings import SettingsError
 from deployments.launch.console import Console
 from deployments.launch.errors import one_line
 from deployments.launch.options import REPOSITORY, Options
 from services.errors import MainstayError
+from services.security.permissions import Permission, Role
 
 
 def main(arguments: Sequence[str], console: Console) -> int:
@@ -36,9 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("serve", help="start everything on this machine; Ctrl-C stops it")
     commands.add_parser("down", help="stop what `serve` started")
     commands.add_parser("migrate", help="bring the database at DATABASE_URL to this code's schema")
-    key = commands.add_parser("key", help="make an API key and print it once")
-    key.add_argument("--tenant", default="default", help="whose data it opens (default: %(default)s)")
-    key.add_argument("--user", default="local", help="who acts with it (default: %(default)s)")
+    _key_arguments(commands.add_parser("key", help="make an API key and print it once; or list, rotate, revoke"))
     prune = commands.add_parser("prune", help="let go of what is past its time (settings: retention)")
     prune.add_argument("--overlay", default="production", help="the file of configs/ to go by (default: %(default)s)")
     erase = commands.add_parser("erase", help="erase a user from every table")
@@ -51,6 +51,23 @@ def _parser() -> argparse.ArgumentParser:
     bundle = commands.add_parser("bundle", help="zip the code for runtime_env.working_dir")
     bundle.add_argument("--to", type=Path, default=REPOSITORY / "build", help="folder (default: build)")
     return parser
+
+
+def _key_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tenant", default="default", help="whose data it opens (default: %(default)s)")
+    parser.add_argument("--user", default="local", help="who acts with it (default: %(default)s)")
+    parser.add_argument("--role", choices=list(Role), default=Role.USER, help="what it may do (default: %(default)s)")
+    parser.add_argument(
+        "--scope", choices=list(Permission), action="append", default=[], help="this of what its role may; repeatable"
+    )
+    parser.add_argument("--days", type=float, help="how long it is accepted (default: until it is revoked)")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--list", action="store_true", help="show the tenant's newest 100 keys")
+    instead.add_argument("--rotate", type=UUID, metavar="ID", help="make a key in place of this one")
+    instead.add_argument("--revoke", type=UUID, metavar="ID", help="have this key accepted no more")
+    parser.add_argument(
+        "--grace-s", type=float, default=3_600.0, help="for a rotated key to go on (default: %(default)s)"
+    )
 
 
 def _run(arguments: argparse.Namespace, options: Options, console: Console) -> None:
@@ -74,12 +91,10 @@ def _run(arguments: argparse.Namespace, options: Options, console: Console) -> N
             if (folder := documents.folder_of(os.environ, embedded=False)) is not None:
                 console.say(f"It holds {asyncio.run(documents.load(url, folder))} sections of {folder}")
         case "key":
-            from deployments.launch import database
+            from deployments.launch import database, keys
 
             url, pepper = database.existing_url(options, os.environ), database.known_pepper(options, os.environ)
-            key = asyncio.run(database.add_key(url, pepper, tenant_id=arguments.tenant, user_id=arguments.user))
-            console.say(f"A key for {arguments.user} of tenant {arguments.tenant}, shown this once:")
-            console.show(key)
+            asyncio.run(keys.keep(arguments, url, pepper, console))
         case "prune":
             from deployments.launch import database, retention
             from services.runs.prune import summary

@@ -1,17 +1,22 @@
 """The database of one launch: whose it is, its schema, and its first API key."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from uuid_utils.compat import uuid7
 
 from deployments.launch.errors import LaunchFailed
 from deployments.launch.options import Options
 from deployments.launch.postgres import running_server, url_of
-from services.security.keys import create_key
+from services.security.audit import OPERATIONS
+from services.security.key_keeping import KeyKeeping, KeyRequest
+from services.security.permissions import Permission, Role
 from services.storage import migrate
 from services.storage.api_keys import ApiKeyRepository
 from services.storage.database import Database
+from services.types import Principal
 
 TENANT = "default"
 USER = "local"
@@ -19,25 +24,31 @@ _PEPPER_FILE = "key-pepper"
 
 
 async def first_key(url: str, pepper: str) -> str | None:
-    """Return an API key when there was none; it cannot be had again, so ask only when it can be shown."""
+    """Return a key of an administrator when there was none; it cannot be had again, so ask only when it can be shown."""
     database = Database.open(url, pool_size=1, application_name="mainstay-launch")
     try:
-        store = ApiKeyRepository(database)
-        if await store.list(TENANT):
+        keys = _keys(database, pepper)
+        if await keys.list(operations(TENANT), limit=1):
             return None
-        return await _create(store, pepper, TENANT, USER)
+        return (await keys.create(operations(TENANT), KeyRequest(user_id=USER, role=Role.ADMIN))).plaintext
     finally:
         await database.close()
 
 
-async def add_key(url: str, pepper: str, *, tenant_id: str, user_id: str) -> str:
-    """Make one more API key and return it. Raises SchemaMismatch on a database that was never migrated."""
+@asynccontextmanager
+async def key_keeping(url: str, pepper: str) -> AsyncIterator[KeyKeeping]:
+    """Keep the keys of a database. Raises SchemaMismatch on one that has not this code's schema."""
     database = Database.open(url, pool_size=1, application_name="mainstay-key")
     try:
         await migrate.require_head(database)
-        return await _create(ApiKeyRepository(database), pepper, tenant_id, user_id)
+        yield _keys(database, pepper)
     finally:
         await database.close()
+
+
+def operations(tenant_id: str) -> Principal:
+    """Who gives commands here: the database's password permits everything."""
+    return Principal(tenant_id=tenant_id, user_id=OPERATIONS, permissions=frozenset(Permission))
 
 
 def existing_url(options: Options, environ: Mapping[str, str]) -> str:
@@ -63,8 +74,5 @@ def known_pepper(options: Options, environ: Mapping[str, str]) -> str:
     return pepper_of(options, environ)
 
 
-async def _create(store: ApiKeyRepository, pepper: str, tenant_id: str, user_id: str) -> str:
-    _, plaintext = await create_key(
-        store, pepper, tenant_id=tenant_id, user_id=user_id, new_id=uuid7, now=datetime.now(UTC)
-    )
-    return plaintext
+def _keys(database: Database, pepper: str) -> KeyKeeping:
+    return KeyKeeping(ApiKeyRepository(database), pepper, new_id=uuid7, now=partial(datetime.now, UTC))

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from services.errors import Unauthenticated
 from services.runs.deadline import Clock
 from services.security.keys import ApiKey, ApiKeyStore, KeyDigest, lookup_of
+from services.security.permissions import permissions_of
 from services.types import Principal
 
 ValueT = TypeVar("ValueT")
@@ -51,7 +52,12 @@ class Authenticator:
             key = await self._recognise(lookup, digest)
         if key is None or not key.usable(self._now()):
             raise _refusal()
-        return Principal(tenant_id=key.tenant_id, user_id=key.user_id, key_id=key.id, scopes=key.scopes)
+        return Principal(
+            tenant_id=key.tenant_id,
+            user_id=key.user_id,
+            key_id=key.id,
+            permissions=permissions_of(key.role, key.scopes),
+        )
 
     async def _recognise(self, lookup: str, digest: bytes) -> ApiKey | None:
         key = await self._store.find(lookup)

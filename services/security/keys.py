@@ -7,13 +7,15 @@ nothing. The secret part has 256 random bits: a slow password hash would only co
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from services.errors import ConfigurationError
+from services.security.audit import AuditEvent
+from services.security.permissions import Role
 
 MIN_PEPPER_CHARS = 16
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -33,6 +35,7 @@ class ApiKey:
     user_id: str
     lookup: str
     digest: bytes = field(repr=False)
+    role: Role = Role.USER
     scopes: frozenset[str] = frozenset()
     created_at: datetime
     expires_at: datetime | None = None
@@ -43,9 +46,12 @@ class ApiKey:
 
 
 class ApiKeyStore(Protocol):
-    """Where keys live. Every method raises StoreUnavailable when the store cannot be reached in time."""
+    """Where keys live. Every method raises StoreUnavailable when the store cannot be reached in time.
 
-    async def add(self, key: ApiKey) -> None:
+    What changes something stores the event that tells of it in the same transaction.
+    """
+
+    async def add(self, key: ApiKey, event: AuditEvent) -> None:
         """Store a new key, and its user where there is none of that name in the tenant."""
         ...
 
@@ -53,43 +59,56 @@ class ApiKeyStore(Protocol):
         """Return the key with these lookup characters, expired and revoked ones too."""
         ...
 
-    async def list(self, tenant_id: str) -> Sequence[ApiKey]:
-        """Return the keys of a tenant, newest first."""
+    async def get(self, tenant_id: str, key_id: UUID) -> ApiKey:
+        """Return a key of the tenant. Raises NotFound."""
         ...
 
-    async def revoke(self, tenant_id: str, key_id: UUID, *, at: datetime) -> None:
-        """Mark a key of the tenant as revoked; the first time counts. Raises NotFound."""
+    async def list(self, tenant_id: str, *, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
+        """Return keys of a tenant, newest first; `before` continues behind that one."""
+        ...
+
+    async def replace(self, retired: ApiKey, by: ApiKey, event: AuditEvent) -> None:
+        """Store a new key, and when the one that it replaces expires. Raises NotFound where that is gone or was revoked."""
+        ...
+
+    async def revoke(self, tenant_id: str, key_id: UUID, *, at: datetime, event: AuditEvent) -> None:
+        """Mark a key of the tenant as revoked; the first time counts, and is the one recorded. Raises NotFound."""
         ...
 
 
-async def create_key(
-    store: ApiKeyStore,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """A key that was just made: its record, and the key itself, which cannot be had again."""
+
+    record: ApiKey
+    plaintext: str = field(repr=False)
+
+
+def new_key(
     pepper: str,
     *,
+    key_id: UUID,
     tenant_id: str,
     user_id: str,
-    new_id: Callable[[], UUID],
-    now: datetime,
+    created_at: datetime,
+    role: Role = Role.USER,
     scopes: Collection[str] = (),
     expires_at: datetime | None = None,
-) -> tuple[ApiKey, str]:
-    """Make and store a key; return its record and the key itself, which cannot be had again.
-
-    Raises StoreUnavailable, and ConfigurationError for a pepper that is too short.
-    """
+) -> NewKey:
+    """Make a key. Raises ConfigurationError for a pepper that is too short."""
     plaintext = new_plaintext()
-    key = ApiKey(
-        id=new_id(),
+    record = ApiKey(
+        id=key_id,
         tenant_id=tenant_id,
         user_id=user_id,
         lookup=lookup_of(plaintext) or "",
         digest=KeyDigest(pepper)(plaintext),
+        role=role,
         scopes=frozenset(scopes),
-        created_at=now,
+        created_at=created_at,
         expires_at=expires_at,
     )
-    await store.add(key)
-    return key, plaintext
+    return NewKey(record=record, plaintext=plaintext)
 
 
 class KeyDigest:

@@ -5,10 +5,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, and_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.security.audit import AuditEvent
 from services.security.keys import ApiKey
+from services.security.permissions import Role
+from services.storage.audit import recorded
 from services.storage.database import Database
 from services.storage.encoding import plain, refuse_unstorable
 from services.storage.tables import api_keys, users
@@ -21,24 +25,11 @@ class ApiKeyRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, key: ApiKey) -> None:
+    async def add(self, key: ApiKey, event: AuditEvent) -> None:
         """Store a new key, and its user where there is none of that name in the tenant."""
-        refuse_unstorable((key.tenant_id, key.user_id, key.lookup, *key.scopes))
-        user = insert(users).values(tenant_id=key.tenant_id, id=key.user_id).on_conflict_do_nothing()
-        row = insert(api_keys).values(
-            id=key.id,
-            tenant_id=key.tenant_id,
-            user_id=key.user_id,
-            lookup=key.lookup,
-            digest=key.digest,
-            scopes=sorted(key.scopes),
-            created_at=key.created_at,
-            expires_at=key.expires_at,
-            revoked_at=key.revoked_at,
-        )
         async with self._database.transaction() as connection:
-            await connection.execute(user)
-            await connection.execute(row)
+            await _insert(connection, key)
+            await connection.execute(recorded(event))
 
     async def find(self, lookup: str) -> ApiKey | None:
         """Return the key with these lookup characters, whoever's it is: this is how a tenant is known at all."""
@@ -46,24 +37,72 @@ class ApiKeyRepository:
             row = await connection.fetchrow("SELECT * FROM api_keys WHERE lookup = $1", lookup)
         return None if row is None else _key(row)
 
-    async def list(self, tenant_id: str) -> Sequence[ApiKey]:
-        """Return the keys of a tenant, newest first."""
-        found = select(api_keys).where(api_keys.c.tenant_id == tenant_id)
+    async def get(self, tenant_id: str, key_id: UUID) -> ApiKey:
+        """Return a key of the tenant. Raises NotFound."""
         async with self._database.transaction() as connection:
-            rows = await connection.execute(found.order_by(api_keys.c.created_at.desc(), api_keys.c.id.desc()))
-            return [_key(row) for row in rows.mappings()]
+            row = (await connection.execute(select(api_keys).where(_one(tenant_id, key_id)))).mappings().one_or_none()
+        if row is None:
+            raise missing("key", key_id)
+        return _key(row)
 
-    async def revoke(self, tenant_id: str, key_id: UUID, *, at: datetime) -> None:
-        """Mark a key of the tenant as revoked; the first time counts. Raises NotFound."""
+    async def list(self, tenant_id: str, *, limit: int, before: UUID | None = None) -> Sequence[ApiKey]:
+        """Return keys of a tenant, newest first. `before` continues behind that one; behind one that is absent is nothing."""
+        order = tuple_(api_keys.c.created_at, api_keys.c.id)
+        found = select(api_keys).where(api_keys.c.tenant_id == tenant_id)
+        if before is not None:
+            mark = select(api_keys.c.created_at, api_keys.c.id).where(_one(tenant_id, before))
+            found = found.where(order < mark.scalar_subquery())
+        found = found.order_by(api_keys.c.created_at.desc(), api_keys.c.id.desc()).limit(limit)
+        async with self._database.transaction() as connection:
+            return [_key(row) for row in (await connection.execute(found)).mappings()]
+
+    async def replace(self, retired: ApiKey, by: ApiKey, event: AuditEvent) -> None:
+        """Store a new key, and when the one that it replaces expires. Raises NotFound where that is gone or was revoked."""
         change = (
             update(api_keys)
-            .where(api_keys.c.tenant_id == tenant_id, api_keys.c.id == key_id)
-            .values(revoked_at=func.coalesce(api_keys.c.revoked_at, at))
+            .where(_one(retired.tenant_id, retired.id), api_keys.c.revoked_at.is_(None))
+            .values(expires_at=retired.expires_at)
             .returning(api_keys.c.id)
         )
         async with self._database.transaction() as connection:
             if (await connection.execute(change)).one_or_none() is None:
+                raise missing("key", retired.id)
+            await _insert(connection, by)
+            await connection.execute(recorded(event))
+
+    async def revoke(self, tenant_id: str, key_id: UUID, *, at: datetime, event: AuditEvent) -> None:
+        """Mark a key of the tenant as revoked; the first time counts, and is the one recorded. Raises NotFound."""
+        found = select(api_keys.c.revoked_at).where(_one(tenant_id, key_id)).with_for_update()
+        async with self._database.transaction() as connection:
+            row = (await connection.execute(found)).one_or_none()
+            if row is None:
                 raise missing("key", key_id)
+            if row.revoked_at is None:
+                await connection.execute(update(api_keys).where(_one(tenant_id, key_id)).values(revoked_at=at))
+                await connection.execute(recorded(event))
+
+
+async def _insert(connection: AsyncConnection, key: ApiKey) -> None:
+    refuse_unstorable((key.tenant_id, key.user_id, key.lookup, *key.scopes))
+    await connection.execute(insert(users).values(tenant_id=key.tenant_id, id=key.user_id).on_conflict_do_nothing())
+    await connection.execute(
+        insert(api_keys).values(
+            id=key.id,
+            tenant_id=key.tenant_id,
+            user_id=key.user_id,
+            lookup=key.lookup,
+            digest=key.digest,
+            role=key.role,
+            scopes=sorted(key.scopes),
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            revoked_at=key.revoked_at,
+        )
+    )
+
+
+def _one(tenant_id: str, key_id: UUID) -> ColumnElement[bool]:
+    return and_(api_keys.c.tenant_id == tenant_id, api_keys.c.id == key_id)
 
 
 def _key(row: Mapping[Any, Any]) -> ApiKey:
@@ -73,6 +112,7 @@ def _key(row: Mapping[Any, Any]) -> ApiKey:
         user_id=row["user_id"],
         lookup=row["lookup"],
         digest=row["digest"],
+        role=Role(row["role"]),
         scopes=frozenset(row["scopes"]),
         created_at=row["created_at"],
         expires_at=row["expires_at"],

@@ -1,7 +1,8 @@
 """Erasing a user: after it no row of any table is theirs, or leads to them.
 
 What has tokens in it and no text, the bill, stays with its tenant: under no user and under another run id, so that sums are
-what they were and nobody's. Everything else goes. A few hundred rows at a time, so that nobody waits long for a lock.
+what they were and nobody's. So does the record of what was done to keys. Everything else goes. A few hundred rows at a time,
+so that nobody waits long for a lock.
 """
 
 import asyncio
@@ -70,10 +71,20 @@ WITH page AS MATERIALIZED (SELECT run_id FROM usage WHERE run_id > $3 ORDER BY r
 )
 SELECT (SELECT run_id FROM page ORDER BY run_id DESC LIMIT 1) AS until, (SELECT count(*) FROM renamed) AS gone
 """
+# What was done stays on record, and not by or to whom: it is the tenant's record, and says of keys that are gone how they went.
+_NAMELESS = f"""
+UPDATE audit_events SET
+    user_id = CASE WHEN user_id = $2 THEN '{NOBODY}' ELSE user_id END,
+    target_user_id = nullif(target_user_id, $2)
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM audit_events WHERE tenant_id = $1 AND (user_id = $2 OR target_user_id = $2) LIMIT $3 FOR UPDATE
+))
+"""  # noqa: S608  # a constant of ours
 _LEFT = " UNION ALL ".join(
-    f"SELECT '{table.name}' AS name WHERE EXISTS (SELECT FROM {table.name} WHERE tenant_id = $1 AND user_id = $2)"  # noqa: S608  # names of our own tables
+    f"SELECT '{table.name}' AS name WHERE EXISTS (SELECT FROM {table.name} WHERE tenant_id = $1 AND {column} = $2)"  # noqa: S608  # names of our own tables
     for table in metadata.sorted_tables
-    if "user_id" in table.columns
+    for column in ("user_id", "target_user_id")
+    if column in table.columns
 )
 
 
@@ -97,7 +108,8 @@ class Erasure:
         self._clock = clock
 
     async def erase(self, tenant_id: str, user_id: str, *, cancel: bool = False) -> Mapping[str, int]:
-        """Erase a user of a tenant; return how many rows of which table that took, and how many bills have no name now.
+        """Erase a user of a tenant; return how many rows of which table that took, and how many bills and
+        records of the audit trail have no name now.
 
         What goes with a thread is counted as one thread. With `cancel` runs that have not ended are stopped first. Raises
         ThreadBusy while there are any and `cancel` was not given, when they do not end in time, and when the user begins
@@ -112,6 +124,7 @@ class Erasure:
                 erased[name] += await self._some(statement, tenant_id, user_id)
             erased["threads"] += await self._threads(tenant_id, user_id)
             erased["usage"] += await self._usage(tenant_id, user_id)
+            erased["audit_events"] += await self._some(_NAMELESS, tenant_id, user_id)
             if not await self.left(tenant_id, user_id):
                 return dict(erased)
         raise ThreadBusy("The user goes on beginning runs. Revoke their access, then erase them again.")

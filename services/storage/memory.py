@@ -9,13 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from services.security.keys import ApiKey
-from services.storage.encoding import refuse_unstorable
 from services.storage.memory_effects import MemoryEffects
+from services.storage.memory_keys import MemoryApiKeys, MemoryAuditTrail
 from services.storage.memory_leases import MemoryLeases, MemoryRunLog
 from services.storage.memory_runs import MemoryOwnedRuns, MemoryRuns
 from services.storage.memory_tables import MemoryTables, is_owner
-from services.storage.tenancy import busy, missing
+from services.storage.tenancy import busy
 from services.types import Message, Principal, RunStatus, Thread
 
 _UNFINISHED = {RunStatus.FAILED, RunStatus.CANCELLED}
@@ -38,7 +37,8 @@ class MemoryStore:
         self.effects = MemoryEffects(self.tables.find)
         self.webhooks = self.tables.webhooks
         self.threads = MemoryThreads(self.tables)
-        self.api_keys = MemoryApiKeys()
+        self.audit = MemoryAuditTrail(now)
+        self.api_keys = MemoryApiKeys(self.audit)
 
 
 class MemoryThreads:
@@ -88,28 +88,3 @@ class MemoryThreads:
             if known.run_id in gone:
                 del self._tables.keys[key]
         del self._tables.conversations[thread_id]
-
-
-class MemoryApiKeys:
-    """`services.security.keys.ApiKeyStore` in memory."""
-
-    def __init__(self) -> None:
-        self._keys: dict[str, ApiKey] = {}
-
-    async def add(self, key: ApiKey) -> None:
-        refuse_unstorable((key.tenant_id, key.user_id, key.lookup, *key.scopes))
-        self._keys[key.lookup] = key
-
-    async def find(self, lookup: str) -> ApiKey | None:
-        return self._keys.get(lookup)
-
-    async def list(self, tenant_id: str) -> Sequence[ApiKey]:
-        mine = [key for key in self._keys.values() if key.tenant_id == tenant_id]
-        return sorted(mine, key=lambda key: (key.created_at, key.id), reverse=True)
-
-    async def revoke(self, tenant_id: str, key_id: UUID, *, at: datetime) -> None:
-        for key in self._keys.values():
-            if key.id == key_id and key.tenant_id == tenant_id:
-                self._keys[key.lookup] = replace(key, revoked_at=key.revoked_at or at)
-                return
-        raise missing("key", key_id)

@@ -1,6 +1,6 @@
 """Every table, as SQLAlchemy Core sees it; the migrations make the same ones, and a test compares the two.
 
-    users ─┬─ api_keys
+    users ─┬─ api_keys            what was done to them is in audit_events
            ├ (by name) threads ── runs ─┬─ messages
            │                            ├─ run_events         its log: what every client saw, or will see
            │                            ├─ tool_effects       its ledger: what its tools have done to the world
@@ -87,9 +87,26 @@ api_keys = Table(
     _now("created_at"),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
+    Column("role", Text, nullable=False, server_default=text("'user'"), comment="user | operator | admin"),
     ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"], ondelete="CASCADE"),
     CheckConstraint("octet_length(digest) = 32", name="digest"),
+    CheckConstraint("role IN ('user', 'operator', 'admin')", name="role"),
     Index(None, "tenant_id", "user_id"),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _tenant(),
+    _now("at"),
+    Column("action", Text, nullable=False),
+    Column("user_id", Text, nullable=False, comment="who did it; no foreign key: the record outlives them"),
+    Column("key_id", Uuid, comment="with which key; null for a command"),
+    Column("target", Text, nullable=False),
+    Column("target_user_id", Text, comment="whose what it was done to is"),
+    Column("details", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
+    Index(None, "tenant_id", "id"),
 )
 
 threads = Table(

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import uvicorn
+from uuid_utils.compat import uuid7
 
 from configs.settings import HttpSettings
 from deployments.http.app import HttpServices, create_app
@@ -18,6 +19,8 @@ from services.guard import ALLOWED, Action, Stage, Verdict
 from services.runs.following import FollowPolicy, LogFollower
 from services.runs.ports import PLAIN, Created
 from services.runs.service import RunService
+from services.security.key_keeping import KeyKeeping
+from services.security.permissions import GRANTS, Role
 from services.storage.memories_in_memory import InMemoryMemories
 from services.storage.memory import MemoryStore
 from services.storage.memory_runs import MemoryRuns
@@ -30,18 +33,22 @@ from tests.services.runs.manual_time import ManualTime
 KEY = "mk-test-key"
 COLLEAGUES_KEY = "mk-another-user-of-the-same-tenant"
 OTHER_KEY = "mk-other-tenants-key"
+ADMIN_KEY = "mk-administrator-of-the-first-tenant"
 AUTH = {"authorization": f"Bearer {KEY}"}
 NOW = 1_795_000_000.0
+PEPPER = "pepper-for-tests-only"
 
 
 class FixedAuthenticator:
-    """Knows three keys, of two tenants."""
+    """Knows four keys, of two tenants: three of users, and one of an administrator."""
 
     def __init__(self) -> None:
+        may, everything = GRANTS[Role.USER], GRANTS[Role.ADMIN]
         self.principals = {
-            KEY: Principal(tenant_id="acme", user_id="ada"),
-            COLLEAGUES_KEY: Principal(tenant_id="acme", user_id="eve"),
-            OTHER_KEY: Principal(tenant_id="other", user_id="bob"),
+            KEY: Principal(tenant_id="acme", user_id="ada", permissions=may),
+            COLLEAGUES_KEY: Principal(tenant_id="acme", user_id="eve", permissions=may),
+            OTHER_KEY: Principal(tenant_id="other", user_id="bob", permissions=may),
+            ADMIN_KEY: Principal(tenant_id="acme", user_id="root", key_id=UUID(int=9), permissions=everything),
         }
 
     async def authenticate(self, presented: str) -> Principal:
@@ -99,6 +106,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.store: MemoryStore = self.other.store if self.other else self._store()
+        self.authenticator = FixedAuthenticator()
         self.memories = InMemoryMemories()
         self.run_store = ObservedRuns(self.store)
         self.agent = ScriptedAgent(self.store)
@@ -128,7 +136,9 @@ class Rig:
             run_store=self.run_store,
             threads=self.store.threads,
             memories=self.memories,
-            authenticator=FixedAuthenticator(),
+            keys=KeyKeeping(self.store.api_keys, PEPPER, new_id=uuid7, now=lambda: datetime.fromtimestamp(NOW, UTC)),
+            audit=self.store.audit,
+            authenticator=self.authenticator,
             graphs={"react": "Model and tools until done.", "planner": "Plans first."},
             default_graph="react",
             readiness=self._readiness,

@@ -9,9 +9,11 @@ from uuid_utils.compat import uuid7
 
 from services.errors import StoreUnavailable, Unauthenticated
 from services.security.authenticator import Authenticator
-from services.security.keys import ApiKey, create_key, new_plaintext
-from services.storage.memory import MemoryApiKeys
+from services.security.keys import ApiKey, new_key, new_plaintext
+from services.security.permissions import Permission
+from services.storage.memory_keys import MemoryApiKeys, MemoryAuditTrail
 from services.types import Principal
+from tests.services.security.records import an_event
 
 PEPPER = "pepper-for-tests-only"
 START = datetime(2026, 11, 22, tzinfo=UTC)
@@ -34,7 +36,7 @@ class CountingStore(MemoryApiKeys):
     """A store that counts its look-ups and can be down."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(MemoryAuditTrail(lambda: START))
         self.lookups = 0
         self.down = False
 
@@ -57,16 +59,20 @@ class House:
 
     async def key(self, *, expires_in_s: float | None = None, scopes: Sequence[str] = ()) -> tuple[ApiKey, str]:
         expires_at = None if expires_in_s is None else self.clocks.now() + timedelta(seconds=expires_in_s)
-        return await create_key(
-            self.store,
+        made = new_key(
             PEPPER,
+            key_id=uuid7(),
             tenant_id="acme",
             user_id="alice",
             scopes=scopes,
             expires_at=expires_at,
-            new_id=uuid7,
-            now=self.clocks.now(),
+            created_at=self.clocks.now(),
         )
+        await self.store.add(made.record, an_event(made.record))
+        return made.record, made.plaintext
+
+    async def revoke(self, key: ApiKey, at: datetime) -> None:
+        await self.store.revoke("acme", key.id, at=at, event=an_event(key))
 
     async def refusal(self, presented: str) -> str:
         with pytest.raises(Unauthenticated) as caught:
@@ -75,10 +81,12 @@ class House:
 
 
 async def test_a_valid_key_names_its_principal() -> None:
-    """Tenant, user, key id and scopes come from the store."""
+    """Tenant, user, key id, and what the key permits, come from the store."""
     house = House()
     key, plaintext = await house.key(scopes=["runs:write"])
-    expected = Principal(tenant_id="acme", user_id="alice", key_id=key.id, scopes=frozenset({"runs:write"}))
+    expected = Principal(
+        tenant_id="acme", user_id="alice", key_id=key.id, permissions=frozenset({Permission.RUNS_WRITE})
+    )
     assert await house.authenticator.authenticate(plaintext) == expected
 
 
@@ -88,7 +96,7 @@ async def test_every_refusal_has_the_same_words() -> None:
     _, plaintext = await house.key()
     _, expired = await house.key(expires_in_s=0.0)
     revoked_key, revoked = await house.key()
-    await house.store.revoke("acme", revoked_key.id, at=START)
+    await house.revoke(revoked_key, START)
     wrong = plaintext[:-1] + ("a" if plaintext[-1] != "a" else "b")
     words = {await house.refusal(key) for key in ("", "nonsense", new_plaintext(), wrong, expired, revoked)}
     assert len(words) == 1
@@ -122,7 +130,7 @@ async def test_a_revoked_key_ends_with_the_cache_time() -> None:
     house = House(cache_s=15.0)
     key, plaintext = await house.key()
     await house.authenticator.authenticate(plaintext)
-    await house.store.revoke("acme", key.id, at=house.clocks.now())
+    await house.revoke(key, house.clocks.now())
     house.clocks.passed_s = 15.0
     await house.refusal(plaintext)
 

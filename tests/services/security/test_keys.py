@@ -10,17 +10,19 @@ from uuid_utils.compat import uuid7
 
 from services.errors import ConfigurationError, MainstayError, Unauthenticated
 from services.security.authenticator import Authenticator
-from services.security.keys import ApiKey, KeyDigest, create_key, lookup_of, new_plaintext
+from services.security.keys import ApiKey, KeyDigest, lookup_of, new_key, new_plaintext
 from services.storage.memory import MemoryStore
+from tests.services.security.records import an_event
 
 PEPPER = "pepper-for-tests-only"
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 async def created(store: MemoryStore) -> tuple[ApiKey, str]:
-    return await create_key(
-        store.api_keys, PEPPER, tenant_id="acme", user_id="alice", scopes=["runs:write"], new_id=uuid7, now=NOW
-    )
+    made = new_key(PEPPER, key_id=uuid7(), tenant_id="acme", user_id="alice", scopes=["runs:write"], created_at=NOW)
+    await store.api_keys.add(made.record, an_event(made.record))
+    assert made.plaintext not in repr(made)
+    return made.record, made.plaintext
 
 
 async def test_a_key_is_one_word_of_58_letters_and_digits() -> None:
@@ -42,7 +44,12 @@ async def test_the_store_gets_an_hmac_and_no_key() -> None:
     stored = await store.api_keys.find(plaintext[3:15])
     assert stored == key
     assert key.digest == hmac.new(PEPPER.encode(), plaintext.encode(), hashlib.sha256).digest()
-    assert (key.tenant_id, key.user_id, key.scopes, key.created_at) == ("acme", "alice", {"runs:write"}, NOW)
+    assert (key.tenant_id, key.user_id, key.scopes, key.created_at) == (
+        "acme",
+        "alice",
+        frozenset({"runs:write"}),
+        NOW,
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from services.events import RunEvent
 from services.runs.event_codec import encode
 from services.runs.log_writer import LogRow
 from services.runs.ports import Leases, OwnedRuns, RunLog, ThreadStore
+from services.security.audit import AuditTrail
 from services.security.keys import ApiKeyStore
 from services.storage.api_keys import ApiKeyRepository
+from services.storage.audit import AuditRepository
 from services.storage.database import Database
 from services.storage.encoding import plain, progress_to_json
 from services.storage.leases import LeaseRepository
@@ -60,6 +62,7 @@ class Stores:
     log: RunLog
     threads: ThreadStore
     api_keys: ApiKeyStore
+    audit: AuditTrail
     later: Callable[[float], Awaitable[None]]
     progressed: Callable[[Run, Progress], Awaitable[None]]
     due: Callable[[], Awaitable[Collection[UUID]]]
@@ -145,6 +148,7 @@ def in_memory() -> Stores:
         log=memory.log,
         threads=memory.threads,
         api_keys=memory.api_keys,
+        audit=memory.audit,
         later=later,
         progressed=progressed,
         due=due,
@@ -205,6 +209,7 @@ def in_postgres(database: Database) -> Stores:
         log=RunLogRepository(database),
         threads=ThreadRepository(database),
         api_keys=ApiKeyRepository(database),
+        audit=AuditRepository(database),
         later=later,
         progressed=progressed,
         due=due,

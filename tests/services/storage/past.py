@@ -71,6 +71,9 @@ WITH who AS (INSERT INTO users (tenant_id, id) VALUES ($1, $2) ON CONFLICT DO NO
 memory AS (
     INSERT INTO memories (tenant_id, user_id, namespace, key, id, value, text)
     VALUES ($1, $2, '{likes}', $3, $4, '{}', 'tea')
+), done AS (
+    INSERT INTO audit_events (id, tenant_id, action, user_id, target, target_user_id)
+    VALUES (gen_random_uuid(), $1, 'key_created', 'operations', $3, $2), (gen_random_uuid(), $1, 'key_rotated', $2, $3, 'eve')
 )
 INSERT INTO api_keys (id, tenant_id, user_id, lookup, digest, scopes) VALUES ($4, $1, $2, $3, $5, '{}')
 """
@@ -142,13 +145,15 @@ async def belongings(database: Database, principal: Principal, turns: Mapping[UU
 
 
 async def digest_of_others(database: Database, principal: Principal, turns: Mapping[UUID, UUID]) -> dict[str, str]:
-    """A digest of each table's rows that are not the user's, but the bills that are nobody's."""
+    """A digest of each table's rows that are not the user's, but the bills and records that are nobody's."""
     runs, threads = list(turns), [str(thread_id) for thread_id in turns.values()]
     found = {}
     async with database.raw() as connection:
         for table in metadata.sorted_tables:
             mine = "false" if table.name in SHARED else _owned(table)
             nobody = "user_id = ''" if "user_id" in table.columns else "false"
+            if "target_user_id" in table.columns:
+                nobody += " OR target_user_id IS NULL"
             found[table.name] = await connection.fetchval(
                 f"SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {table.name} t"
                 f" WHERE NOT ({mine}) AND NOT ({nobody})"
@@ -165,6 +170,8 @@ def _owned(table: Table) -> str:
     ways = []
     if "user_id" in table.columns:
         ways.append("tenant_id = $1::text AND user_id = $2::text")
+    if "target_user_id" in table.columns:
+        ways.append("tenant_id = $1::text AND target_user_id = $2::text")
     if table.name == "users":
         ways.append("tenant_id = $1::text AND id = $2::text")
     if "run_id" in table.columns:

@@ -10,7 +10,6 @@ from uuid_utils.compat import uuid7
 
 from services.errors import Failure, InvalidRequest, NotFound, ThreadBusy
 from services.runs.ports import Created
-from services.security.keys import ApiKey
 from services.types import (
     IdempotencyKey,
     Interruption,
@@ -369,40 +368,3 @@ async def test_what_a_model_says_is_recorded_whatever_it_holds(stores: Stores, t
     stored = await stores.runs.get(ALICE, run.id)
     assert stored.failure is not None
     assert stored.failure.message == "a\ufffdb"
-
-
-def a_key(lookup: str, *, tenant_id: str = "acme", at: datetime) -> ApiKey:
-    return ApiKey(
-        id=uuid7(),
-        tenant_id=tenant_id,
-        user_id="alice",
-        lookup=lookup,
-        digest=bytes(32),
-        scopes=frozenset({"runs:write", "threads:read"}),
-        created_at=at,
-        expires_at=at + timedelta(days=1),
-    )
-
-
-async def test_a_key_comes_back_as_it_was_stored(stores: Stores) -> None:
-    """Every field survives; an unknown lookup finds None."""
-    key = a_key("abc", at=datetime.now(UTC))
-    await stores.api_keys.add(key)
-    assert await stores.api_keys.find("abc") == key
-    assert await stores.api_keys.find("abd") is None
-
-
-async def test_keys_are_listed_and_revoked_within_their_tenant(stores: Stores) -> None:
-    """Newest first; another tenant neither sees nor revokes them; the first revocation counts."""
-    now = datetime.now(UTC)
-    older, newer = a_key("old", at=now - timedelta(hours=1)), a_key("new", at=now)
-    for key in (older, newer, a_key("other", tenant_id="evil", at=now)):
-        await stores.api_keys.add(key)
-    assert list(await stores.api_keys.list("acme")) == [newer, older]
-    await stores.api_keys.revoke("acme", older.id, at=now)
-    await stores.api_keys.revoke("acme", older.id, at=now + timedelta(hours=1))
-    assert await stores.api_keys.find("old") == replace(older, revoked_at=now)
-    for tenant_id, key_id in (("evil", newer.id), ("acme", uuid7())):
-        with pytest.raises(NotFound):
-            await stores.api_keys.revoke(tenant_id, key_id, at=now)
-    assert await stores.api_keys.find("new") == newer

@@ -60,7 +60,15 @@ async def test_no_row_is_left_of_an_erased_user(database: Database) -> None:
     assert {table: n for table, n in (await belongings(database, ALICE, hers)).items() if n} == {}
     assert await digest_of_others(database, ALICE, hers) == others
     assert await bills(database) == billed
-    assert erased == {"api_keys": 2, "users": 1, "memories": 2, "idempotency_keys": 9, "threads": 9, "usage": 9}
+    assert erased == {
+        "api_keys": 2,
+        "users": 1,
+        "memories": 2,
+        "idempotency_keys": 9,
+        "threads": 9,
+        "usage": 9,
+        "audit_events": 4,
+    }
     assert set(await erasure(database).erase(ALICE.tenant_id, ALICE.user_id)) == set(erased)
 
 

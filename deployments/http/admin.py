@@ -1,0 +1,176 @@
+"""What the holders of a tenant's administration do: its keys, and the record of what was done to them."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+
+from deployments.http.asking import Auditor, KeyKeeper
+from deployments.http.bodies import read_object
+from deployments.http.resources import MAX_PAGE
+from deployments.protocols.validation import Body, validate
+from services.security.audit import AuditEvent, AuditTrail
+from services.security.key_keeping import KeyKeeping, KeyRequest
+from services.security.keys import ApiKey, NewKey
+from services.security.permissions import Role, role_of
+
+MAX_BODY_BYTES = 16_384
+MAX_EXPIRY_S = 10 * 366 * 86_400.0
+MAX_GRACE_S = 7 * 86_400.0
+
+BodyT = TypeVar("BodyT", bound=Body)
+KeyId = Annotated[UUID, Path()]
+Page = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+
+
+class KeyBody(Body):
+    user_id: str = Field(min_length=1, max_length=128, description="whose threads, runs and memories it opens")
+    role: str = Field(default=Role.USER, description=f"one of: {', '.join(Role)}")
+    scopes: list[Annotated[str, Field(max_length=64)]] = Field(
+        default=[], max_length=32, description="which of its role's permissions it has; all of them if absent"
+    )
+    expires_in_s: float | None = Field(default=None, ge=60, le=MAX_EXPIRY_S, description="seconds; never if absent")
+
+
+class RotationBody(Body):
+    grace_s: float = Field(
+        default=3_600.0, ge=0, le=MAX_GRACE_S, description="how long the old key goes on, in seconds"
+    )
+
+
+class KeyJson(BaseModel):
+    """`prefix` is how the key begins: enough to know it again, and not enough to use it."""
+
+    id: UUID
+    user_id: str
+    role: str
+    scopes: list[str]
+    prefix: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class NewKeyJson(KeyJson):
+    """`key` is the key itself, which is shown this once."""
+
+    key: str
+
+
+class KeysJson(BaseModel):
+    """`next_before` continues the list when given as `before`; it is null on the last page."""
+
+    keys: list[KeyJson]
+    next_before: UUID | None
+
+
+class AuditEventJson(BaseModel):
+    """`user_id` did it with the key `key_id`, or by a command where that is null."""
+
+    id: UUID
+    at: datetime | None
+    action: str
+    user_id: str
+    key_id: UUID | None
+    target: str
+    target_user_id: str | None
+    details: dict[str, str]
+
+
+class AuditJson(BaseModel):
+    """`next_before` continues the list when given as `before`; it is null on the last page."""
+
+    events: list[AuditEventJson]
+    next_before: UUID | None
+
+
+def admin_router(keys: KeyKeeping, trail: AuditTrail) -> APIRouter:
+    """Routes of `/admin`. All of them end at the tenant of whoever asks."""
+    router = APIRouter(prefix="/admin", tags=["admin"])
+
+    @router.post("/keys", status_code=201, openapi_extra=_body(KeyBody))
+    async def create_key(
+        asking: KeyKeeper, body: Annotated[KeyBody, Depends(_read(KeyBody))], response: Response
+    ) -> NewKeyJson:
+        request = KeyRequest(
+            user_id=body.user_id, role=role_of(body.role), scopes=tuple(body.scopes), expires_in_s=body.expires_in_s
+        )
+        return _new_key_json(await keys.create(asking, request), response)
+
+    @router.get("/keys")
+    async def list_keys(asking: KeyKeeper, limit: Page = 20, before: UUID | None = None) -> KeysJson:
+        found = await keys.list(asking, limit=limit, before=before)
+        return KeysJson(
+            keys=[KeyJson(**_shown(key)) for key in found], next_before=found[-1].id if len(found) == limit else None
+        )
+
+    @router.post("/keys/{key_id}/rotate", status_code=201, openapi_extra=_body(RotationBody))
+    async def rotate_key(
+        asking: KeyKeeper,
+        key_id: KeyId,
+        body: Annotated[RotationBody, Depends(_read(RotationBody))],
+        response: Response,
+    ) -> NewKeyJson:
+        return _new_key_json(await keys.rotate(asking, key_id, grace_s=body.grace_s), response)
+
+    @router.delete("/keys/{key_id}", status_code=204)
+    async def revoke_key(asking: KeyKeeper, key_id: KeyId) -> Response:
+        await keys.revoke(asking, key_id)
+        return Response(status_code=204)
+
+    @router.get("/audit")
+    async def list_audit_events(asking: Auditor, limit: Page = 20, before: UUID | None = None) -> AuditJson:
+        found = await trail.list(asking, limit=limit, before=before)
+        return AuditJson(
+            events=[_event_json(event) for event in found], next_before=found[-1].id if len(found) == limit else None
+        )
+
+    return router
+
+
+def _read(model: type[BodyT]) -> Callable[[Request], Awaitable[BodyT]]:
+    """Bodies are read as strictly as those that begin a run, which FastAPI's own reading is not."""
+
+    async def body(request: Request) -> BodyT:
+        return validate(model, await read_object(request.headers, request.receive, max_bytes=MAX_BODY_BYTES))
+
+    return body
+
+
+def _body(model: type[Body]) -> dict[str, object]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
+
+
+def _shown(key: ApiKey) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "user_id": key.user_id,
+        "role": key.role,
+        "scopes": sorted(key.scopes),
+        "prefix": f"ms_{key.lookup}",
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+    }
+
+
+def _new_key_json(made: NewKey, response: Response) -> NewKeyJson:
+    response.headers["cache-control"] = "no-store"
+    return NewKeyJson(**_shown(made.record), key=made.plaintext)
+
+
+def _event_json(event: AuditEvent) -> AuditEventJson:
+    return AuditEventJson(
+        id=event.id,
+        at=event.at,
+        action=event.action,
+        user_id=event.user_id,
+        key_id=event.key_id,
+        target=event.target,
+        target_user_id=event.target_user_id,
+        details=dict(event.details),
+    )

@@ -1,0 +1,47 @@
+"""The record of what was done that security is about: who did what to what, and with which key. It never holds a secret."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from services.types import Principal
+
+OPERATIONS = "operations"
+"""Who did it where that was a command of an operator's, which has the database's password and no key."""
+
+
+class AuditAction(StrEnum):
+    KEY_CREATED = "key_created"
+    KEY_ROTATED = "key_rotated"
+    KEY_REVOKED = "key_revoked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """`user_id` did it, with the key `key_id` unless it was a command. `target` is the id of what it was done to, and
+    `target_user_id` whose that is. `at` is set by the store.
+    """
+
+    id: UUID
+    tenant_id: str
+    action: AuditAction
+    user_id: str
+    key_id: UUID | None = None
+    target: str
+    target_user_id: str | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+    at: datetime | None = None
+
+
+class AuditTrail(Protocol):
+    """Where the events are read; whatever changes something writes its event in the same transaction."""
+
+    async def list(self, principal: Principal, *, limit: int, before: UUID | None = None) -> Sequence[AuditEvent]:
+        """Return events of the principal's tenant, newest first; `before` continues behind that one.
+
+        Raises StoreUnavailable.
+        """
+        ...
