@@ -93,13 +93,11 @@ def admin_router(keys: KeyKeeping, trail: AuditTrail) -> APIRouter:
     router = APIRouter(prefix="/admin", tags=["admin"])
 
     @router.post("/keys", status_code=201, openapi_extra=_body(KeyBody))
-    async def create_key(
-        asking: KeyKeeper, body: Annotated[KeyBody, Depends(_read(KeyBody))], response: Response
-    ) -> NewKeyJson:
+    async def create_key(asking: KeyKeeper, body: Annotated[KeyBody, Depends(_read(KeyBody))]) -> NewKeyJson:
         request = KeyRequest(
             user_id=body.user_id, role=role_of(body.role), scopes=tuple(body.scopes), expires_in_s=body.expires_in_s
         )
-        return _new_key_json(await keys.create(asking, request), response)
+        return _new_key_json(await keys.create(asking, request))
 
     @router.get("/keys")
     async def list_keys(asking: KeyKeeper, limit: Page = 20, before: UUID | None = None) -> KeysJson:
@@ -110,12 +108,9 @@ def admin_router(keys: KeyKeeping, trail: AuditTrail) -> APIRouter:
 
     @router.post("/keys/{key_id}/rotate", status_code=201, openapi_extra=_body(RotationBody))
     async def rotate_key(
-        asking: KeyKeeper,
-        key_id: KeyId,
-        body: Annotated[RotationBody, Depends(_read(RotationBody))],
-        response: Response,
+        asking: KeyKeeper, key_id: KeyId, body: Annotated[RotationBody, Depends(_read(RotationBody))]
     ) -> NewKeyJson:
-        return _new_key_json(await keys.rotate(asking, key_id, grace_s=body.grace_s), response)
+        return _new_key_json(await keys.rotate(asking, key_id, grace_s=body.grace_s))
 
     @router.delete("/keys/{key_id}", status_code=204)
     async def revoke_key(asking: KeyKeeper, key_id: KeyId) -> Response:
@@ -158,8 +153,7 @@ def _shown(key: ApiKey) -> dict[str, object]:
     }
 
 
-def _new_key_json(made: NewKey, response: Response) -> NewKeyJson:
-    response.headers["cache-control"] = "no-store"
+def _new_key_json(made: NewKey) -> NewKeyJson:
     return NewKeyJson(**_shown(made.record), key=made.plaintext)
 
 

@@ -72,14 +72,12 @@ class ApiKeyRepository:
 
     async def revoke(self, tenant_id: str, key_id: UUID, *, at: datetime, event: AuditEvent) -> None:
         """Mark a key of the tenant as revoked; the first time counts, and is the one recorded. Raises NotFound."""
-        found = select(api_keys.c.revoked_at).where(_one(tenant_id, key_id)).with_for_update()
+        first = update(api_keys).where(_one(tenant_id, key_id), api_keys.c.revoked_at.is_(None)).values(revoked_at=at)
         async with self._database.transaction() as connection:
-            row = (await connection.execute(found)).one_or_none()
-            if row is None:
-                raise missing("key", key_id)
-            if row.revoked_at is None:
-                await connection.execute(update(api_keys).where(_one(tenant_id, key_id)).values(revoked_at=at))
+            if (await connection.execute(first.returning(api_keys.c.id))).one_or_none() is not None:
                 await connection.execute(recorded(event))
+            elif (await connection.execute(select(api_keys.c.id).where(_one(tenant_id, key_id)))).one_or_none() is None:
+                raise missing("key", key_id)
 
 
 async def _insert(connection: AsyncConnection, key: ApiKey) -> None:
