@@ -14,13 +14,18 @@ from deployments.http.bodies import read_object
 from deployments.http.resources import MAX_PAGE
 from deployments.protocols.validation import Body, validate
 from services.security.audit import AuditEvent, AuditTrail
-from services.security.key_keeping import KeyKeeping, KeyRequest
+from services.security.key_keeping import (
+    MAX_EXPIRY_S,
+    MAX_GRACE_S,
+    MAX_NAME_CHARS,
+    MIN_EXPIRY_S,
+    KeyKeeping,
+    KeyRequest,
+)
 from services.security.keys import ApiKey, NewKey
 from services.security.permissions import Role, role_of
 
 MAX_BODY_BYTES = 16_384
-MAX_EXPIRY_S = 10 * 366 * 86_400.0
-MAX_GRACE_S = 7 * 86_400.0
 
 BodyT = TypeVar("BodyT", bound=Body)
 KeyId = Annotated[UUID, Path()]
@@ -28,12 +33,16 @@ Page = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 
 class KeyBody(Body):
-    user_id: str = Field(min_length=1, max_length=128, description="whose threads, runs and memories it opens")
-    role: str = Field(default=Role.USER, description=f"one of: {', '.join(Role)}")
-    scopes: list[Annotated[str, Field(max_length=64)]] = Field(
-        default=[], max_length=32, description="which of its role's permissions it has; all of them if absent"
+    user_id: str = Field(
+        min_length=1, max_length=MAX_NAME_CHARS, description="whose threads, runs and memories it opens"
     )
-    expires_in_s: float | None = Field(default=None, ge=60, le=MAX_EXPIRY_S, description="seconds; never if absent")
+    role: str = Field(default=Role.USER, description=f"one of: {', '.join(Role)}")
+    scopes: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        default=None, min_length=1, max_length=32, description="which of its role's permissions it has; all if absent"
+    )
+    expires_in_s: float | None = Field(
+        default=None, ge=MIN_EXPIRY_S, le=MAX_EXPIRY_S, description="seconds; for good if absent"
+    )
 
 
 class RotationBody(Body):
@@ -53,6 +62,7 @@ class KeyJson(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    replaced_by: UUID | None
 
 
 class NewKeyJson(KeyJson):
@@ -95,7 +105,10 @@ def admin_router(keys: KeyKeeping, trail: AuditTrail) -> APIRouter:
     @router.post("/keys", status_code=201, openapi_extra=_body(KeyBody))
     async def create_key(asking: KeyKeeper, body: Annotated[KeyBody, Depends(_read(KeyBody))]) -> NewKeyJson:
         request = KeyRequest(
-            user_id=body.user_id, role=role_of(body.role), scopes=tuple(body.scopes), expires_in_s=body.expires_in_s
+            user_id=body.user_id,
+            role=role_of(body.role),
+            scopes=tuple(body.scopes or ()),
+            expires_in_s=body.expires_in_s,
         )
         return _new_key_json(await keys.create(asking, request))
 
@@ -150,6 +163,7 @@ def _shown(key: ApiKey) -> dict[str, object]:
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
+        "replaced_by": key.replaced_by,
     }
 
 

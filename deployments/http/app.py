@@ -19,7 +19,14 @@ from starlette.routing import Route
 from configs.settings import HttpSettings
 from deployments.http.access import Access, Authenticator
 from deployments.http.admin import admin_router
-from deployments.http.failures import on_http_exception, on_mainstay_error, on_unexpected, on_validation_error
+from deployments.http.bodies import ClientLeft
+from deployments.http.failures import (
+    on_client_left,
+    on_http_exception,
+    on_mainstay_error,
+    on_unexpected,
+    on_validation_error,
+)
 from deployments.http.memories import memories_router
 from deployments.http.openapi import describe_protocols
 from deployments.http.request_id import RequestId
@@ -92,6 +99,7 @@ def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
             MainstayError: on_mainstay_error,
             HTTPException: on_http_exception,
             RequestValidationError: on_validation_error,
+            ClientLeft: on_client_left,
             Exception: on_unexpected,
         },
     )

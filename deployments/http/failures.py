@@ -25,6 +25,9 @@ from services.errors import (
 
 logger = logging.getLogger(__name__)
 
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for it, which no client ever sees."""
+
 _UNROUTED: Mapping[int, MainstayError] = {
     404: NotFound("There is no such route. The README and GET /openapi.json list them."),
     405: MethodNotAllowed("This route has no such method. The header Allow lists its methods."),
@@ -75,6 +78,11 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
     param = str(first["loc"][-1])
     refused = InvalidRequest(f"The parameter {param!r} cannot be used: {first['msg']}.", param=param)
     return failure_response(refused.to_failure())
+
+
+async def on_client_left(request: Request, error: Exception) -> Response:
+    """Answer nobody: the client closed the connection before its request was complete, which is no error of anybody's."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def on_unexpected(request: Request, error: Exception) -> Response:

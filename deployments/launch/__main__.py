@@ -55,8 +55,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _key_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenant", default="default", help="whose data it opens (default: %(default)s)")
-    parser.add_argument("--user", default="local", help="who acts with it (default: %(default)s)")
-    parser.add_argument("--role", choices=list(Role), default=Role.USER, help="what it may do (default: %(default)s)")
+    parser.add_argument("--user", help="who acts with it (default: local)")
+    parser.add_argument("--role", choices=list(Role), help="what it may do (default: user)")
     parser.add_argument(
         "--scope", choices=list(Permission), action="append", default=[], help="this of what its role may; repeatable"
     )
@@ -65,9 +65,7 @@ def _key_arguments(parser: argparse.ArgumentParser) -> None:
     instead.add_argument("--list", action="store_true", help="show the tenant's newest 100 keys")
     instead.add_argument("--rotate", type=UUID, metavar="ID", help="make a key in place of this one")
     instead.add_argument("--revoke", type=UUID, metavar="ID", help="have this key accepted no more")
-    parser.add_argument(
-        "--grace-s", type=float, default=3_600.0, help="for a rotated key to go on (default: %(default)s)"
-    )
+    parser.add_argument("--grace-s", type=float, help="how long a rotated key goes on (default: 3600)")
 
 
 def _run(arguments: argparse.Namespace, options: Options, console: Console) -> None:

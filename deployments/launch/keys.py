@@ -3,17 +3,21 @@
 import argparse
 
 from deployments.launch.console import Console
-from deployments.launch.database import key_keeping, operations
-from services.security.key_keeping import KeyKeeping, KeyRequest
+from deployments.launch.database import USER, key_keeping, operations
+from services.errors import InvalidRequest
+from services.security.key_keeping import KeyKeeping, KeyRequest, check_name
 from services.security.keys import ApiKey
 from services.security.permissions import Role
 
 LISTED = 100
+GRACE_S = 3_600.0
 _DAY_S = 86_400.0
 
 
 async def keep(arguments: argparse.Namespace, url: str, pepper: str, console: Console) -> None:
-    """Do what the arguments say. Raises NotFound, SchemaMismatch and StoreUnavailable."""
+    """Do what the arguments say. Raises InvalidRequest, NotFound, SchemaMismatch and StoreUnavailable."""
+    check_name(arguments.tenant, "tenant")
+    _refuse_idle_options(arguments)
     asking = operations(arguments.tenant)
     async with key_keeping(url, pepper) as keys:
         if arguments.list:
@@ -22,19 +26,31 @@ async def keep(arguments: argparse.Namespace, url: str, pepper: str, console: Co
             await keys.revoke(asking, arguments.revoke)
             console.say("Revoked. A replica that knows it may accept it for security.key_cache_s more.")
         elif arguments.rotate is not None:
-            made = await keys.rotate(asking, arguments.rotate, grace_s=arguments.grace_s)
-            console.say(f"The old key is accepted for {arguments.grace_s:g} s more. The new one, shown this once:")
+            grace_s = GRACE_S if arguments.grace_s is None else arguments.grace_s
+            made = await keys.rotate(asking, arguments.rotate, grace_s=grace_s)
+            console.say(f"The old key goes on for {grace_s:g} s at most. The new one, shown this once:")
             console.show(made.plaintext)
         else:
             request = KeyRequest(
-                user_id=arguments.user,
-                role=Role(arguments.role),
+                user_id=USER if arguments.user is None else arguments.user,
+                role=Role(arguments.role or Role.USER),
                 scopes=tuple(arguments.scope),
                 expires_in_s=None if arguments.days is None else arguments.days * _DAY_S,
             )
             made = await keys.create(asking, request)
-            console.say(f"A key for {arguments.user} of tenant {arguments.tenant}, shown this once:")
+            console.say(f"A key for {request.user_id} of tenant {arguments.tenant}, shown this once:")
             console.show(made.plaintext)
+
+
+def _refuse_idle_options(arguments: argparse.Namespace) -> None:
+    """An option that would do nothing was typed for something: raise InvalidRequest."""
+    makes = not (arguments.list or arguments.rotate or arguments.revoke)
+    of_new_keys = ("user", "role", "scope", "days")
+    idle = [name for name in of_new_keys if getattr(arguments, name) not in (None, []) and not makes]
+    if arguments.grace_s is not None and arguments.rotate is None:
+        idle.append("grace-s")
+    if idle:
+        raise InvalidRequest(f"--{idle[0]} does nothing here: leave it out.")
 
 
 async def _list(keys: KeyKeeping, tenant: str, console: Console) -> None:

@@ -40,6 +40,8 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    replaced_by: UUID | None = None
+    """The key that was made in place of this one."""
 
     def usable(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
@@ -68,7 +70,10 @@ class ApiKeyStore(Protocol):
         ...
 
     async def replace(self, retired: ApiKey, by: ApiKey, event: AuditEvent) -> None:
-        """Store a new key, and when the one that it replaces expires. Raises NotFound where that is gone or was revoked."""
+        """Store a new key, and of the one that it replaces by which, and when it expires.
+
+        Raises NotFound where that is gone, was revoked, or was replaced before.
+        """
         ...
 
     async def revoke(self, tenant_id: str, key_id: UUID, *, at: datetime, event: AuditEvent) -> None:

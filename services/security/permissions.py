@@ -48,9 +48,9 @@ def permissions_of(role: Role, scopes: Collection[str]) -> frozenset[Permission]
     return GRANTS[role].intersection(scopes) if scopes else GRANTS[role]
 
 
-def known_scopes(scopes: Collection[str]) -> frozenset[Permission]:
-    """Return scopes as what they mean. Raises InvalidRequest for one that means nothing."""
-    unknown = sorted(set(scopes).difference(Permission))
-    if unknown:
-        raise InvalidRequest(f"There is no such scope. Choose from: {', '.join(Permission)}.", param="scopes")
-    return frozenset(map(Permission, scopes))
+def scopes_of(role: Role, names: Collection[str]) -> frozenset[Permission]:
+    """Return scopes by their names. Raises InvalidRequest for one that means nothing, or nothing to this role."""
+    if not GRANTS[role].issuperset(names):
+        choice = ", ".join(permission for permission in Permission if permission in GRANTS[role])
+        raise InvalidRequest(f"A key of the role {role} has scopes from these: {choice}.", param="scopes")
+    return frozenset(map(Permission, names))

@@ -57,11 +57,16 @@ class ApiKeyRepository:
             return [_key(row) for row in (await connection.execute(found)).mappings()]
 
     async def replace(self, retired: ApiKey, by: ApiKey, event: AuditEvent) -> None:
-        """Store a new key, and when the one that it replaces expires. Raises NotFound where that is gone or was revoked."""
+        """Store a new key, and of the one that it replaces by which, and when it expires.
+
+        Raises NotFound where that is gone, was revoked, or was replaced before.
+        """
         change = (
             update(api_keys)
-            .where(_one(retired.tenant_id, retired.id), api_keys.c.revoked_at.is_(None))
-            .values(expires_at=retired.expires_at)
+            .where(
+                _one(retired.tenant_id, retired.id), api_keys.c.revoked_at.is_(None), api_keys.c.replaced_by.is_(None)
+            )
+            .values(expires_at=retired.expires_at, replaced_by=retired.replaced_by)
             .returning(api_keys.c.id)
         )
         async with self._database.transaction() as connection:
@@ -82,7 +87,10 @@ class ApiKeyRepository:
 
 async def _insert(connection: AsyncConnection, key: ApiKey) -> None:
     refuse_unstorable((key.tenant_id, key.user_id, key.lookup, *key.scopes))
-    await connection.execute(insert(users).values(tenant_id=key.tenant_id, id=key.user_id).on_conflict_do_nothing())
+    user = insert(users).values(tenant_id=key.tenant_id, id=key.user_id)
+    # An update of nothing, for its lock: whoever erases the user waits, and then takes the key along.
+    kept = user.on_conflict_do_update(index_elements=[users.c.tenant_id, users.c.id], set_={"id": user.excluded.id})
+    await connection.execute(kept)
     await connection.execute(
         insert(api_keys).values(
             id=key.id,
@@ -95,6 +103,7 @@ async def _insert(connection: AsyncConnection, key: ApiKey) -> None:
             created_at=key.created_at,
             expires_at=key.expires_at,
             revoked_at=key.revoked_at,
+            replaced_by=key.replaced_by,
         )
     )
 
@@ -115,4 +124,5 @@ def _key(row: Mapping[Any, Any]) -> ApiKey:
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
+        replaced_by=None if row["replaced_by"] is None else plain(row["replaced_by"]),
     )

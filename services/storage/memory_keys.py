@@ -58,7 +58,8 @@ class MemoryApiKeys:
         return newest[:limit]
 
     async def replace(self, retired: ApiKey, by: ApiKey, event: AuditEvent) -> None:
-        if (await self.get(retired.tenant_id, retired.id)).revoked_at is not None:
+        old = await self.get(retired.tenant_id, retired.id)
+        if old.revoked_at is not None or old.replaced_by is not None:
             raise missing("key", retired.id)
         self._keys[retired.id] = retired
         await self.add(by, event)

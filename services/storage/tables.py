@@ -88,6 +88,7 @@ api_keys = Table(
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
     Column("role", Text, nullable=False, server_default=text("'user'"), comment="user | operator | admin"),
+    Column("replaced_by", Uuid, comment="the key that was made in place of this one"),
     ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"], ondelete="CASCADE"),
     CheckConstraint("octet_length(digest) = 32", name="digest"),
     CheckConstraint("role IN ('user', 'operator', 'admin')", name="role"),

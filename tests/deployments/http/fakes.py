@@ -48,7 +48,7 @@ class FixedAuthenticator:
             KEY: Principal(tenant_id="acme", user_id="ada", permissions=may),
             COLLEAGUES_KEY: Principal(tenant_id="acme", user_id="eve", permissions=may),
             OTHER_KEY: Principal(tenant_id="other", user_id="bob", permissions=may),
-            ADMIN_KEY: Principal(tenant_id="acme", user_id="root", key_id=UUID(int=9), permissions=everything),
+            ADMIN_KEY: Principal(tenant_id="acme", user_id="root", permissions=everything),
         }
 
     async def authenticate(self, presented: str) -> Principal:

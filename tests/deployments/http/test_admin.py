@@ -1,5 +1,6 @@
 """Keys and the audit trail over HTTP."""
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -75,6 +76,10 @@ async def test_lists_have_pages(client: httpx.AsyncClient, path: str) -> None:
         ({"user_id": "bob", "role": "root"}, "role"),
         ({"user_id": "bob", "scopes": ["everything"]}, "scopes"),
         ({"user_id": "bob", "scopes": "runs:read"}, "scopes"),
+        ({"user_id": "bob", "scopes": []}, "scopes"),
+        ({"user_id": "bob", "scopes": ["keys:manage"]}, "scopes"),
+        ({"user_id": "b\u001b[2K"}, "user_id"),
+        ({"user_id": "operations"}, "user_id"),
         ({"user_id": "bob", "expires_in_s": 1}, "expires_in_s"),
         ({"user_id": "bob", "tenant_id": "other"}, "tenant_id"),
     ],
@@ -93,3 +98,21 @@ async def test_what_there_is_not_cannot_be_rotated_or_revoked(client: httpx.Asyn
         await client.delete(f"/admin/keys/{absent}"),
     ):
         assert (response.status_code, response.json()["error"]["code"]) == (404, "not_found")
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """There is nobody to tell, and nothing to log."""
+    sent: list[Any] = []
+    news = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(news)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {ADMIN_KEY}".encode()), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/admin/keys", "query_string": b"", "headers": headers}
+    await Rig().app({**scope, "http_version": "1.1", "scheme": "http", "server": ("mainstay", 80)}, receive, send)
+    assert sent[0]["status"] == 499
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -98,7 +98,7 @@ async def test_nor_may_anybody_of_the_same_tenant(route: str, key: str) -> None:
 
 
 async def test_keys_that_are_over_open_nothing() -> None:
-    """Never made, expired, revoked, and of an erased user: each of them is told the same by every route."""
+    """Never made, expired and revoked: each of them is told the same by every route."""
     rig, now = Rig(), datetime.fromtimestamp(NOW, UTC)
     keys = rig.services().keys
     root = Principal(tenant_id="acme", user_id="root", permissions=GRANTS[Role.ADMIN])

@@ -65,7 +65,7 @@ async def test_keys_are_listed_rotated_and_revoked(typed: Typed, database: Datab
     assert old.startswith(prefix.removesuffix("..."))
     assert rest == ["local", "user", "(all)", "for", "good"]
     _, new, said = await typed("--rotate", key_id, "--grace-s", "0")
-    assert "0 s more" in said
+    assert "for 0 s at most" in said
     with pytest.raises(Unauthenticated):
         await door(database).authenticate(old)
     newest = (await typed("--list"))[1].split()[0]
@@ -80,3 +80,25 @@ async def test_what_there_is_not_is_one_line(typed: Typed) -> None:
         status, shown, said = await typed(option, str(uuid4()))
         assert (status, shown) == (1, "")
         assert said.startswith("mainstay: There is no key")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--user", ""), "A name has 1 to 128 characters"),
+        (("--tenant", "a\nb", "--list"), "A name has 1 to 128 characters"),
+        (("--days", "nan"), "A key lasts from 60"),
+        (("--days", "1e9"), "A key lasts from 60"),
+        (("--days", "-5"), "A key lasts from 60"),
+        (("--list", "--role", "admin"), "--role does nothing here"),
+        (("--revoke", str(uuid4()), "--days", "3"), "--days does nothing here"),
+        (("--grace-s", "3"), "--grace-s does nothing here"),
+        (("--scope", "keys:manage"), "A key of the role user has scopes from these"),
+    ],
+)
+async def test_what_cannot_be_meant_is_one_line(typed: Typed, arguments: tuple[str, ...], said: str) -> None:
+    """And makes no key."""
+    status, shown, told = await typed(*arguments)
+    assert (status, shown) == (1, "")
+    assert told.startswith(f"mainstay: {said}")
+    assert (await typed("--list"))[1] == ""

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
-from services.errors import InvalidRequest, MainstayError, NotFound, PermissionDenied
-from services.security.audit import AuditAction
+from services.errors import InvalidRequest, MainstayError, NotFound, PermissionDenied, Unauthenticated
+from services.security.audit import OPERATIONS, AuditAction
 from services.security.authenticator import Authenticator
 from services.security.key_keeping import KeyKeeping, KeyRequest
 from services.security.permissions import GRANTS, Permission, Role
@@ -17,7 +17,7 @@ from services.types import Principal
 
 PEPPER = "pepper-for-tests-only"
 START = datetime(2026, 11, 29, tzinfo=UTC)
-ADMIN = Principal(tenant_id="acme", user_id="ada", key_id=uuid7(), permissions=GRANTS[Role.ADMIN])
+ADMIN = Principal(tenant_id="acme", user_id="ada", permissions=GRANTS[Role.ADMIN])
 
 
 class House:
@@ -56,7 +56,7 @@ async def test_a_new_key_opens_what_it_was_made_for(house: House) -> None:
         permissions=frozenset({Permission.RUNS_READ, Permission.AUDIT_READ}),
     )
     [event] = await house.store.audit.list(ADMIN, limit=9)
-    assert (event.action, event.user_id, event.key_id) == (AuditAction.KEY_CREATED, "ada", ADMIN.key_id)
+    assert (event.action, event.user_id, event.key_id) == (AuditAction.KEY_CREATED, "ada", None)
     assert (event.target, event.target_user_id) == (str(made.record.id), "bob")
     assert event.details == {"role": "operator", "scopes": "audit:read runs:read"}
     house.now += timedelta(seconds=60)
@@ -139,3 +139,65 @@ async def test_a_revoked_key_opens_nothing(house: House) -> None:
     await house.keys.revoke(ADMIN, made.record.id)
     assert not await house.opens(made.plaintext)
     assert [action for action, *_ in await house.trail()] == [AuditAction.KEY_REVOKED, AuditAction.KEY_CREATED]
+
+
+async def test_a_key_is_replaced_once(house: House) -> None:
+    """The second answer could be taken for the only one: it names the key that is there, and its life is not cut short."""
+    old = await house.keys.create(ADMIN, KeyRequest(user_id="bob"))
+    new = await house.keys.rotate(ADMIN, old.record.id, grace_s=60.0)
+    with pytest.raises(InvalidRequest, match=str(new.record.id)):
+        await house.keys.rotate(ADMIN, old.record.id, grace_s=0.0)
+    newest = await house.keys.rotate(ADMIN, new.record.id, grace_s=60.0)
+    assert newest.record.expires_at is None
+
+
+@pytest.mark.parametrize("over", ["revoked", "expired", "gone"])
+async def test_a_key_that_is_over_changes_nothing(house: House, over: str) -> None:
+    """A replica may know it for some seconds more: long enough to make another one with it."""
+    mine = await house.keys.create(ADMIN, KeyRequest(user_id="eve", role=Role.ADMIN, expires_in_s=60.0))
+    other = await house.keys.create(ADMIN, KeyRequest(user_id="bob"))
+    eve = await house.door.authenticate(mine.plaintext)
+    event = (await house.keys.create(eve, KeyRequest(user_id="eve"))).record
+    assert (await house.store.audit.list(ADMIN, limit=1))[0].key_id == mine.record.id
+    assert event.user_id == "eve"
+    if over == "revoked":
+        await house.keys.revoke(ADMIN, mine.record.id)
+    elif over == "expired":
+        house.now += timedelta(seconds=60)
+    else:
+        eve = replace(eve, key_id=uuid7())
+    before = await house.trail()
+    for change in (
+        house.keys.create(eve, KeyRequest(user_id="eve", role=Role.ADMIN)),
+        house.keys.rotate(eve, other.record.id, grace_s=0.0),
+        house.keys.revoke(eve, other.record.id),
+    ):
+        with pytest.raises(Unauthenticated):
+            await change
+    assert await house.trail() == before
+    assert await house.opens(other.plaintext)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 129, "a\x1b[2K", "a\nb", "a\u202eb", OPERATIONS])
+async def test_a_name_can_be_read_and_is_nobodys(house: House, name: str) -> None:
+    """Names are shown in lists, to people who go by them."""
+    with pytest.raises(InvalidRequest) as caught:
+        await house.keys.create(ADMIN, KeyRequest(user_id=name))
+    assert caught.value.param == "user_id"
+    if name != OPERATIONS:
+        with pytest.raises(InvalidRequest) as caught:
+            await house.keys.create(replace(ADMIN, tenant_id=name), KeyRequest(user_id="bob"))
+        assert caught.value.param == "tenant_id"
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0, 59.0, 1e12])
+async def test_times_have_bounds(house: House, seconds: float) -> None:
+    """Also for whoever types them into a command."""
+    with pytest.raises(InvalidRequest) as caught:
+        await house.keys.create(ADMIN, KeyRequest(user_id="bob", expires_in_s=seconds))
+    assert caught.value.param == "expires_in_s"
+    if seconds != 59.0:
+        made = await house.keys.create(ADMIN, KeyRequest(user_id="bob"))
+        with pytest.raises(InvalidRequest) as caught:
+            await house.keys.rotate(ADMIN, made.record.id, grace_s=seconds)
+        assert caught.value.param == "grace_s"

@@ -3,7 +3,7 @@
 import pytest
 
 from services.errors import InvalidRequest
-from services.security.permissions import GRANTS, Permission, Role, known_scopes, permissions_of, role_of
+from services.security.permissions import GRANTS, Permission, Role, permissions_of, role_of, scopes_of
 
 
 def test_each_role_may_more_than_the_one_below() -> None:
@@ -19,10 +19,12 @@ def test_scopes_narrow_a_role_and_never_widen_it() -> None:
 
 
 def test_what_means_nothing_is_refused_and_the_choice_is_named() -> None:
-    assert known_scopes(["runs:read"]) == {Permission.RUNS_READ}
-    with pytest.raises(InvalidRequest, match="runs:read") as caught:
-        known_scopes(["runs:read", "runs"])
-    assert caught.value.param == "scopes"
+    assert scopes_of(Role.USER, ["runs:read"]) == {Permission.RUNS_READ}
+    assert scopes_of(Role.USER, []) == frozenset()
+    for names in (["runs:read", "runs"], ["keys:manage"]):
+        with pytest.raises(InvalidRequest, match="runs:read, runs:write, data:erase") as caught:
+            scopes_of(Role.USER, names)
+        assert caught.value.param == "scopes"
     assert role_of("admin") is Role.ADMIN
     with pytest.raises(InvalidRequest, match="user, operator, admin"):
         role_of("root")

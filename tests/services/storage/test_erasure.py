@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from uuid import UUID
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Column, MetaData, Table, Text
 
 from services.errors import InvalidRequest, ThreadBusy
 from services.runs.prune import RetentionPolicy
+from services.security.keys import new_key
+from services.storage.api_keys import ApiKeyRepository
 from services.storage.database import Database
 from services.storage.erasure import ERASED, NOBODY, Erasure
 from services.storage.retention import Retention
 from services.storage.tables import metadata
 from services.types import Principal
+from tests.services.security.records import an_event
 from tests.services.storage import past
 from tests.services.storage.conftest import ALICE, BOB, MALLORY
 from tests.services.storage.past import DAY_S, a_person, belongings, digest_of_others, execute, rows_in, turns
@@ -210,3 +214,21 @@ async def test_ten_thousand_runs(database: Database) -> None:
     assert (await rows_in(database, "runs", "usage")) == {"runs": 5_400, "usage": 10_000}
     for person in others:
         assert (await belongings(database, person, all_turns[person]))["runs"] == 600
+
+
+async def test_a_key_that_is_made_while_its_user_is_erased_goes_too(database: Database) -> None:
+    """Or is made after it, of a user who is new again: whichever comes first, neither fails."""
+    keys = ApiKeyRepository(database)
+
+    async def make() -> None:
+        key = new_key(
+            "a pepper of enough characters", key_id=uuid4(), tenant_id="acme", user_id="alice", created_at=now
+        )
+        await keys.add(key.record, an_event(key.record))
+
+    now = datetime.now(UTC)
+    for _ in range(20):
+        await a_person(database, ALICE)
+        await asyncio.gather(erasure(database).erase(ALICE.tenant_id, ALICE.user_id), *(make() for _ in range(3)))
+    await erasure(database).erase(ALICE.tenant_id, ALICE.user_id)
+    assert await keys.list("acme", limit=9) == []

@@ -93,18 +93,20 @@ async def test_a_list_has_pages(stores: Stores) -> None:
 
 
 async def test_one_key_replaces_another(stores: Stores) -> None:
-    """Both are there, the old one with its new end. One that was revoked, or is another's, is not replaced."""
+    """Both are there, the old one with its new end. One that was replaced or revoked, or is another's, is not replaced."""
     old = await added(stores, a_key("old"))
-    retired, new = replace(old, expires_at=NOW + timedelta(minutes=1)), a_key("new")
+    new = a_key("new")
+    retired = replace(old, expires_at=NOW + timedelta(minutes=1), replaced_by=new.id)
     await stores.api_keys.replace(retired, new, an_event(old, AuditAction.KEY_ROTATED))
     assert (await stores.api_keys.find("old"), await stores.api_keys.find("new")) == (retired, new)
     assert (await trail(stores))[0] == (AuditAction.KEY_ROTATED, str(old.id))
-    await stores.api_keys.revoke("acme", old.id, at=NOW, event=an_event(old, AuditAction.KEY_REVOKED))
-    for wrong in (retired, replace(new, tenant_id="evil"), a_key("nobody")):
+    gone = await added(stores, a_key("gone"))
+    await stores.api_keys.revoke("acme", gone.id, at=NOW, event=an_event(gone, AuditAction.KEY_REVOKED))
+    for wrong in (retired, gone, replace(new, tenant_id="evil"), a_key("nobody")):
         with pytest.raises(NotFound):
             await stores.api_keys.replace(wrong, a_key("newer"), an_event(old, AuditAction.KEY_ROTATED))
     assert await stores.api_keys.find("newer") is None
-    assert len(await trail(stores)) == 3
+    assert len(await trail(stores)) == 4
 
 
 async def test_the_trail_is_a_tenants_own_and_has_pages(stores: Stores) -> None:

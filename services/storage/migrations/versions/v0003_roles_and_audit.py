@@ -17,6 +17,10 @@ def upgrade() -> None:
             "role", sa.Text(), server_default=sa.text("'user'"), nullable=False, comment="user | operator | admin"
         ),
     )
+    op.add_column(
+        "api_keys",
+        sa.Column("replaced_by", sa.Uuid(), nullable=True, comment="the key that was made in place of this one"),
+    )
     op.create_check_constraint(op.f("ck_api_keys_role"), "api_keys", "role IN ('user', 'operator', 'admin')")
     op.create_table(
         "audit_events",
