@@ -93,8 +93,9 @@ class Multiplexer:
         for run_id, run in runs.items():
             if room < SMALL_CHARS:
                 return
-            if run_id != ticket.run_id and run.buffer.unread_chars <= SMALL_CHARS and run.may_show():
-                room -= run.buffer.unread_chars
+            said = run.buffer.unread_chars
+            if 0 < said <= SMALL_CHARS and run_id != ticket.run_id and run.may_show():
+                room -= said
                 if (along := run.buffer.take_early()) is not None:
                     yield run_id, along
 
