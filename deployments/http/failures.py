@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from deployments.http.request_id import current_request_id
 from deployments.http.security_headers import SECURITY_HEADERS
@@ -24,9 +25,6 @@ from services.errors import (
 )
 
 logger = logging.getLogger(__name__)
-
-CLIENT_CLOSED_REQUEST = 499
-"""nginx's status for it, which no client ever sees."""
 
 _UNROUTED: Mapping[int, MainstayError] = {
     404: NotFound("There is no such route. The README and GET /openapi.json list them."),
@@ -80,9 +78,16 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
     return failure_response(refused.to_failure())
 
 
+class Silence(Response):
+    """The answer to somebody who is not there: nothing is sent."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        return
+
+
 async def on_client_left(request: Request, error: Exception) -> Response:
-    """Answer nobody: the client closed the connection before its request was complete, which is no error of anybody's."""
-    return Response(status_code=CLIENT_CLOSED_REQUEST)
+    """The client closed the connection before its request was complete, which is no error of anybody's."""
+    return Silence()
 
 
 async def on_unexpected(request: Request, error: Exception) -> Response:

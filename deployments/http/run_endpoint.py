@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from configs.settings import HttpSettings
 from deployments.http.access import permitted
-from deployments.http.bodies import ClientLeft, read_object
+from deployments.http.bodies import read_object
 from deployments.http.idempotency import idempotency_key, with_key
 from deployments.http.streams import EventStream, WholeAnswer, run_headers
 from deployments.protocols.types import ClientProtocol, Queued, Rules, Streamed
@@ -45,10 +45,7 @@ class RunEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         principal = permitted(scope, Permission.RUNS_WRITE)
         headers = Headers(scope=scope)
-        try:
-            body = await read_object(headers, receive, max_bytes=self._settings.max_body_bytes)
-        except ClientLeft:
-            return
+        body = await read_object(headers, receive, max_bytes=self._settings.max_body_bytes)
         turn = self._protocol.parse(body, headers, self._rules)
         request = with_key(turn.request, idempotency_key(headers, self._protocol.path, body, turn.request))
         if isinstance(turn.reply, Queued):
