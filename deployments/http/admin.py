@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from deployments.http.asking import Auditor, KeyKeeper
 from deployments.http.bodies import read_object
-from deployments.http.resources import MAX_PAGE
+from deployments.http.pages import Limit, next_page
 from deployments.protocols.validation import Body, validate
 from services.security.audit import AuditEvent, AuditTrail
 from services.security.key_keeping import (
@@ -29,7 +29,6 @@ MAX_BODY_BYTES = 16_384
 
 BodyT = TypeVar("BodyT", bound=Body)
 KeyId = Annotated[UUID, Path()]
-Page = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 
 class KeyBody(Body):
@@ -113,11 +112,9 @@ def admin_router(keys: KeyKeeping, trail: AuditTrail) -> APIRouter:
         return _new_key_json(await keys.create(asking, request))
 
     @router.get("/keys")
-    async def list_keys(asking: KeyKeeper, limit: Page = 20, before: UUID | None = None) -> KeysJson:
+    async def list_keys(asking: KeyKeeper, limit: Limit = 20, before: UUID | None = None) -> KeysJson:
         found = await keys.list(asking, limit=limit, before=before)
-        return KeysJson(
-            keys=[KeyJson(**_shown(key)) for key in found], next_before=found[-1].id if len(found) == limit else None
-        )
+        return KeysJson(keys=[KeyJson(**_shown(key)) for key in found], next_before=next_page(found, limit))
 
     @router.post("/keys/{key_id}/rotate", status_code=201, openapi_extra=_body(RotationBody))
     async def rotate_key(
@@ -131,11 +128,9 @@ def admin_router(keys: KeyKeeping, trail: AuditTrail) -> APIRouter:
         return Response(status_code=204)
 
     @router.get("/audit")
-    async def list_audit_events(asking: Auditor, limit: Page = 20, before: UUID | None = None) -> AuditJson:
+    async def list_audit_events(asking: Auditor, limit: Limit = 20, before: UUID | None = None) -> AuditJson:
         found = await trail.list(asking, limit=limit, before=before)
-        return AuditJson(
-            events=[_event_json(event) for event in found], next_before=found[-1].id if len(found) == limit else None
-        )
+        return AuditJson(events=[_event_json(event) for event in found], next_before=next_page(found, limit))
 
     return router
 

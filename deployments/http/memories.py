@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from deployments.http.asking import Eraser, Reader
-from deployments.http.resources import MAX_PAGE
+from deployments.http.pages import Limit, next_page
 from services.errors import InvalidRequest
 from services.memories import Memories, Memory, Namespace
 from services.types import JsonObject
@@ -46,7 +46,7 @@ def memories_router(memories: Memories) -> APIRouter:
         asking: Reader,
         namespace: Below = None,
         query: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
+        limit: Limit = 20,
         after: UUID | None = None,
     ) -> MemoriesJson:
         below = _namespace(namespace)
@@ -58,7 +58,7 @@ def memories_router(memories: Memories) -> APIRouter:
         found = await memories.list(asking, limit=limit, namespace=below, after=after)
         return MemoriesJson(
             memories=[_memory_json(memory) for memory in found],
-            next_after=found[-1].id if len(found) == limit else None,
+            next_after=next_page(found, limit),
         )
 
     @router.delete("", status_code=204)

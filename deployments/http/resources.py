@@ -10,13 +10,13 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from deployments.http.asking import Eraser, Reader, Runner
+from deployments.http.pages import Limit, next_page
 from deployments.protocols.chat_stream import failure_json, interrupts_json, usage_json
 from services.errors import InvalidRequest, UnknownModel
 from services.runs.ports import RunStore, ThreadStore
 from services.runs.service import RunService
 from services.types import CancelAction, JsonObject, Message, Run, RunStatus, Thread
 
-MAX_PAGE = 100
 MAX_HISTORY = 1_000
 
 
@@ -112,13 +112,11 @@ def threads_router(threads: ThreadStore) -> APIRouter:
     router = APIRouter(prefix="/threads", tags=["threads"])
 
     @router.get("")
-    async def list_threads(
-        asking: Reader, limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20, before: UUID | None = None
-    ) -> ThreadsJson:
+    async def list_threads(asking: Reader, limit: Limit = 20, before: UUID | None = None) -> ThreadsJson:
         found = await threads.list(asking, limit=limit, before=before)
         return ThreadsJson(
             threads=[_thread_json(thread) for thread in found],
-            next_before=found[-1].id if len(found) == limit else None,
+            next_before=next_page(found, limit),
         )
 
     @router.get("/{thread_id}")
