@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, TypeVar
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from deployments.http.asking import Auditor, KeyKeeper
 from deployments.http.bodies import read_object
 from deployments.http.pages import Limit, next_page
 from deployments.protocols.validation import Body, validate
-from services.security.audit import AuditEvent, AuditTrail
+from services.security.audit import AuditTrail
 from services.security.key_keeping import (
     MAX_EXPIRY_S,
     MAX_GRACE_S,
@@ -24,8 +25,6 @@ from services.security.key_keeping import (
 )
 from services.security.keys import ApiKey, NewKey
 from services.security.permissions import Role, role_of
-
-MAX_BODY_BYTES = 16_384
 
 BodyT = TypeVar("BodyT", bound=Body)
 KeyId = Annotated[UUID, Path()]
@@ -77,7 +76,7 @@ class KeysJson(BaseModel):
     next_before: UUID | None
 
 
-class AuditEventJson(BaseModel):
+class AuditEventJson(BaseModel, from_attributes=True):
     """`user_id` did it with the key `key_id`, or by a command where that is null."""
 
     id: UUID
@@ -97,12 +96,13 @@ class AuditJson(BaseModel):
     next_before: UUID | None
 
 
-def admin_router(keys: KeyKeeping, trail: AuditTrail) -> APIRouter:
+def admin_router(keys: KeyKeeping, trail: AuditTrail, *, max_body_bytes: int) -> APIRouter:
     """Routes of `/admin`. All of them end at the tenant of whoever asks."""
+    read = partial(_reader, max_body_bytes)
     router = APIRouter(prefix="/admin", tags=["admin"])
 
     @router.post("/keys", status_code=201, openapi_extra=_body(KeyBody))
-    async def create_key(asking: KeyKeeper, body: Annotated[KeyBody, Depends(_read(KeyBody))]) -> NewKeyJson:
+    async def create_key(asking: KeyKeeper, body: Annotated[KeyBody, Depends(read(KeyBody))]) -> NewKeyJson:
         request = KeyRequest(
             user_id=body.user_id,
             role=role_of(body.role),
@@ -114,11 +114,11 @@ def admin_router(keys: KeyKeeping, trail: AuditTrail) -> APIRouter:
     @router.get("/keys")
     async def list_keys(asking: KeyKeeper, limit: Limit = 20, before: UUID | None = None) -> KeysJson:
         found = await keys.list(asking, limit=limit, before=before)
-        return KeysJson(keys=[KeyJson(**_shown(key)) for key in found], next_before=next_page(found, limit))
+        return KeysJson(keys=[_key_json(key) for key in found], next_before=next_page(found, limit))
 
     @router.post("/keys/{key_id}/rotate", status_code=201, openapi_extra=_body(RotationBody))
     async def rotate_key(
-        asking: KeyKeeper, key_id: KeyId, body: Annotated[RotationBody, Depends(_read(RotationBody))]
+        asking: KeyKeeper, key_id: KeyId, body: Annotated[RotationBody, Depends(read(RotationBody))]
     ) -> NewKeyJson:
         return _new_key_json(await keys.rotate(asking, key_id, grace_s=body.grace_s))
 
@@ -130,16 +130,18 @@ def admin_router(keys: KeyKeeping, trail: AuditTrail) -> APIRouter:
     @router.get("/audit")
     async def list_audit_events(asking: Auditor, limit: Limit = 20, before: UUID | None = None) -> AuditJson:
         found = await trail.list(asking, limit=limit, before=before)
-        return AuditJson(events=[_event_json(event) for event in found], next_before=next_page(found, limit))
+        return AuditJson(
+            events=[AuditEventJson.model_validate(event) for event in found], next_before=next_page(found, limit)
+        )
 
     return router
 
 
-def _read(model: type[BodyT]) -> Callable[[Request], Awaitable[BodyT]]:
-    """Bodies are read as strictly as those that begin a run, which FastAPI's own reading is not."""
+def _reader(max_bytes: int, model: type[BodyT]) -> Callable[[Request], Awaitable[BodyT]]:
+    """Return what reads a body, as strictly as those are read that begin a run: FastAPI's own reading is not so strict."""
 
     async def body(request: Request) -> BodyT:
-        return validate(model, await read_object(request.headers, request.receive, max_bytes=MAX_BODY_BYTES))
+        return validate(model, await read_object(request.headers, request.receive, max_bytes=max_bytes))
 
     return body
 
@@ -148,32 +150,19 @@ def _body(model: type[Body]) -> dict[str, object]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
 
 
-def _shown(key: ApiKey) -> dict[str, object]:
-    return {
-        "id": key.id,
-        "user_id": key.user_id,
-        "role": key.role,
-        "scopes": sorted(key.scopes),
-        "prefix": f"ms_{key.lookup}",
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "revoked_at": key.revoked_at,
-        "replaced_by": key.replaced_by,
-    }
+def _key_json(key: ApiKey) -> KeyJson:
+    return KeyJson(
+        id=key.id,
+        user_id=key.user_id,
+        role=key.role,
+        scopes=sorted(key.scopes),
+        prefix=key.prefix,
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        revoked_at=key.revoked_at,
+        replaced_by=key.replaced_by,
+    )
 
 
 def _new_key_json(made: NewKey) -> NewKeyJson:
-    return NewKeyJson(**_shown(made.record), key=made.plaintext)
-
-
-def _event_json(event: AuditEvent) -> AuditEventJson:
-    return AuditEventJson(
-        id=event.id,
-        at=event.at,
-        action=event.action,
-        user_id=event.user_id,
-        key_id=event.key_id,
-        target=event.target,
-        target_user_id=event.target_user_id,
-        details=dict(event.details),
-    )
+    return NewKeyJson(**_key_json(made.record).model_dump(), key=made.plaintext)

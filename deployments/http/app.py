@@ -107,7 +107,7 @@ def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
     app.include_router(threads_router(services.threads))
     app.include_router(memories_router(services.memories))
     app.include_router(runs_router(services.runs, services.run_store))
-    app.include_router(admin_router(services.keys, services.audit))
+    app.include_router(admin_router(services.keys, services.audit, max_body_bytes=settings.max_body_bytes))
     describe_protocols(app, PROTOCOLS.values())
     return app
 

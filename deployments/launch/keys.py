@@ -64,6 +64,4 @@ async def _list(keys: KeyKeeping, tenant: str, console: Console) -> None:
 def _line(key: ApiKey) -> str:
     ends = "for good" if key.expires_at is None else f"until {key.expires_at:%Y-%m-%d %H:%M}"
     scopes = " ".join(sorted(key.scopes)) or "all"
-    return (
-        f"{key.id}  ms_{key.lookup}...  {key.user_id}  {key.role} ({scopes})  {'revoked' if key.revoked_at else ends}"
-    )
+    return f"{key.id}  {key.prefix}...  {key.user_id}  {key.role} ({scopes})  {'revoked' if key.revoked_at else ends}"

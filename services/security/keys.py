@@ -43,6 +43,11 @@ class ApiKey:
     replaced_by: UUID | None = None
     """The key that was made in place of this one."""
 
+    @property
+    def prefix(self) -> str:
+        """How the key begins: enough to know it again, and not enough to use it."""
+        return _PREFIX + self.lookup
+
     def usable(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from configs.settings import HttpSettings
 from tests.deployments.http.fakes import ADMIN_KEY, Rig
 
 ROOT = {"authorization": f"Bearer {ADMIN_KEY}"}
@@ -89,6 +90,13 @@ async def test_a_wrong_request_makes_no_key(client: httpx.AsyncClient, body: dic
     response = await client.post("/admin/keys", json=body)
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
     assert (await client.get("/admin/keys")).json()["keys"] == []
+
+
+async def test_a_body_has_the_bound_that_bodies_have() -> None:
+    rig = Rig(settings=HttpSettings(max_body_bytes=1_024))
+    async with rig.client(ROOT) as client:
+        response = await client.post("/admin/keys", json={"user_id": "x" * 2_000})
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "request_too_large")
 
 
 async def test_what_there_is_not_cannot_be_rotated_or_revoked(client: httpx.AsyncClient) -> None:
