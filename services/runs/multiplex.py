@@ -1,6 +1,6 @@
 """Many runs in few frames: what one run sends to an ingress replica takes along what the others there have to say.
 
-What a batch costs is the crossing from one process to another, some 0.4 ms of CPU at both ends together, and hardly what it
+What a batch costs is the crossing from one process to another (docs/performance.md has the figures), and hardly what it
 holds. So whichever run of a reader is due first sends the batches of them all, over its own stream. Two streams keep no order
 between them: each batch says where it belongs, and one that overtook another waits for it. What was lost with the stream that
 carried it leaves a gap, and the run's reader is sent to its log.
@@ -23,7 +23,7 @@ from services.types import RunTicket
 
 SMALL_CHARS = 1_000
 """A batch with more text travels alone, and so does its run from then on: it may have to wait for its reader, and would hold up
-whatever it carried. A quick model says a tenth of that between two batches of a busy replica.
+whatever it carried. At ten batches a second it takes 10,000 characters a second to say so much.
 """
 
 FRAME_CHARS = 65_536
@@ -33,7 +33,7 @@ INBOX_CHARS = 65_536
 """What the ingress keeps for a reader of a run that shares frames. Who is further behind reads the log, which waits for him."""
 
 GAP_S = 1.0
-"""How long a batch waits for one that it has overtaken: by milliseconds, as a rule, or the other one is lost."""
+"""How long a batch waits for one that it has overtaken. A frame is on its way for far less, so that one is lost then."""
 
 LINGER_S = 5.0
 """How long a stream that nobody reads any more is received all the same, for what it carries. A run that is stopped with its
