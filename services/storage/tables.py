@@ -8,7 +8,8 @@
            │                            ├─ webhooks
            │                            └─ scores
            └ (by name) memories         what agents remember of a user
-    leases           the agent replicas that are alive; the only table without a tenant
+    leases           the agent replicas that are alive
+    rate_buckets, slots      what has been taken of the quotas; these three are the only tables without a tenant
     usage            the bill: it outlives the thread it belongs to
     documents        what agents may look up, as passages with their search vector
     checkpoints, checkpoint_blobs, checkpoint_writes     LangGraph's, keyed by its own text ids
@@ -338,6 +339,27 @@ documents = Table(
         nullable=False,
     ),
     Index("ix_documents_search", "search", postgresql_using="gin"),
+)
+
+rate_buckets = Table(
+    "rate_buckets",
+    metadata,
+    Column("key", LargeBinary, primary_key=True, comment="a digest of whose bucket it is, and of what"),
+    Column("full_at", DateTime(timezone=True), nullable=False),
+    prefixes=["UNLOGGED"],
+    postgresql_with={"fillfactor": 50},
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("key", LargeBinary, primary_key=True, comment="a digest of whose slots they are"),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("holder", Uuid, comment="the run that holds it, or held it last"),
+    Column("held_until", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
+    Index(None, "holder", postgresql_where=text("holder IS NOT NULL")),
+    prefixes=["UNLOGGED"],
+    postgresql_with={"fillfactor": 50},
 )
 
 checkpoints = Table(

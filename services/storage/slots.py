@@ -1,0 +1,70 @@
+"""Slots in Postgres: a row each, which is held until a time. No two can hold the same row, so no count can be passed."""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from services.limits.stores import Slots
+from services.storage.database import Database
+
+# What somebody else is taking at this moment is passed over: nobody waits for anybody. That no row is held twice keeps the limit;
+# the count is for one that was lowered, while rows beyond it are still held.
+_ACQUIRE = """
+WITH wanted AS (
+    SELECT * FROM unnest($2::bytea[], $3::int[]) AS w (key, most)
+), free AS MATERIALIZED (
+    SELECT wanted.key, slot.number FROM wanted CROSS JOIN LATERAL (
+        SELECT number FROM slots WHERE key = wanted.key AND number <= most AND held_until <= now()
+        ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) AS slot
+    WHERE (SELECT count(*) FROM slots WHERE key = wanted.key AND held_until > now()) < most
+), held AS (
+    UPDATE slots SET holder = $1, held_until = now() + make_interval(secs => $4)
+    FROM free WHERE slots.key = free.key AND slots.number = free.number
+      AND (SELECT count(*) FROM free) = cardinality($2)
+)
+SELECT key FROM free
+"""
+# Rows are made as they are first needed, some at a time: a tenant that may have a thousand runs at once, and never has, has few.
+_ADD = """
+INSERT INTO slots (key, number)
+SELECT $1, n FROM generate_series(1, least($2::int, 8 + 2 * (SELECT count(*) FROM slots WHERE key = $1)::int)) AS n
+ON CONFLICT (key, number) DO NOTHING
+RETURNING number
+"""
+_RENEW = """
+UPDATE slots SET held_until = now() + make_interval(secs => $2) WHERE holder = ANY($1::uuid[]) AND held_until > now()
+"""
+_RELEASE = "UPDATE slots SET holder = NULL, held_until = '-infinity' WHERE holder = ANY($1::uuid[])"
+_FORGET = "DELETE FROM slots WHERE held_until < now() - interval '1 hour' AND holder IS NOT NULL"
+
+
+class SlotRepository:
+    """`services.limits.stores.SlotStore` in Postgres. The table is not logged: a server that crashes forgets who held what."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def acquire(self, holder: UUID, slots: Sequence[Slots], ttl_s: float) -> Slots | None:
+        asked = (holder, [wanted.key for wanted in slots], [wanted.limit for wanted in slots], ttl_s)
+        async with self._database.raw() as connection:
+            while True:
+                found = {row["key"] for row in await connection.fetch(_ACQUIRE, *asked)}
+                lacking = [wanted for wanted in slots if wanted.key not in found]
+                if not lacking:
+                    return None
+                added = [await connection.fetchval(_ADD, wanted.key, wanted.limit) for wanted in lacking]
+                if not all(added):
+                    return lacking[added.index(None)]
+
+    async def renew(self, holders: Collection[UUID], ttl_s: float) -> None:
+        async with self._database.raw() as connection:
+            await connection.execute(_RENEW, list(holders), ttl_s)
+
+    async def release(self, holders: Collection[UUID]) -> None:
+        async with self._database.raw() as connection:
+            await connection.execute(_RELEASE, list(holders))
+
+    async def forget(self) -> None:
+        """Delete the slots that lost their holder an hour ago."""
+        async with self._database.raw() as connection:
+            await connection.execute(_FORGET)

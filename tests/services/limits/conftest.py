@@ -1,0 +1,74 @@
+"""The stores of quotas in every kind, and a clock for each."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from services.limits.in_memory import MemoryRates, MemorySlots
+from services.limits.stores import RateStore, SlotStore
+from services.storage.database import Database
+from services.storage.rates import RateRepository
+from services.storage.slots import SlotRepository
+
+
+@dataclass
+class Clock:
+    """A monotonic clock that goes on when it is told to."""
+
+    now: float = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaStores:
+    """`later(2.0)` lets two seconds pass. `exact` says that no other time passes."""
+
+    rates: RateStore
+    slots: SlotStore
+    later: Callable[[float], Awaitable[None]]
+    exact: bool
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def database(migrated_database_url: str) -> AsyncIterator[Database]:
+    opened = Database.open(migrated_database_url, pool_size=8)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
+def quota_stores(request: pytest.FixtureRequest) -> QuotaStores:
+    """The stores, in memory and in Postgres: whatever holds for one must hold for the others."""
+    if request.param == "memory":
+        return in_memory()
+    return in_postgres(request.getfixturevalue("database"))
+
+
+def in_memory() -> QuotaStores:
+    clock = Clock()
+
+    async def later(seconds: float) -> None:
+        clock.now += seconds
+
+    return QuotaStores(rates=MemoryRates(clock), slots=MemorySlots(clock), later=later, exact=True)
+
+
+def in_postgres(database: Database) -> QuotaStores:
+    async def later(seconds: float) -> None:
+        async with database.raw() as connection:
+            passed = timedelta(seconds=seconds)
+            await connection.execute("UPDATE rate_buckets SET full_at = full_at - $1::interval", passed)
+            await connection.execute("UPDATE slots SET held_until = held_until - $1::interval", passed)
+
+    return QuotaStores(
+        rates=RateRepository(database), slots=SlotRepository(database), later=later, exact=False
+    )
