@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.autoscaling import UNSEEN_WORK
+from deployments.composition.limits import LivePlans, QuotaStores
 from deployments.knobs import AgentKnobs, LiveBreakers, LivePrompts
 from deployments.remote import Handle
 from deployments.reporter import RunReporter
 from deployments.shedding import Shedding
 from deployments.webhooks import Webhooks
 from services.errors import Failure, MainstayError
+from services.limits.settling import RunSettling
 from services.llm.embeddings import OpenAIEmbeddings
 from services.llm.route import Route
 from services.resilience.mirror import BreakerSnapshot
@@ -36,6 +38,9 @@ class AgentParts:
     database: Database
     prompts: LivePrompts
     breakers: LiveBreakers
+    limits: LivePlans
+    quota_stores: QuotaStores
+    settling: RunSettling
     shedding: Shedding
     gauges: tuple[Callable[[], None], ...]
     reporter: RunReporter
@@ -70,8 +75,10 @@ class AgentReplica:
         """Apply the live knobs. A wrong one is refused with a message, and the old ones stay."""
         knobs = AgentKnobs.parse(user_config)
         policies = self._parts.breakers.laid_over(knobs.breakers)
+        plans = self._parts.limits.laid_over(knobs.limits)
         self._parts.prompts.overlay(knobs.prompts)
         self._parts.breakers.configure(policies)
+        self._parts.limits.configure(plans)
         self._parts.reporter.sample_rate = knobs.sample_rate
 
     def breakers(self) -> tuple[BreakerSnapshot, ...]:
@@ -97,6 +104,8 @@ class AgentReplica:
         for chore in self._parts.chores:
             chore.cancel()
         await self._parts.keeper.shut_down(self._parts.drain_s)
+        await self._parts.settling.settle()
+        await self._parts.quota_stores.aclose()
         if self._parts.webhooks is not None:
             await self._parts.webhooks.close()
         self._parts.shedding.stop()

@@ -2,9 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import ASGIApp
 
+from deployments.composition.limits import LivePlans, QuotaStores
+from deployments.knobs import IngressKnobs
 from deployments.remote import Handle
 from deployments.shedding import Shedding
 from services.runs.service import RunService
@@ -17,6 +20,8 @@ class IngressParts:
 
     app: ASGIApp
     runs: RunService
+    limits: LivePlans
+    quota_stores: QuotaStores
     shedding: Shedding
     database: Database
 
@@ -39,6 +44,11 @@ class IngressReplica:
     def __serve_build_asgi_app__(self) -> ASGIApp:  # Serve's name for it
         return self._parts.app
 
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Apply the live knobs. A wrong one is refused with a message, and the old ones stay."""
+        knobs = IngressKnobs.parse(user_config)
+        self._parts.limits.configure(self._parts.limits.laid_over(knobs.limits))
+
     async def check_health(self) -> None:
         """Alive when the loop answers. Whether Postgres does is `/readyz`'s to say."""
 
@@ -46,4 +56,5 @@ class IngressReplica:
         """Called and awaited by Serve on a graceful stop: every hang-up must have been told to the agents."""
         self._parts.shedding.stop()
         await self._parts.runs.settled()
+        await self._parts.quota_stores.aclose()
         await self._parts.database.close()

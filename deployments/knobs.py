@@ -1,8 +1,8 @@
-"""What can be changed in a running agent replica through `user_config`, without a restart."""
+"""What can be changed in a running replica through `user_config`, without a restart."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,24 +16,39 @@ Prompts = Mapping[str, Mapping[str, str]]
 """Prompts by graph, then by role."""
 
 
-class AgentKnobs(BaseModel):
-    """`user_config` of the agent deployment."""
+class Knobs(BaseModel):
+    """The `user_config` of one deployment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    prompts: dict[str, dict[str, str]] = Field(default_factory=dict)
-    breakers: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    sample_rate: float = Field(default=0.05, ge=0, le=1)
+    deployment: ClassVar[str]
 
     @classmethod
-    def parse(cls, user_config: Mapping[str, Any]) -> "AgentKnobs":
+    def parse(cls, user_config: Mapping[str, Any]) -> Self:
         """Validate. Raises ConfigurationError, naming the key."""
         try:
             return cls.model_validate(user_config)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"]))
-            raise ConfigurationError(f"user_config of agent: {key}: {first['msg']}") from None
+            raise ConfigurationError(f"user_config of {cls.deployment}: {key}: {first['msg']}") from None
+
+
+class IngressKnobs(Knobs):
+    """`limits` are plans, laid over those of the settings. Give the agent deployment the same."""
+
+    deployment = "ingress"
+
+    limits: dict[str, Any] = Field(default_factory=dict)
+
+
+class AgentKnobs(Knobs):
+    deployment = "agent"
+
+    prompts: dict[str, dict[str, str]] = Field(default_factory=dict)
+    breakers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    sample_rate: float = Field(default=0.05, ge=0, le=1)
+    limits: dict[str, Any] = Field(default_factory=dict)
 
 
 class LivePrompts:

@@ -14,6 +14,8 @@
     ├── IdempotencyMismatch         422  the key was used for another request
     ├── ContentBlocked              400  a guardrail refused the text
     ├── GuardrailUnavailable        503  the guard fails closed
+    ├── RateLimitExceeded           429  the caller's quota of requests or tokens; says when to come back
+    ├── ConcurrencyLimitExceeded    429  the caller has as many runs at work as the plan allows at once
     ├── Overloaded                  503  our own capacity; says when to come back
     ├── AgentLost                   503  the replica that ran the run died
     │   ├── RunSuperseded           503  another replica has taken the run over
@@ -155,6 +157,18 @@ class ContentBlocked(MainstayError):
 class GuardrailUnavailable(MainstayError):
     code = "guardrail_unavailable"
     status = 503
+    retryable = True
+
+
+class RateLimitExceeded(MainstayError):
+    code = "rate_limit_exceeded"
+    status = 429
+    retryable = True
+
+
+class ConcurrencyLimitExceeded(MainstayError):
+    code = "concurrency_limit_exceeded"
+    status = 429
     retryable = True
 
 

@@ -13,6 +13,7 @@ from deployments import garbage
 from deployments.agent import AgentParts
 from deployments.composition.database import open_database
 from deployments.composition.graphs import build_graphs, prompt_roles
+from deployments.composition.limits import LivePlans, open_quota_stores, plans_of
 from deployments.composition.load import load_monitor
 from deployments.composition.memories import open_embeddings, open_memories
 from deployments.composition.retention import retention_policy
@@ -29,6 +30,7 @@ from graphs.saver import Checkpointing
 from graphs.tools.care import TOOL_BREAKER, ToolCare
 from graphs.tools.resources import ToolResources
 from graphs.tools.success import SuccessRates
+from services.limits.settling import RunSettling
 from services.llm.gateway import Gateway
 from services.llm.route import Route
 from services.resilience.breaker import Breaker
@@ -65,6 +67,13 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     breakers = _live_breakers(settings, routes, tools)
     shedding = Shedding(load_monitor(settings), meter)
     shedding.start()
+    quota_stores = open_quota_stores(settings, "agent")
+    settling = RunSettling(
+        rates=quota_stores.rates,
+        slots=quota_stores.slots,
+        plans=plans_of(settings.limits),
+        expected_output_tokens=settings.limits.expected_output_tokens,
+    )
     reporter = RunReporter(RemoteSamples(evaluator), meter, shedding)
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
     guard = RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s)
@@ -83,7 +92,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         graphs=graphs,
         gateways=gateways,
         guard=guard,
-        observer=reporter,
+        observers=(reporter, settling),
         prompts=prompts,
         limits=_limits(settings.runs),
     )
@@ -94,7 +103,12 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         policy=LeasePolicy(background_slots=settings.runs.background_slots),
     )
     await keeper.start()
-    chores = _chores(settings, database, keeper)
+    chores = [
+        *_chores(settings, database, keeper),
+        prune_forever(quota_stores, every_s=settings.retention.every_s),
+        settling.settle_forever(),
+        settling.renew_forever(lambda: engine.held),
+    ]
     if settings.runs.warm_up_s:
         name = settings.default_graph
         chores.append(
@@ -111,6 +125,9 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         database=database,
         prompts=prompts,
         breakers=breakers,
+        limits=LivePlans(settings.limits, settling),
+        quota_stores=quota_stores,
+        settling=settling,
         shedding=shedding,
         gauges=(partial(breakers.show, report), tool_report.show, partial(_show_limits, routes.values(), meter)),
         reporter=reporter,

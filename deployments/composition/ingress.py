@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from configs.settings import Settings
 from deployments import garbage
 from deployments.composition.database import open_database
+from deployments.composition.limits import LivePlans, open_quota_stores, plans_of
 from deployments.composition.load import load_monitor
 from deployments.composition.memories import open_memories
 from deployments.composition.webhooks import address_policy
@@ -20,6 +21,7 @@ from deployments.metrics import RayMeter
 from deployments.remote import Handle, RemoteAgent, RemoteBreakers, RemoteGuard
 from deployments.shedding import Shedding
 from services.errors import StoreUnavailable
+from services.limits.limiter import Limiter, LimiterPolicy
 from services.runs.following import FollowPolicy, LogFollower
 from services.runs.multiplex import Demultiplexer
 from services.runs.service import RunService
@@ -38,8 +40,21 @@ from services.storage.threads import ThreadRepository
 async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> IngressParts:
     database = await open_database(settings, "ingress")
     run_store = RunRepository(database)
-    shedding = Shedding(load_monitor(settings), RayMeter())
+    meter = RayMeter()
+    shedding = Shedding(load_monitor(settings), meter)
     shedding.start()
+    quota_stores = open_quota_stores(settings, "ingress")
+    limiter = Limiter(
+        rates=quota_stores.rates,
+        slots=quota_stores.slots,
+        plans=plans_of(settings.limits),
+        policy=LimiterPolicy(
+            share_when_away=settings.limits.share_when_away,
+            expected_output_tokens=settings.limits.expected_output_tokens,
+        ),
+        clock=time.monotonic,
+        meter=meter,
+    )
     runs = RunService(
         agent=Demultiplexer(RemoteAgent(agent), reader=uuid7()),
         runs=run_store,
@@ -48,6 +63,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         graphs=settings.graphs,
         max_run_s=settings.runs.max_run_s,
         new_id=uuid7,
+        admission=limiter,
         admit=shedding.admit,
     )
     key_store, pepper = ApiKeyRepository(database), settings.security.key_pepper.resolve(os.environ)
@@ -64,6 +80,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
             cache_s=settings.security.key_cache_s,
             clock=time.monotonic,
         ),
+        limiter=limiter,
         graphs={name: graph.description for name, graph in settings.graphs.items()},
         default_graph=settings.default_graph,
         readiness=partial(_readiness, database),
@@ -72,7 +89,14 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         new_id=uuid7,
     )
     garbage.keep()
-    return IngressParts(app=create_app(services, settings.http), runs=runs, shedding=shedding, database=database)
+    return IngressParts(
+        app=create_app(services, settings.http),
+        runs=runs,
+        limits=LivePlans(settings.limits, limiter),
+        quota_stores=quota_stores,
+        shedding=shedding,
+        database=database,
+    )
 
 
 def _check_webhook(policy: AddressPolicy | None, url: str | None) -> None:

@@ -23,14 +23,20 @@ class Authenticator(Protocol):
         ...
 
 
+def asking(scope: Scope) -> Principal | None:
+    """Return who is asking, None on an open path: for what is done to whoever asks, not for what they may do."""
+    principal = scope.get(_PRINCIPAL)
+    return principal if isinstance(principal, Principal) else None
+
+
 def permitted(scope: Scope, permission: Permission) -> Principal:
     """Return who is asking: a route learns it only by saying what for.
 
     Raises PermissionDenied for a key that may not be used for that, and Unauthenticated on an open path, where nobody was
     asked.
     """
-    principal = scope.get(_PRINCIPAL)
-    if not isinstance(principal, Principal):
+    principal = asking(scope)
+    if principal is None:
         raise Unauthenticated(f"This needs an API key. {_HOW}")
     if permission not in principal.permissions:
         raise PermissionDenied(f"The API key may not be used for this: it lacks the permission {permission}.")

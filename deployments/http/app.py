@@ -29,6 +29,7 @@ from deployments.http.failures import (
 )
 from deployments.http.memories import memories_router
 from deployments.http.openapi import describe_protocols
+from deployments.http.rate_limits import EXPOSED, RateLimits
 from deployments.http.request_id import RequestId
 from deployments.http.resources import models_router, runs_router, threads_router
 from deployments.http.run_endpoint import RunEndpoint
@@ -36,6 +37,7 @@ from deployments.http.run_stream import RunStream
 from deployments.http.security_headers import SecurityHeaders
 from deployments.protocols import PROTOCOLS
 from services.errors import MainstayError
+from services.limits.limiter import Limiter
 from services.memories import Memories
 from services.runs.ports import RunStore, ThreadStore
 from services.runs.service import RunService
@@ -63,6 +65,7 @@ class HttpServices:
     keys: KeyKeeping
     audit: AuditTrail
     authenticator: Authenticator
+    limiter: Limiter
     graphs: Mapping[str, str]
     default_graph: str
     readiness: Readiness
@@ -94,6 +97,9 @@ def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
             Middleware(SecurityHeaders),
             *_cors(settings),
             Middleware(Access, authenticator=services.authenticator),
+            Middleware(
+                RateLimits, limiter=services.limiter, run_paths=[protocol.path for protocol in PROTOCOLS.values()]
+            ),
         ],
         exception_handlers={
             MainstayError: on_mainstay_error,
@@ -148,7 +154,7 @@ def _cors(settings: HttpSettings) -> list[Middleware]:
                 "x-request-id",
                 "x-thread-id",
             ],
-            expose_headers=["content-location", "retry-after", "x-request-id", "x-run-id", "x-thread-id"],
+            expose_headers=["content-location", "retry-after", "x-request-id", "x-run-id", "x-thread-id", *EXPOSED],
         )
     ]
 

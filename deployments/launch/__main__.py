@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
-from configs.settings import SettingsError
+from configs.section import SettingsError
 from deployments.launch.console import Console
 from deployments.launch.errors import one_line
 from deployments.launch.options import REPOSITORY, Options

@@ -89,9 +89,9 @@ end
 def open_redis(url: str, *, timeout_s: float) -> "Redis":
     """Return a client without connecting; `timeout_s` bounds every command. Raises ConfigurationError."""
     try:
-        from redis.asyncio import Redis  # noqa: PLC0415  an optional dependency
-        from redis.backoff import NoBackoff  # noqa: PLC0415
-        from redis.retry import Retry  # noqa: PLC0415
+        from redis.asyncio import Redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
     except ImportError:
         raise ConfigurationError(
             "Limits in Redis need the package: pip install 'mainstay[redis]'.", param="limits.redis_url"
@@ -156,7 +156,7 @@ class RedisSlots:
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise StoreUnavailable where Redis could not answer; what it says of a wrong command is a bug, and passes."""
-    from redis import exceptions  # noqa: PLC0415
+    from redis import exceptions
 
     try:
         yield

@@ -9,7 +9,7 @@ before anybody sees it, by a task that nobody cancels.
 import asyncio
 import contextvars
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +44,7 @@ class RunTimes:
 
 
 class RunObserver(Protocol):
-    """Told once of every run that ended, after its record: for samples and metrics. Must neither wait nor raise."""
+    """Told once of every run that ended, after its record: for samples, metrics and bills. Must neither wait nor raise."""
 
     def run_ended(self, run: Run, outcome: RunOutcome, times: RunTimes) -> None: ...
 
@@ -79,7 +79,7 @@ class RunEngine:
         graphs: Mapping[str, Graph],
         gateways: Mapping[str, Gateway],
         guard: Guard,
-        observer: RunObserver,
+        observers: Sequence[RunObserver],
         prompts: Callable[[str], Mapping[str, str]],
         limits: EngineLimits,
         log: LogPolicy | None = None,
@@ -95,7 +95,7 @@ class RunEngine:
         self._orphans = Orphans(runs, grace_s=limits.orphan_grace_s, call_later=call_later, spawn=self._spawn)
         self._multiplexer = Multiplexer()
         self._gateways = gateways
-        self._observer = observer
+        self._observers = tuple(observers)
         self._limits = limits
         self._clock = clock
         self._call_later = call_later
@@ -283,7 +283,8 @@ class RunEngine:
         first = execution.buffer.first_text_at
         first_text_s = None if first is None else first - execution.started_at
         times = RunTimes(duration_s=duration_s, first_text_s=first_text_s)
-        self._observer.run_ended(execution.run, recorded.outcome, times)
+        for observer in self._observers:
+            observer.run_ended(execution.run, recorded.outcome, times)
         if tail.lost or not recorded.logged:
             # What the reader has not seen is in no log, so it is not shown: the reader is sent to the record.
             ended = AgentLost("The run has ended, and its record says how.")

@@ -88,6 +88,22 @@ class LogPage:
     ended: Run | None = None
 
 
+class Admission(Protocol):
+    """What a run must be granted before it is taken in: places and rates of its user and its tenant."""
+
+    async def admit(self, run: Run) -> None:
+        """Grant the run, or raise RateLimitExceeded or ConcurrencyLimitExceeded, and grant nothing."""
+        ...
+
+    async def idle(self, run: Run) -> None:
+        """Take back its place: it is not at work now."""
+        ...
+
+    async def unused(self, run: Run) -> None:
+        """Take back all that it was granted, but that it was asked for: there is no such run."""
+        ...
+
+
 class RunLog(Protocol):
     """The event log as it is read, by whichever ingress a client came to. Every method raises StoreUnavailable."""
 

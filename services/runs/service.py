@@ -8,8 +8,8 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from services.runs.deadline import CallLater, Clock, TimeLimit
 from services.runs.following import LogFollower
 from services.runs.intake import Intake, record_failure
 from services.runs.live_run import JoinedRun, LiveRun, ReadRun
-from services.runs.ports import Agent, Created, RunStore
+from services.runs.ports import Admission, Agent, Created, RunStore
 from services.types import CancelAction, EventId, OnDisconnect, Principal, Run, RunRequest, RunStatus, RunTicket
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class RunService:
     """The life of a run up to the agent. One per ingress replica.
 
     `max_run_s` is the longest time a request may ask for. `admit` raises Overloaded for work that this replica has no
-    strength for.
+    strength for; `admission` is what the run's user and tenant may ask for.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class RunService:
         graphs: Collection[str],
         max_run_s: float,
         new_id: Callable[[], UUID],
+        admission: Admission,
         admit: Callable[[Priority], None] = lambda _: None,
         clock: Clock = time.monotonic,
         call_later: CallLater = call_later,
@@ -60,6 +61,7 @@ class RunService:
         self._log = log
         self._intake = Intake(runs=runs, guard=guard, graphs=graphs, max_run_s=max_run_s, new_id=new_id)
         self.max_run_s = max_run_s
+        self._admission = admission
         self._admit_work = admit
         self._clock = clock
         self._call_later = call_later
@@ -71,9 +73,10 @@ class RunService:
         The run's time counts from here: screening, storing and waiting for a replica are part of it. Whoever gets the run
         closes it, and has hung up if it has not ended then. A request that came before, with the same idempotency key, is
         given the run of that time, which its hang-up does not touch. Raises UnknownModel, ContentBlocked, NotFound,
-        ThreadBusy, IdempotencyMismatch, Overloaded, GuardrailUnavailable, StoreUnavailable, and DeadlineExceeded when the
-        time is up before the first event. A run that was stored and then refused is recorded as failed. A caller that
-        is cancelled meanwhile has hung up, and the run's policy decides what becomes of the run.
+        ThreadBusy, IdempotencyMismatch, RateLimitExceeded, ConcurrencyLimitExceeded, Overloaded, GuardrailUnavailable,
+        StoreUnavailable, and DeadlineExceeded when the time is up before the first event. A run that was stored and then
+        refused is recorded as failed. A caller that is cancelled meanwhile has hung up, and the run's policy decides what
+        becomes of the run.
         """
         self._admit_work(Priority.NEW_TURN)
         run = self._intake.run_of(principal, request)
@@ -100,8 +103,11 @@ class RunService:
         """
         self._admit_work(Priority.BACKGROUND)
         run = self._intake.run_of(principal, request)
-        await self._screen(run, nullcontext())
-        created = await self._runs.create(run, request.submission)
+        await self._admission.admit(run)
+        with self._granted(run) as stored:
+            await self._screen(run, nullcontext())
+            created = await self._runs.create(run, request.submission)
+            stored(created)
         return await self._runs.get(principal, created.run_id)
 
     async def join(self, principal: Principal, run_id: UUID, after: EventId | None = None) -> JoinedRun:
@@ -131,16 +137,36 @@ class RunService:
         await self._runs.cancel(run_id, action, REQUESTED)
 
     async def _begin(self, live: LiveRun, request: RunRequest) -> Created:
-        """Screen, store and start a run, within its time."""
+        """Admit, screen, store and start a run, within its time."""
         begun = False
         try:
-            await self._screen(live.run, live.limit)
-            created = await self._take_in(live, request)
+            with live.limit:
+                await self._admission.admit(live.run)
+            with self._granted(live.run) as stored:
+                await self._screen(live.run, live.limit)
+                created = await self._take_in(live, request, stored)
             begun = True
         finally:
             if not begun:
                 live.limit.stop()
         return created
+
+    @contextmanager
+    def _granted(self, run: Run) -> Iterator[Callable[[Created], None]]:
+        """Give back what an admitted run does not need, by what it is told was stored. From then on its agent sees to it."""
+        became: Created | None = None
+
+        def stored(created: Created) -> None:
+            nonlocal became
+            became = created
+
+        try:
+            yield stored
+        finally:
+            if became is None or became.existing:
+                self._spawn(self._admission.unused(run))
+            elif became.status is RunStatus.QUEUED:
+                self._spawn(self._admission.idle(run))
 
     async def _screen(self, run: Run, limit: AbstractContextManager[None]) -> None:
         """Ask the guard, within a limit. A run that it does not let through is recorded as failed."""
@@ -151,10 +177,11 @@ class RunService:
             await self._in_time(run, self._intake.refuse(run, error))
             raise
 
-    async def _take_in(self, live: LiveRun, request: RunRequest) -> Created:
+    async def _take_in(self, live: LiveRun, request: RunRequest, stored: Callable[[Created], None]) -> Created:
         try:
             with live.limit:
                 created = await self._runs.create(live.run, request.submission)
+                stored(created)
                 if not created.existing:
                     await self._launch(live, created)
         except DeadlineExceeded as error:
@@ -172,6 +199,7 @@ class RunService:
         try:
             await live.open(self._events(run, live.limit.remaining_s()))
         except MainstayError as error:
+            self._spawn(self._admission.idle(run))
             await record_failure(self._runs, run, error)
             raise
 

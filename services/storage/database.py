@@ -49,17 +49,24 @@ class Database:
         pool_size: int = 3,
         pool_timeout_s: float = 5.0,
         command_timeout_s: float = 10.0,
+        statement_timeout_s: float | None = None,
         application_name: str = "mainstay",
     ) -> "Database":
         """Return a database without connecting. Raises ConfigurationError for what is not a Postgres URL.
 
         `pool_timeout_s` bounds the wait for a free connection, `command_timeout_s` each statement; connecting may take
-        2 s. Connections are made as they are needed and kept.
+        2 s. After `statement_timeout_s` the server itself gives a statement up, and lets go of what it has locked.
+        Connections are made as they are needed and kept.
         """
         dsn = normalise(url)
 
         async def connect() -> "asyncpg.Connection[Any]":
-            return await connect_to(dsn, command_timeout_s=command_timeout_s, application_name=application_name)
+            return await connect_to(
+                dsn,
+                command_timeout_s=command_timeout_s,
+                statement_timeout_s=statement_timeout_s,
+                application_name=application_name,
+            )
 
         engine = create_async_engine(
             "postgresql+asyncpg://",  # what asyncpg itself reads from the URL never reaches SQLAlchemy, nor its errors
@@ -132,14 +139,16 @@ def normalise(url: str) -> str:
     return "postgresql" + url[url.index(":") :]
 
 
-async def connect_to(dsn: str, *, command_timeout_s: float | None, application_name: str) -> "asyncpg.Connection[Any]":
+async def connect_to(
+    dsn: str, *, command_timeout_s: float | None, statement_timeout_s: float | None = None, application_name: str
+) -> "asyncpg.Connection[Any]":
     """Open one connection. Raises ConfigurationError where the URL cannot be read, without repeating any of it."""
+    server_settings = {"application_name": application_name}
+    if statement_timeout_s is not None:
+        server_settings["statement_timeout"] = f"{statement_timeout_s * 1_000:.0f}"
     try:
         return await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=command_timeout_s,
-            server_settings={"application_name": application_name},
+            dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=command_timeout_s, server_settings=server_settings
         )
     except (ValueError, asyncpg.ClientConfigurationError):
         raise ConfigurationError(

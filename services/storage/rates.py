@@ -33,7 +33,7 @@ INSERT INTO rate_buckets AS bucket (key, full_at)
 SELECT key, now() + make_interval(secs => cost_s) FROM unnest($1::bytea[], $2::float8[]) AS a (key, cost_s) ORDER BY key
 ON CONFLICT (key) DO UPDATE SET full_at = greatest(bucket.full_at, now()) + (excluded.full_at - now())
 """
-_FORGET = "DELETE FROM rate_buckets WHERE full_at < now() - interval '1 hour'"
+_PRUNE = "DELETE FROM rate_buckets WHERE full_at < now() - interval '1 hour'"
 
 
 class RateRepository:
@@ -67,7 +67,7 @@ class RateRepository:
                 [charge.units * charge.quota.unit_s for charge in charges],
             )
 
-    async def forget(self) -> None:
-        """Delete the buckets that have been full for an hour."""
+    async def prune(self) -> int:
+        """Delete the buckets that have been full for an hour, and return how many."""
         async with self._database.raw() as connection:
-            await connection.execute(_FORGET)
+            return int((await connection.execute(_PRUNE)).rpartition(" ")[2])

@@ -6,8 +6,8 @@ from uuid import UUID
 from services.limits.stores import Slots
 from services.storage.database import Database
 
-# What somebody else is taking at this moment is passed over: nobody waits for anybody. That no row is held twice keeps the limit;
-# the count is for one that was lowered, while rows beyond it are still held.
+# What somebody else is taking at this moment is passed over: nobody waits for anybody. That no row is held twice keeps the
+# limit; the count is for one that was lowered, while rows beyond it are still held.
 _ACQUIRE = """
 WITH wanted AS (
     SELECT * FROM unnest($2::bytea[], $3::int[]) AS w (key, most)
@@ -24,7 +24,7 @@ WITH wanted AS (
 )
 SELECT key FROM free
 """
-# Rows are made as they are first needed, some at a time: a tenant that may have a thousand runs at once, and never has, has few.
+# Rows are made as they are first needed, some at a time: a tenant that may have a thousand runs at once, and has not, has few.
 _ADD = """
 INSERT INTO slots (key, number)
 SELECT $1, n FROM generate_series(1, least($2::int, 8 + 2 * (SELECT count(*) FROM slots WHERE key = $1)::int)) AS n
@@ -35,7 +35,7 @@ _RENEW = """
 UPDATE slots SET held_until = now() + make_interval(secs => $2) WHERE holder = ANY($1::uuid[]) AND held_until > now()
 """
 _RELEASE = "UPDATE slots SET holder = NULL, held_until = '-infinity' WHERE holder = ANY($1::uuid[])"
-_FORGET = "DELETE FROM slots WHERE held_until < now() - interval '1 hour' AND holder IS NOT NULL"
+_PRUNE = "DELETE FROM slots WHERE held_until < now() - interval '1 hour' AND holder IS NOT NULL"
 
 
 class SlotRepository:
@@ -64,7 +64,7 @@ class SlotRepository:
         async with self._database.raw() as connection:
             await connection.execute(_RELEASE, list(holders))
 
-    async def forget(self) -> None:
-        """Delete the slots that lost their holder an hour ago."""
+    async def prune(self) -> int:
+        """Delete the slots that lost their holder an hour ago, and return how many."""
         async with self._database.raw() as connection:
-            await connection.execute(_FORGET)
+            return int((await connection.execute(_PRUNE)).rpartition(" ")[2])

@@ -127,6 +127,14 @@ TOOL_CALL_SUCCESS_RATE = Metric(
     labels=("tool",),
 )
 
+LIMIT_REFUSALS = Metric(
+    name="mainstay_limit_refusals",
+    kind="counter",
+    description="Requests that a limit refused: which limit, and who decided (this replica's own view of it, the shared store, "
+    "or this replica alone because the store was away).",
+    labels=("limit", "decided_by"),
+)
+
 WEBHOOK_ATTEMPTS = Metric(
     name="mainstay_webhook_attempts",
     kind="counter",
@@ -153,6 +161,7 @@ METRICS: Mapping[str, Metric] = {
         TOOL_CALLS,
         TOOL_CALL_DURATION,
         TOOL_CALL_SUCCESS_RATE,
+        LIMIT_REFUSALS,
         WEBHOOK_ATTEMPTS,
     )
 }

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.settings import EnvRef, SettingsError, load, merge, parse
+from configs.section import EnvRef, SettingsError
+from configs.settings import load, merge, parse
 
 
 @pytest.mark.parametrize("overlay", ["local", "openai", "production"])

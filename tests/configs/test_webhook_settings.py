@@ -4,7 +4,8 @@ from dataclasses import fields
 
 import pytest
 
-from configs.settings import SettingsError, WebhookSettings, load
+from configs.section import SettingsError
+from configs.settings import WebhookSettings, load
 from services.runs.webhooks import WebhookPolicy
 from services.security.addresses import AddressPolicy
 

@@ -16,6 +16,9 @@ from configs.settings import HttpSettings
 from deployments.http.app import HttpServices, create_app
 from services.errors import InvalidRequest, Unauthenticated
 from services.guard import ALLOWED, Action, Stage, Verdict
+from services.limits.in_memory import MemoryRates, MemorySlots
+from services.limits.limiter import Limiter, LimiterPolicy
+from services.limits.plans import Plans
 from services.runs.following import FollowPolicy, LogFollower
 from services.runs.ports import PLAIN, Created
 from services.runs.service import RunService
@@ -25,6 +28,7 @@ from services.storage.memories_in_memory import InMemoryMemories
 from services.storage.memory import MemoryStore
 from services.storage.memory_runs import MemoryRuns
 from services.storage.memory_tables import RunRow
+from services.telemetry.metrics import UNMEASURED
 from services.types import CancelAction, Principal, Run, RunStatus, Submission
 from tests.deployments.http.scripted_agent import ScriptedAgent
 from tests.services.runs.ingress_world import hurried
@@ -101,6 +105,7 @@ class Rig:
     max_run_s: float = 60.0
     time: ManualTime = field(default_factory=ManualTime)
     checks: Mapping[str, bool] = field(default_factory=lambda: {"database": True, "agent": True})
+    plans: Plans = field(default_factory=Plans)
     other: "Rig | None" = None
     """Another ingress replica, with which this one shares the store."""
 
@@ -110,6 +115,14 @@ class Rig:
         self.memories = InMemoryMemories()
         self.run_store = ObservedRuns(self.store)
         self.agent = ScriptedAgent(self.store)
+        self.limiter = Limiter(
+            rates=MemoryRates(self.time),
+            slots=MemorySlots(self.time),
+            plans=self.plans,
+            policy=LimiterPolicy(),
+            clock=self.time,
+            meter=UNMEASURED,
+        )
         self.runs = RunService(
             agent=self.agent,
             runs=self.run_store,
@@ -118,6 +131,7 @@ class Rig:
             graphs=("react", "planner"),
             max_run_s=self.max_run_s,
             new_id=uuid4,
+            admission=self.limiter,
             clock=self.time,
             call_later=self.time.call_later,
         )
@@ -139,6 +153,7 @@ class Rig:
             keys=KeyKeeping(self.store.api_keys, PEPPER, new_id=uuid7, now=lambda: datetime.fromtimestamp(NOW, UTC)),
             audit=self.store.audit,
             authenticator=self.authenticator,
+            limiter=self.limiter,
             graphs={"react": "Model and tools until done.", "planner": "Plans first."},
             default_graph="react",
             readiness=self._readiness,

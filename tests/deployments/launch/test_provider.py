@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from configs.settings import SettingsError, load
+from configs.section import SettingsError
+from configs.settings import load
 from deployments.launch import machine, provider
 from deployments.launch.errors import LaunchFailed
 

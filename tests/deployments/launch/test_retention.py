@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.settings import SettingsError
+from configs.section import SettingsError
 from deployments.launch import retention
 from deployments.launch.__main__ import main
 from deployments.launch.console import Console

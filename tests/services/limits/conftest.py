@@ -1,7 +1,7 @@
 """The stores of quotas in every kind, and a clock for each."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -91,9 +91,7 @@ def in_postgres(database: Database) -> QuotaStores:
             await connection.execute("UPDATE rate_buckets SET full_at = full_at - $1::interval", passed)
             await connection.execute("UPDATE slots SET held_until = held_until - $1::interval", passed)
 
-    return QuotaStores(
-        rates=RateRepository(database), slots=SlotRepository(database), later=later, exact=False
-    )
+    return QuotaStores(rates=RateRepository(database), slots=SlotRepository(database), later=later, exact=False)
 
 
 def in_redis(client: Redis) -> QuotaStores:

@@ -42,7 +42,7 @@ class World:
             graphs=self.graphs,
             gateways={"react": Gateway([Route.of(self.provider)])},
             guard=FakeGuard(),
-            observer=self.observer,
+            observers=[self.observer],
             prompts=lambda graph: {"system": f"prompt of {graph}"},
             limits=EngineLimits(**limits),
             clock=self.time,

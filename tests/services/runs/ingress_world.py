@@ -183,6 +183,28 @@ class Screen:
         return self.verdict
 
 
+class Grants:
+    """Implements `Admission`: grants all. `held` are the runs that hold a place, `told` is what it was told."""
+
+    def __init__(self, faults: Unreliable) -> None:
+        self.held: set[UUID] = set()
+        self.told: list[str] = []
+        self._faults = faults
+
+    async def admit(self, run: Run) -> None:
+        await self._faults.meets("admit")
+        self.held.add(run.id)
+        self.told.append("admit")
+
+    async def idle(self, run: Run) -> None:
+        self.held.discard(run.id)
+        self.told.append("idle")
+
+    async def unused(self, run: Run) -> None:
+        self.held.discard(run.id)
+        self.told.append("unused")
+
+
 def hurried(delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
     """Call back after a millisecond, whatever was asked for: for what only pauses between two looks."""
     return asyncio.get_running_loop().call_later(0.001, callback)
@@ -199,6 +221,7 @@ class World:
         self.store = IngressStore(self.tables, self.faults)
         self.log = IngressLog(self.tables, self.faults)
         self.guard = Screen(self.time, self.tables, self.faults)
+        self.grants = Grants(self.faults)
         self.service = RunService(
             agent=self.agent,
             runs=self.store,
@@ -207,6 +230,7 @@ class World:
             graphs=["react"],
             max_run_s=MAX_RUN_S,
             new_id=uuid4,
+            admission=self.grants,
             clock=self.time,
             call_later=self.time.call_later,
         )

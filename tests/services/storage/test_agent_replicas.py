@@ -52,7 +52,7 @@ class Replica:
             graphs={"assistant": FakeGraph(self.script)},
             gateways={},
             guard=FakeGuard(),
-            observer=FakeObserver(),
+            observers=[FakeObserver()],
             prompts=lambda _: {},
             limits=EngineLimits(),
         )

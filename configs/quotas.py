@@ -1,0 +1,76 @@
+"""The settings of what users and tenants may ask for. Operators think in plans; a tenant has one."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from configs.section import EnvRef, Name, PositiveSeconds, Section
+
+WINDOWS_S: Mapping[str, float] = {"second": 1.0, "minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
+_RATE = re.compile(rf"([1-9][0-9_]{{0,14}})/({'|'.join(WINDOWS_S)})")
+
+
+def per_window(rate: str) -> tuple[int, float]:
+    """Return how much `600/minute` is, and in how many seconds. Raises ValueError."""
+    match = _RATE.fullmatch(rate)
+    if match is None:
+        raise ValueError(f"write a number and one of {', '.join(WINDOWS_S)}, such as 600/minute")
+    return int(match[1].replace("_", "")), WINDOWS_S[match[2]]
+
+
+def _is_a_rate(rate: str) -> str:
+    per_window(rate)
+    return rate
+
+
+Rate = Annotated[str, AfterValidator(_is_a_rate)]
+"""All of it may be used at once; it comes back evenly."""
+
+
+class AllowanceSettings(Section):
+    """What one user, or a whole tenant, may ask for; what is left out is not limited."""
+
+    runs: Rate | None = Field(default=None, description="requests that start a run, whatever becomes of it")
+    reads: Rate | None = None
+    writes: Rate | None = Field(default=None, description="cancelling, erasing, and whatever else changes something")
+    admin: Rate | None = None
+    tokens: Rate | None = Field(default=None, description="of models, input and output, over all runs")
+    concurrent_runs: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="that a client waits for; what is queued does not count"
+    )
+
+
+class PlanSettings(Section):
+    user: AllowanceSettings = AllowanceSettings()
+    tenant: AllowanceSettings = AllowanceSettings()
+
+
+class PlansSettings(Section):
+    """What `user_config` of ingress and agent may change live. `tenants` names the plan of those that have another one."""
+
+    plans: Mapping[Name, PlanSettings] = Field(default_factory=lambda: {"unlimited": PlanSettings()}, min_length=1)
+    default_plan: Name = "unlimited"
+    tenants: Mapping[str, Name] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _plans_exist(self) -> "PlansSettings":
+        for key, name in (("default_plan", self.default_plan), *(("tenants." + t, p) for t, p in self.tenants.items())):
+            if name not in self.plans:
+                raise ValueError(f"{key}: {name!r} is not one of plans: {', '.join(self.plans)}")
+        return self
+
+
+class LimitSettings(PlansSettings):
+    """Where it is counted what was taken, and what holds while that place cannot be reached."""
+
+    redis_url: EnvRef | None = Field(default=None, description="a Redis that counts in the place of Postgres")
+    pool_size: int = Field(default=1, ge=1, le=50, description="connections to Postgres, per replica, for this alone")
+    timeout_s: PositiveSeconds = Field(default=1.0, description="for one statement, and for a connection to come free")
+    share_when_away: float = Field(
+        default=0.125, gt=0, le=1, description="of each quota: what one ingress gives out alone while the store is away"
+    )
+    expected_output_tokens: int = Field(
+        default=512, ge=1, description="what an answer is charged until its bill is there, unless its client wants less"
+    )

@@ -1,0 +1,193 @@
+"""Rates and runs at once, as an ingress replica holds its callers to them.
+
+Every request is first charged to the replica's own view of the caller's buckets, which no store is asked for: a flood costs a
+replica that has seen it some microseconds a request. What passes is charged in the shared store, and what that says becomes
+the replica's view. While the store cannot be reached each replica gives out a share of every quota by itself: it fails to
+less, never to everything.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from services.errors import ConcurrencyLimitExceeded, RateLimitExceeded, StoreUnavailable
+from services.limits.in_memory import MemoryRates, MemorySlots
+from services.limits.plans import Limit, Plans, RouteClass, Scope, request_limits, run_slots, token_limits
+from services.limits.quota import Charge, Quota, Reading, Taken
+from services.limits.stores import RateStore, Slots, SlotStore
+from services.llm.capability import CHARS_PER_TOKEN
+from services.telemetry.metrics import LIMIT_REFUSALS, Meter
+from services.types import Principal, Run
+
+logger = logging.getLogger(__name__)
+
+SLOT_TTL_S = 15.0
+"""How long a run that nobody looks after holds its slots."""
+RENEW_EVERY_S = 5.0
+FULL_RETRY_S = 1.0
+"""When to come back where all slots are held: nobody knows when one of those runs ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimiterPolicy:
+    """`share_when_away` of each quota is what one replica gives out while the store is away: one part of as many as there
+    are replicas. `expected_output_tokens` is what an answer is taken for, as long as nobody knows and its client sets no limit.
+    """
+
+    share_when_away: float = 0.125
+    expected_output_tokens: int = 512
+
+
+class Limiter:
+    """One per ingress replica. `plans` may be replaced at any time: what was taken stays taken."""
+
+    def __init__(
+        self,
+        *,
+        rates: RateStore,
+        slots: SlotStore,
+        plans: Plans,
+        policy: LimiterPolicy,
+        clock: Callable[[], float],
+        meter: Meter,
+    ) -> None:
+        self.plans = plans
+        self._rates = rates
+        self._slots = slots
+        self._policy = policy
+        self._meter = meter
+        self._seen = MemoryRates(clock)
+        self._alone = MemoryRates(clock)
+        self._slots_alone = MemorySlots(clock)
+
+    def check_flood(self, principal: Principal, route: RouteClass) -> None:
+        """Charge a request to this replica's own view, which says no only where the store would. Raises RateLimitExceeded."""
+        limits = request_limits(self.plans.of(principal.tenant_id), principal, route)
+        self._judge(limits, self._seen.take_now([limit.charge for limit in limits]), "local")
+
+    async def take_request(self, principal: Principal, route: RouteClass) -> None:
+        """Charge a request. Raises RateLimitExceeded."""
+        await self._take(request_limits(self.plans.of(principal.tenant_id), principal, route))
+
+    async def admit(self, run: Run) -> None:
+        """Charge a run, with the tokens that it is expected to need, and have it hold its slots.
+
+        Whoever looks after the run renews them every RENEW_EVERY_S and releases them at its end. Raises RateLimitExceeded
+        and ConcurrencyLimitExceeded, upon which it holds none.
+        """
+        principal = owner_of(run)
+        plan = self.plans.of(run.tenant_id)
+        held = [] if run.background else run_slots(plan, principal)
+        await self._acquire(run.id, held)
+        tokens = expected_tokens(run, self._policy.expected_output_tokens)
+        try:
+            await self._take(
+                [*request_limits(plan, principal, RouteClass.RUNS), *token_limits(plan, principal, tokens)]
+            )
+        except RateLimitExceeded:
+            await self.idle(run)
+            raise
+
+    async def idle(self, run: Run) -> None:
+        """Release the slots of a run that is not at work. Where the store is away they come free by themselves."""
+        if run.background:
+            return
+        await self._slots_alone.release([run.id])
+        try:
+            await self._slots.release([run.id])
+        except StoreUnavailable as error:
+            logger.warning("run %s: its slots could not be released: %s", run.id, error)
+
+    async def unused(self, run: Run) -> None:
+        """Release the slots of a run that there is not, and give back its tokens; the request was made."""
+        await self.idle(run)
+        given_back = -expected_tokens(run, self._policy.expected_output_tokens)
+        limits = token_limits(self.plans.of(run.tenant_id), owner_of(run), given_back)
+        if not limits:
+            return
+        try:
+            await self._rates.settle([limit.charge for limit in limits])
+        except StoreUnavailable as error:
+            logger.warning("run %s: its tokens could not be given back: %s", run.id, error)
+
+    def readings(self, principal: Principal, route: RouteClass) -> Sequence[tuple[Limit, Reading]]:
+        """Return how this replica knows the caller's buckets to be: for headers, not for decisions."""
+        plan = self.plans.of(principal.tenant_id)
+        limits = request_limits(plan, principal, route)
+        if route is RouteClass.RUNS:
+            limits += token_limits(plan, principal, 0.0)
+        read = self._seen.read([limit.charge for limit in limits])
+        return list(zip(limits, read.readings, strict=True))
+
+    async def _take(self, limits: Sequence[Limit]) -> None:
+        if not limits:
+            return
+        charges = [limit.charge for limit in limits]
+        try:
+            taken = await self._rates.take(charges)
+        except StoreUnavailable as error:
+            logger.warning("the store of the limits is away, this replica gives out its share: %s", error)
+            taken = await self._alone.take([self._shared(charge) for charge in charges])
+            self._judge(limits, taken, "alone")
+            return
+        self._seen.learn(taken.readings)
+        self._judge(limits, taken, "shared")
+
+    async def _acquire(self, holder: UUID, held: Sequence[tuple[Scope, Slots]]) -> None:
+        if not held:
+            return
+        slots = [wanted for _, wanted in held]
+        try:
+            full, decided = await self._slots.acquire(holder, slots, SLOT_TTL_S), "shared"
+        except StoreUnavailable:
+            # Nobody renews these, so they are held for a time and not for a run: better than none, and than refusing all.
+            share, decided = self._policy.share_when_away, "alone"
+            full = await self._slots_alone.acquire(
+                holder, [replace(wanted, limit=max(1, int(wanted.limit * share))) for wanted in slots], SLOT_TTL_S
+            )
+        if full is None:
+            return
+        scope = next(scope for scope, wanted in held if wanted.key == full.key)
+        self._meter.record(LIMIT_REFUSALS, 1.0, {"limit": f"{scope}_concurrent_runs", "decided_by": decided})
+        raise ConcurrencyLimitExceeded(
+            f"{_OWNER[scope]} has {full.limit} {'run' if full.limit == 1 else 'runs'} at work, which is all that the plan "
+            "allows at once. Wait for one to end, or cancel one.",
+            retry_after_s=FULL_RETRY_S,
+        )
+
+    def _judge(self, limits: Sequence[Limit], taken: Taken, decided: str) -> None:
+        """Raise RateLimitExceeded unless all was taken."""
+        if taken.admitted:
+            return
+        by_wait = zip(limits, taken.readings, strict=True)
+        limit, reading = max(by_wait, key=lambda pair: pair[1].retry_after_s)
+        self._meter.record(LIMIT_REFUSALS, 1.0, {"limit": f"{limit.scope}_{limit.what}", "decided_by": decided})
+        quota = limit.charge.quota
+        raise RateLimitExceeded(
+            f"{_OWNER[limit.scope]} has used up its {quota.limit} {limit.what} in {quota.window_s:g} seconds. "
+            "Try again when the header Retry-After says.",
+            retry_after_s=reading.retry_after_s,
+        )
+
+    def _shared(self, charge: Charge) -> Charge:
+        share = max(1, int(charge.quota.limit * self._policy.share_when_away))
+        return replace(charge, quota=Quota(limit=share, window_s=charge.quota.window_s))
+
+
+_OWNER = {Scope.USER: "The user", Scope.TENANT: "The tenant"}
+
+
+def owner_of(run: Run) -> Principal:
+    """Return whose quotas a run is charged to."""
+    return Principal(tenant_id=run.tenant_id, user_id=run.user_id)
+
+
+def expected_tokens(run: Run, output_tokens: int) -> float:
+    """Return what a run is taken to need before anybody knows: its own text, and one answer of at most `output_tokens`.
+
+    A pure function of the run, so whoever settles the bill takes off what was charged without being told.
+    """
+    chars = sum(len(message.content) for message in run.messages)
+    asked = run.options.max_output_tokens
+    return chars / CHARS_PER_TOKEN + (output_tokens if asked is None else min(asked, output_tokens))

@@ -1,0 +1,110 @@
+"""What the runs of an agent replica owe when they have ended, and the slots that they hold until then."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
+from uuid import UUID
+
+from services.errors import StoreUnavailable
+from services.limits.limiter import RENEW_EVERY_S, SLOT_TTL_S, expected_tokens, owner_of
+from services.limits.plans import Plans, token_limits
+from services.limits.quota import Charge
+from services.limits.stores import RateStore, SlotStore
+from services.runs.engine import RunTimes
+from services.types import Run, RunOutcome
+
+logger = logging.getLogger(__name__)
+
+FLUSH_AFTER_S = 0.05
+RETRY_AFTER_S = 1.0
+MAX_PENDING = 10_000
+"""Buckets and runs that wait for a store that is away. Past that the oldest are let go of: slots come free by themselves, and
+what was expected of a run stays charged."""
+
+
+class RunSettling:
+    """Charges what a run used beyond what was expected of it, or gives back the rest, and releases its slots.
+
+    Implements `services.runs.engine.RunObserver`. The ends of many runs are settled together. `plans` may be replaced at any
+    time.
+    """
+
+    def __init__(
+        self,
+        *,
+        rates: RateStore,
+        slots: SlotStore,
+        plans: Plans,
+        expected_output_tokens: int,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.plans = plans
+        self._rates = rates
+        self._slots = slots
+        self._expected_output_tokens = expected_output_tokens
+        self._sleep = sleep
+        self._bills: dict[bytes, Charge] = {}
+        self._ended: dict[UUID, None] = {}
+        self._news = asyncio.Event()
+
+    def run_ended(self, run: Run, outcome: RunOutcome, _times: RunTimes) -> None:
+        """Have it settled soon."""
+        used = outcome.usage.input_tokens + outcome.usage.output_tokens
+        owed = used - expected_tokens(run, self._expected_output_tokens)
+        for limit in token_limits(self.plans.of(run.tenant_id), owner_of(run), owed):
+            self._bill(limit.charge)
+        if not run.background:
+            self._ended[run.id] = None
+        self._news.set()
+
+    async def settle_forever(self) -> None:
+        """Settle what has ended, a little later, so that it is settled together."""
+        while True:
+            await self._news.wait()
+            await self._sleep(FLUSH_AFTER_S)
+            if not await self.settle():
+                await self._sleep(RETRY_AFTER_S)
+
+    async def settle(self) -> bool:
+        """Settle all that has ended, and return whether the store took it; what it did not take is kept for the next time."""
+        self._news.clear()
+        bills, self._bills = self._bills, {}
+        ended, self._ended = self._ended, {}
+        try:
+            if ended:
+                await self._slots.release(list(ended))
+                ended = {}
+            if bills:
+                await self._rates.settle(list(bills.values()))
+        except StoreUnavailable as error:
+            logger.warning("what %d runs used could not be charged yet: %s", len(ended) or len(bills), error)
+            for charge in bills.values():
+                self._bill(charge)
+            self._ended = {**ended, **self._ended}
+            self._let_go()
+            self._news.set()
+            return False
+        return True
+
+    async def renew_forever(self, held: Callable[[], Collection[UUID]]) -> None:
+        """Hold the slots of the runs that are `held` here as long as they are."""
+        while True:
+            await self._sleep(RENEW_EVERY_S)
+            runs = held()
+            if not runs:
+                continue
+            try:
+                await self._slots.renew(runs, SLOT_TTL_S)
+            except StoreUnavailable as error:
+                logger.warning("the slots of %d runs could not be renewed: %s", len(runs), error)
+
+    def _bill(self, charge: Charge) -> None:
+        earlier = self._bills.get(charge.key)
+        self._bills[charge.key] = charge if earlier is None else replace(charge, units=charge.units + earlier.units)
+
+    def _let_go(self) -> None:
+        while len(self._bills) > MAX_PENDING:
+            del self._bills[next(iter(self._bills))]
+        while len(self._ended) > MAX_PENDING:
+            del self._ended[next(iter(self._ended))]

@@ -1,0 +1,141 @@
+"""What runs owe when they have ended, and their places."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from services.limits.limiter import RENEW_EVERY_S, SLOT_TTL_S
+from services.limits.plans import Allowance, Plan, Plans, token_limits
+from services.limits.quota import Quota
+from services.limits.settling import FLUSH_AFTER_S, MAX_PENDING, RETRY_AFTER_S, RunSettling
+from services.limits.stores import Slots
+from services.runs.engine import RunTimes
+from services.types import Run, Usage
+from tests.services.limits.conftest import Clock
+from tests.services.limits.test_limiter import ADA, Away
+from tests.services.storage.conftest import ANSWERED, a_run
+
+QUOTA = Quota(limit=10_000, window_s=10_000.0)
+PLANS = Plans(default=Plan(user=Allowance(tokens=QUOTA)))
+TIMES = RunTimes(duration_s=1.0, first_text_s=None)
+SLOT = Slots(key=b"alice", limit=1)
+
+
+class Naps:
+    """Sleep that is over when the test says so, and the seconds that were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[float] = asyncio.Queue()
+        self.go = asyncio.Event()
+
+    async def __call__(self, seconds: float) -> None:
+        self.asked.put_nowait(seconds)
+        await self.go.wait()
+        self.go.clear()
+
+
+@pytest.fixture
+def store(clock: Clock) -> Away:
+    return Away(clock)
+
+
+def settling_of(store: Away, naps: Naps | None = None) -> RunSettling:
+    return RunSettling(rates=store, slots=store, plans=PLANS, expected_output_tokens=500, sleep=naps or Naps())
+
+
+def taken(store: Away) -> float:
+    """How many tokens are gone from the user's bucket."""
+    [limit] = token_limits(PLANS.default, ADA, 0.0)
+    return store.rates.read([limit.charge]).readings[0].taken_s
+
+
+def used(tokens: int) -> Usage:
+    return Usage(input_tokens=tokens - 1, output_tokens=1)
+
+
+async def test_a_run_is_charged_what_it_used_and_not_what_was_expected(store: Away) -> None:
+    """Two runs of one user in one statement: 500 were expected of each, 2,000 and 100 were used."""
+    await store.rates.settle([limit.charge for limit in token_limits(PLANS.default, ADA, 1_000.0)])
+    settling = settling_of(store)
+    for tokens in (2_000, 100):
+        settling.run_ended(a_run(""), replace(ANSWERED, usage=used(tokens)), TIMES)
+    assert await settling.settle()
+    assert taken(store) == pytest.approx(2_100)
+    assert store.asked == 2
+
+
+async def test_a_place_is_free_when_its_run_has_ended(store: Away) -> None:
+    settling, run = settling_of(store), a_run()
+    await store.slots.acquire(run.id, [SLOT], SLOT_TTL_S)
+    settling.run_ended(run, ANSWERED, TIMES)
+    await settling.settle()
+    assert await store.slots.acquire(a_run().id, [SLOT], SLOT_TTL_S) is None
+
+
+async def test_what_a_store_that_is_away_does_not_take_is_settled_later(store: Away) -> None:
+    settling, run = settling_of(store), a_run("")
+    await store.slots.acquire(run.id, [SLOT], SLOT_TTL_S)
+    store.away = True
+    settling.run_ended(run, replace(ANSWERED, usage=used(700)), TIMES)
+    assert not await settling.settle()
+    settling.run_ended(a_run(""), replace(ANSWERED, usage=used(600)), TIMES)
+    store.away = False
+    assert await settling.settle()
+    assert taken(store) == pytest.approx(200 + 100)
+    assert await store.slots.acquire(a_run().id, [SLOT], SLOT_TTL_S) is None
+
+
+async def test_a_store_that_stays_away_costs_bounded_memory(store: Away) -> None:
+    """What is let go of is the oldest: its place comes free by itself, and its tokens stay as they were expected."""
+    settling = settling_of(store)
+    store.away = True
+    oldest, newest = a_run(), a_run()
+    settling.run_ended(oldest, ANSWERED, TIMES)
+    for _ in range(MAX_PENDING - 1):
+        settling.run_ended(a_run(), ANSWERED, TIMES)
+    settling.run_ended(newest, ANSWERED, TIMES)
+    await settling.settle()
+    for run in (oldest, newest):
+        await store.slots.acquire(run.id, [Slots(key=run.id.bytes, limit=1)], SLOT_TTL_S)
+    store.away = False
+    await settling.settle()
+    assert await store.slots.acquire(a_run().id, [Slots(key=oldest.id.bytes, limit=1)], SLOT_TTL_S) is not None
+    assert await store.slots.acquire(a_run().id, [Slots(key=newest.id.bytes, limit=1)], SLOT_TTL_S) is None
+
+
+async def test_ends_are_settled_together_a_little_later_and_tried_again(store: Away) -> None:
+    naps = Naps()
+    settling = settling_of(store, naps)
+    task = asyncio.create_task(settling.settle_forever())
+    store.away = True
+    settling.run_ended(a_run(""), replace(ANSWERED, usage=used(700)), TIMES)
+    assert await naps.asked.get() == FLUSH_AFTER_S
+    settling.run_ended(a_run(""), replace(ANSWERED, usage=used(700)), TIMES)
+    naps.go.set()
+    assert await naps.asked.get() == RETRY_AFTER_S
+    store.away = False
+    naps.go.set()
+    assert await naps.asked.get() == FLUSH_AFTER_S
+    naps.go.set()
+    await store.settled.wait()
+    assert taken(store) == pytest.approx(400)
+    task.cancel()
+
+
+async def test_the_places_of_runs_at_work_are_held(store: Away, clock: Clock) -> None:
+    naps = Naps()
+    settling, run = settling_of(store, naps), a_run()
+    await store.slots.acquire(run.id, [SLOT], SLOT_TTL_S)
+    held: list[Run] = [run]
+    task = asyncio.create_task(settling.renew_forever(lambda: [each.id for each in held]))
+    for _ in range(4):
+        assert await naps.asked.get() == RENEW_EVERY_S
+        clock.now += RENEW_EVERY_S
+        naps.go.set()
+    assert await naps.asked.get() == RENEW_EVERY_S
+    assert await store.slots.acquire(a_run().id, [SLOT], SLOT_TTL_S) == SLOT
+    store.away = True
+    naps.go.set()
+    assert await naps.asked.get() == RENEW_EVERY_S
+    task.cancel()
