@@ -42,9 +42,25 @@ class AllowanceSettings(Section):
     )
 
 
+class BudgetSettings(Section):
+    """What may be spent; what is left out is not bounded. Money is in the currency of the price list."""
+
+    money: float | None = Field(default=None, ge=0, le=1e9)
+    tokens: int | None = Field(default=None, ge=0, le=10**15, description="input and output together")
+
+
+class BudgetsSettings(Section):
+    """`user` and `tenant` are for a calendar month (UTC), `run` is for each run."""
+
+    user: BudgetSettings = BudgetSettings()
+    tenant: BudgetSettings = BudgetSettings()
+    run: BudgetSettings = BudgetSettings()
+
+
 class PlanSettings(Section):
     user: AllowanceSettings = AllowanceSettings()
     tenant: AllowanceSettings = AllowanceSettings()
+    budgets: BudgetsSettings = BudgetsSettings()
 
 
 class PlansSettings(Section):
@@ -60,6 +76,25 @@ class PlansSettings(Section):
             if name not in self.plans:
                 raise ValueError(f"{key}: {name!r} is not one of plans: {', '.join(self.plans)}")
         return self
+
+
+class PriceSettings(Section):
+    """In the currency, per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached_input: float | None = Field(default=None, ge=0, description="unset: as any other input")
+
+
+class PriceListSettings(Section):
+    """What models cost, by the name that their provider is asked for."""
+
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    models: Mapping[str, PriceSettings] = Field(default_factory=dict)
+    others: PriceSettings | None = Field(
+        default=None,
+        description="of a model that is not named; unset: refused where a budget of money would pay for it",
+    )
 
 
 class LimitSettings(PlansSettings):

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, IPvAnyNetwork, ValidationError, model_validator
 
-from configs.quotas import LimitSettings
+from configs.quotas import BudgetSettings, LimitSettings, PriceListSettings
 from configs.section import EnvRef, Name, Port, PositiveSeconds, Section, SettingsError
 
 CONFIGS = Path(__file__).parent
@@ -150,6 +150,7 @@ class EvaluatorSettings(Section):
     concurrency: int = Field(default=1, ge=1, le=64)
     judge_timeout_s: PositiveSeconds = 30.0
     provider: Name | None = Field(default=None, description="the provider that judges; the first one if unset")
+    budget: BudgetSettings = Field(default=BudgetSettings(), description="for a month of judging, which no tenant pays")
 
 
 class SecuritySettings(Section):
@@ -211,6 +212,7 @@ class Settings(Section):
     security: SecuritySettings = SecuritySettings()
     webhooks: WebhookSettings = WebhookSettings()
     limits: LimitSettings = LimitSettings()
+    prices: PriceListSettings = PriceListSettings()
     retention: RetentionSettings = RetentionSettings()
     load: Mapping[str, Any] = Field(
         default_factory=dict, description="fields of services.resilience.LoadPolicy: what an overloaded replica refuses"

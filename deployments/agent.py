@@ -14,6 +14,7 @@ from deployments.reporter import RunReporter
 from deployments.shedding import Shedding
 from deployments.webhooks import Webhooks
 from services.errors import Failure, MainstayError
+from services.limits.purse import Treasury
 from services.limits.settling import RunSettling
 from services.llm.embeddings import OpenAIEmbeddings
 from services.llm.route import Route
@@ -41,6 +42,7 @@ class AgentParts:
     limits: LivePlans
     quota_stores: QuotaStores
     settling: RunSettling
+    treasury: Treasury
     shedding: Shedding
     gauges: tuple[Callable[[], None], ...]
     reporter: RunReporter
@@ -105,6 +107,7 @@ class AgentReplica:
             chore.cancel()
         await self._parts.keeper.shut_down(self._parts.drain_s)
         await self._parts.settling.settle()
+        await self._parts.treasury.settle_all()
         await self._parts.quota_stores.aclose()
         if self._parts.webhooks is not None:
             await self._parts.webhooks.close()

@@ -1,10 +1,13 @@
 """The `evaluator` deployment: judges samples of finished runs. Never on the path of an answer."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from deployments.autoscaling import UNSEEN_WORK
 from evaluation.evaluator import Evaluator
+from services.limits.purse import Treasury
 from services.llm.gateway import Gateway
 from services.samples import Sample
 from services.storage.database import Database
@@ -17,6 +20,8 @@ class EvaluatorParts:
 
     evaluator: Evaluator
     gateway: Gateway
+    treasury: Treasury
+    settling: "asyncio.Task[NoReturn]"
     meter: Meter
     database: Database
 
@@ -50,6 +55,8 @@ class EvaluatorReplica:
     async def __del__(self) -> None:
         """Called and awaited by Serve on a graceful stop."""
         await self._parts.evaluator.stop()
+        self._parts.settling.cancel()
+        await self._parts.treasury.settle_all()
         self._report_drops()
         await self._parts.gateway.aclose()
         await self._parts.database.close()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
+from services.limits.purse import BOTTOMLESS, Purse
 from services.llm.gateway import Gateway
 from services.llm.types import ModelCall
 from services.resilience.priority import Priority
@@ -28,16 +29,23 @@ class _Nobody:
 class ModelJudge:
     """Asks the one model of `gateway`, with greedy decoding and a short answer, as the first work to be shed.
 
-    One model, since the scores of two cannot be compared. Raises its ModelError, Overloaded or DeadlineExceeded.
+    One model, since the scores of two cannot be compared. `purse` pays for one question. Raises the model's ModelError,
+    Overloaded, DeadlineExceeded, BudgetExceeded or StoreUnavailable.
     """
 
     def __init__(
-        self, gateway: Gateway, *, timeout_s: float, deadline: Callable[[float], Deadline] = Deadline.after
+        self,
+        gateway: Gateway,
+        *,
+        timeout_s: float,
+        purse: Callable[[], Purse] = lambda: BOTTOMLESS,
+        deadline: Callable[[float], Deadline] = Deadline.after,
     ) -> None:
         [route] = gateway.routes
         self.model = route.provider.model
         self._gateway = gateway
         self._timeout_s = timeout_s
+        self._purse = purse
         self._deadline = deadline
 
     async def ask(self, instruction: str, material: str) -> str:
@@ -46,6 +54,7 @@ class ModelJudge:
             messages=[SystemMessage(instruction), HumanMessage(material)],
             options=ModelOptions(temperature=0.0, max_output_tokens=MAX_VERDICT_TOKENS),
         )
-        model = self._gateway.bind(_Nobody(), self._deadline(self._timeout_s), Priority.EVALUATION)
+        deadline = self._deadline(self._timeout_s)
+        model = self._gateway.bind(_Nobody(), deadline, Priority.EVALUATION, purse=self._purse())
         answer = await model.generate(call, silent=True)
         return answer.text

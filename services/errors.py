@@ -16,6 +16,7 @@
     ├── GuardrailUnavailable        503  the guard fails closed
     ├── RateLimitExceeded           429  the caller's quota of requests or tokens; says when to come back
     ├── ConcurrencyLimitExceeded    429  the caller has as many runs at work as the plan allows at once
+    ├── BudgetExceeded              429  what is left of a budget does not cover the next model call
     ├── Overloaded                  503  our own capacity; says when to come back
     ├── AgentLost                   503  the replica that ran the run died
     │   ├── RunSuperseded           503  another replica has taken the run over
@@ -37,6 +38,7 @@
     │   ├── ModelQuotaExhausted     502  429 that waiting does not cure
     │   ├── ModelAuthRejected       502  401 or 403 for *our* key
     │   ├── ModelMissing            502  404: the provider has no such model, or no such address
+    │   ├── UnpricedModel           502  the price list does not name the model, and says that such are refused
     │   ├── ModelRejectedRequest    502  400, 413, 422: the call itself is wrong
     │   ├── ContextTooLong          400  the conversation does not fit the model
     │   ├── ModelTimeout            504  no content in time: first token, between tokens, in total
@@ -172,6 +174,11 @@ class ConcurrencyLimitExceeded(MainstayError):
     retryable = True
 
 
+class BudgetExceeded(MainstayError):
+    code = "budget_exceeded"
+    status = 429
+
+
 class Overloaded(MainstayError):
     code = "overloaded"
     status = 503
@@ -270,6 +277,10 @@ class ModelAuthRejected(ModelError):
 
 class ModelMissing(ModelError):
     code = "model_missing"
+
+
+class UnpricedModel(ModelError):
+    code = "unpriced_model"
 
 
 class ModelRejectedRequest(ModelError):

@@ -51,7 +51,10 @@ class Principal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Model tokens. `cached_tokens` are part of `input_tokens`, `reasoning_tokens` part of `output_tokens`."""
+    """Model tokens. `cached_tokens` are part of `input_tokens`, `reasoning_tokens` part of `output_tokens`.
+
+    `cost_micros` is what they cost by the price list, in millionths of its currency.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -60,6 +63,7 @@ class Usage:
     model_calls: int = 0
     estimated: bool = False
     """True where a provider was cut off before it could report, so that output tokens were counted from the text."""
+    cost_micros: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -69,6 +73,7 @@ class Usage:
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             model_calls=self.model_calls + other.model_calls,
             estimated=self.estimated or other.estimated,
+            cost_micros=self.cost_micros + other.cost_micros,
         )
 
 

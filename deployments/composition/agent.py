@@ -11,9 +11,10 @@ from uuid_utils.compat import uuid7
 from configs.settings import RunSettings, Settings
 from deployments import garbage
 from deployments.agent import AgentParts
+from deployments.budget_report import BudgetReport
 from deployments.composition.database import open_database
 from deployments.composition.graphs import build_graphs, prompt_roles
-from deployments.composition.limits import LivePlans, open_quota_stores, plans_of
+from deployments.composition.limits import LivePlans, open_quota_stores, plans_of, price_list
 from deployments.composition.load import load_monitor
 from deployments.composition.memories import open_embeddings, open_memories
 from deployments.composition.retention import retention_policy
@@ -30,6 +31,7 @@ from graphs.saver import Checkpointing
 from graphs.tools.care import TOOL_BREAKER, ToolCare
 from graphs.tools.resources import ToolResources
 from graphs.tools.success import SuccessRates
+from services.limits.purse import Treasury, payer_of
 from services.limits.settling import RunSettling
 from services.llm.gateway import Gateway
 from services.llm.route import Route
@@ -74,6 +76,13 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         plans=plans_of(settings.limits),
         expected_output_tokens=settings.limits.expected_output_tokens,
     )
+    treasury = Treasury(
+        store=quota_stores.budgets,
+        prices=price_list(settings.prices),
+        observer=BudgetReport(meter),
+        new_id=uuid7,
+        currency=settings.prices.currency,
+    )
     reporter = RunReporter(RemoteSamples(evaluator), meter, shedding)
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
     guard = RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s)
@@ -93,6 +102,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         gateways=gateways,
         guard=guard,
         observers=(reporter, settling),
+        purses=lambda claim: treasury.purse(payer_of(claim, settling.plans.of(claim.run.tenant_id).budgets)),
         prompts=prompts,
         limits=_limits(settings.runs),
     )
@@ -107,6 +117,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         *_chores(settings, database, keeper),
         prune_forever(quota_stores, every_s=settings.retention.every_s),
         settling.settle_forever(),
+        treasury.settle_forever(),
         settling.renew_forever(lambda: engine.held),
     ]
     if settings.runs.warm_up_s:
@@ -128,6 +139,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         limits=LivePlans(settings.limits, settling),
         quota_stores=quota_stores,
         settling=settling,
+        treasury=treasury,
         shedding=shedding,
         gauges=(partial(breakers.show, report), tool_report.show, partial(_show_limits, routes.values(), meter)),
         reporter=reporter,

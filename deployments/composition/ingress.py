@@ -21,6 +21,7 @@ from deployments.metrics import RayMeter
 from deployments.remote import Handle, RemoteAgent, RemoteBreakers, RemoteGuard
 from deployments.shedding import Shedding
 from services.errors import StoreUnavailable
+from services.limits.admission import BudgetGate, RunAdmission
 from services.limits.limiter import Limiter, LimiterPolicy
 from services.runs.following import FollowPolicy, LogFollower
 from services.runs.multiplex import Demultiplexer
@@ -63,7 +64,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         graphs=settings.graphs,
         max_run_s=settings.runs.max_run_s,
         new_id=uuid7,
-        admission=limiter,
+        admission=RunAdmission(limiter, BudgetGate(quota_stores.budgets, time.monotonic)),
         admit=shedding.admit,
     )
     key_store, pepper = ApiKeyRepository(database), settings.security.key_pepper.resolve(os.environ)
@@ -81,6 +82,8 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
             clock=time.monotonic,
         ),
         limiter=limiter,
+        budgets=quota_stores.budgets,
+        currency=settings.prices.currency,
         graphs={name: graph.description for name, graph in settings.graphs.items()},
         default_graph=settings.default_graph,
         readiness=partial(_readiness, database),

@@ -7,13 +7,25 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from configs.quotas import AllowanceSettings, LimitSettings, PlanSettings, PlansSettings, per_window
+from configs.quotas import (
+    AllowanceSettings,
+    BudgetSettings,
+    LimitSettings,
+    PlanSettings,
+    PlansSettings,
+    PriceListSettings,
+    PriceSettings,
+    per_window,
+)
 from configs.settings import Settings, merge
 from services.errors import ConfigurationError
+from services.limits.budgets import Budget, Budgets
 from services.limits.in_redis import RedisRates, RedisSlots, open_redis
 from services.limits.plans import Allowance, Plan, Plans, RouteClass
+from services.limits.prices import MICROS, Price, PriceList
 from services.limits.quota import Quota
 from services.limits.stores import RateStore, SlotStore
+from services.storage.budgets import BudgetRepository
 from services.storage.database import Database
 from services.storage.rates import RateRepository
 from services.storage.slots import SlotRepository
@@ -23,11 +35,13 @@ from services.storage.slots import SlotRepository
 class QuotaStores:
     """Where a replica's quotas are counted. Close it.
 
-    `prune` forgets what is full again, and returns how much of what: Redis does that by itself.
+    Budgets are always Postgres'. `prune` forgets what is full again, which Redis does by itself, and settles what nobody came
+    to settle; it returns how much of what.
     """
 
     rates: RateStore
     slots: SlotStore
+    budgets: BudgetRepository
     prune: Callable[[], Coroutine[Any, Any, Mapping[str, int]]]
     aclose: Callable[[], Awaitable[None]]
 
@@ -35,9 +49,7 @@ class QuotaStores:
 def open_quota_stores(settings: Settings, deployment: str) -> QuotaStores:
     """Open the stores without connecting: a pool of their own, so that a slow event log keeps no limit waiting."""
     limits = settings.limits
-    if limits.redis_url is not None:
-        redis = open_redis(limits.redis_url.resolve(os.environ), timeout_s=limits.timeout_s)
-        return QuotaStores(rates=RedisRates(redis), slots=RedisSlots(redis), prune=_nothing, aclose=redis.aclose)
+    abandoned_s = settings.runs.max_run_s + ABANDONED_MARGIN_S
     database = Database.open(
         settings.database.url.resolve(os.environ),
         pool_size=limits.pool_size,
@@ -46,16 +58,42 @@ def open_quota_stores(settings: Settings, deployment: str) -> QuotaStores:
         statement_timeout_s=limits.timeout_s,
         application_name=f"mainstay-{deployment}-limits",
     )
+    budgets = BudgetRepository(database)
+
+    async def settled() -> Mapping[str, int]:
+        return {"accounts with abandoned reservations": len(await budgets.abandon_old(abandoned_s))}
+
+    if limits.redis_url is not None:
+        redis = open_redis(limits.redis_url.resolve(os.environ), timeout_s=limits.timeout_s)
+
+        async def close() -> None:
+            await redis.aclose()
+            await database.close()
+
+        return QuotaStores(
+            rates=RedisRates(redis), slots=RedisSlots(redis), budgets=budgets, prune=settled, aclose=close
+        )
     rates, slots = RateRepository(database), SlotRepository(database)
 
-    async def prune() -> Mapping[str, int]:
-        return {"rate_buckets": await rates.prune(), "slots": await slots.prune()}
+    async def pruned() -> Mapping[str, int]:
+        return {**await settled(), "rate_buckets": await rates.prune(), "slots": await slots.prune()}
 
-    return QuotaStores(rates=rates, slots=slots, prune=prune, aclose=database.close)
+    return QuotaStores(rates=rates, slots=slots, budgets=budgets, prune=pruned, aclose=database.close)
 
 
-async def _nothing() -> Mapping[str, int]:
-    return {}
+ABANDONED_MARGIN_S = 600.0
+"""How long after the latest end of a run what it has reserved is taken to be nobody's."""
+
+
+def price_list(settings: PriceListSettings) -> PriceList:
+    return PriceList(
+        models={name: _price(price) for name, price in settings.models.items()},
+        other=None if settings.others is None else _price(settings.others),
+    )
+
+
+def _price(settings: PriceSettings) -> Price:
+    return Price(input=settings.input, output=settings.output, cached_input=settings.cached_input)
 
 
 def plans_of(settings: PlansSettings) -> Plans:
@@ -90,7 +128,17 @@ class LivePlans:
 
 
 def _plan(settings: PlanSettings) -> Plan:
-    return Plan(user=_allowance(settings.user), tenant=_allowance(settings.tenant))
+    budgets = settings.budgets
+    return Plan(
+        user=_allowance(settings.user),
+        tenant=_allowance(settings.tenant),
+        budgets=Budgets(user=budget_of(budgets.user), tenant=budget_of(budgets.tenant), run=budget_of(budgets.run)),
+    )
+
+
+def budget_of(settings: BudgetSettings) -> Budget:
+    micros = None if settings.money is None else round(settings.money * MICROS)
+    return Budget(micros=micros, tokens=settings.tokens)
 
 
 def _allowance(settings: AllowanceSettings) -> Allowance:

@@ -35,8 +35,10 @@ from deployments.http.resources import models_router, runs_router, threads_route
 from deployments.http.run_endpoint import RunEndpoint
 from deployments.http.run_stream import RunStream
 from deployments.http.security_headers import SecurityHeaders
+from deployments.http.usage import usage_router
 from deployments.protocols import PROTOCOLS
 from services.errors import MainstayError
+from services.limits.budgets import BudgetStore
 from services.limits.limiter import Limiter
 from services.memories import Memories
 from services.runs.ports import RunStore, ThreadStore
@@ -66,6 +68,8 @@ class HttpServices:
     audit: AuditTrail
     authenticator: Authenticator
     limiter: Limiter
+    budgets: BudgetStore
+    currency: str
     graphs: Mapping[str, str]
     default_graph: str
     readiness: Readiness
@@ -113,6 +117,11 @@ def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
     app.include_router(threads_router(services.threads))
     app.include_router(memories_router(services.memories))
     app.include_router(runs_router(services.runs, services.run_store))
+    app.include_router(
+        usage_router(
+            services.budgets, lambda tenant_id: services.limiter.plans.of(tenant_id).budgets, services.currency
+        )
+    )
     app.include_router(admin_router(services.keys, services.audit, max_body_bytes=settings.max_body_bytes))
     describe_protocols(app, PROTOCOLS.values())
     return app

@@ -10,6 +10,7 @@ _CUT_SHORT = frozenset({"deadline_exceeded", "step_limit_exceeded", "model_outpu
 """The answer was too long for a limit: what there is of it can be gone on from, and a smaller question may fit."""
 _STOPPED = "run_cancelled"
 _BUSY = "thread_busy"
+_SPENT = "budget_exceeded"
 
 
 def next_step(failure: Failure, *, partial: bool) -> NextStep:
@@ -19,7 +20,7 @@ def next_step(failure: Failure, *, partial: bool) -> NextStep:
     - `wait`: send the same again after `retry_after_s`, or, of a busy thread, when its run has ended.
     - `retry`: send the same again.
     - `change`: the same would fail again; something in the request has to be different.
-    - `none`: no request helps. An operator has to act, or somebody stopped the run on purpose.
+    - `none`: no request helps. An operator has to act, a budget has to be a new month's, or somebody stopped the run.
     """
     if partial and (failure.retryable or failure.code in _CUT_SHORT or failure.code == _STOPPED):
         return "continue"
@@ -27,6 +28,6 @@ def next_step(failure: Failure, *, partial: bool) -> NextStep:
         return "wait"
     if failure.retryable:
         return "retry"
-    if failure.code in _CUT_SHORT or (failure.status < 500 and failure.code != _STOPPED):
+    if failure.code in _CUT_SHORT or (failure.status < 500 and failure.code not in (_STOPPED, _SPENT)):
         return "change"
     return "none"

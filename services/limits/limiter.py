@@ -81,13 +81,15 @@ class Limiter:
         held = [] if run.background else run_slots(plan, principal)
         await self._acquire(run.id, held)
         tokens = expected_tokens(run, self._policy.expected_output_tokens)
+        granted = False
         try:
             await self._take(
                 [*request_limits(plan, principal, RouteClass.RUNS), *token_limits(plan, principal, tokens)]
             )
-        except RateLimitExceeded:
-            await self.idle(run)
-            raise
+            granted = True
+        finally:
+            if not granted:
+                await self.idle(run)
 
     async def idle(self, run: Run) -> None:
         """Release the slots of a run that is not at work. Where the store is away they come free by themselves."""

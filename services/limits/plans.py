@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from services.limits.budgets import WITHOUT_BUDGETS, Budgets
 from services.limits.quota import Charge, Quota
 from services.limits.stores import Slots
 from services.types import Principal
@@ -40,8 +41,11 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
+    """`budgets` are of money and tokens in a month, and of one run; the allowances are of what comes back by itself."""
+
     user: Allowance = Allowance()
     tenant: Allowance = Allowance()
+    budgets: Budgets = WITHOUT_BUDGETS
 
     def scopes(self) -> Iterator[tuple[Scope, Allowance]]:
         yield Scope.USER, self.user

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from langchain_core.messages import AIMessage
 
 from services.errors import ModelError, ModelUnavailable
+from services.limits.prices import Price
+from services.limits.purse import Held, Purse, Tokens
+from services.llm.capability import input_tokens, most_input_tokens
 from services.llm.patience import patience
 from services.llm.route import Route
 from services.llm.types import ModelCall
@@ -18,12 +21,17 @@ from services.resilience.limit import Slot
 from services.resilience.priority import Priority
 from services.runs.deadline import Deadline
 from services.telemetry.metrics import MODEL_CALLS, MODEL_FIRST_CONTENT, Meter
+from services.types import Usage
 
 Admit = Callable[[Breaker], Permit | None]
 """How a call asks a breaker: it returns None, or raises BreakerOpen, when the call may not go there."""
 
-Bill = Callable[[Route, AnswerStream, AIMessage | None, ModelError | None], None]
-"""Told of every attempt that was made, with its answer or its failure, or neither where it was cancelled."""
+Bill = Callable[[Route, AnswerStream, AIMessage | None, ModelError | None, Price], Usage]
+"""Told of every attempt, with its answer or its failure, or neither where it was cancelled. Returns what it used."""
+
+
+EXPECTED_OUTPUT_TOKENS = 512
+"""What an answer is taken for that nobody has seen the end of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +42,15 @@ class Attempts:
     stream: AnswerStream
     deadline: Deadline
     priority: Priority
+    purse: Purse
     bill: Bill
     meter: Meter
     clock: Callable[[], float] = time.monotonic
 
     async def make(self, route: Route, admit: Admit, on_first: Callable[[], None] = lambda: None) -> AIMessage:
-        """Ask one provider. Raises BreakerOpen, Overloaded or ModelUnavailable unasked, then ModelError, DeadlineExceeded."""
+        """Ask one provider. Raises BreakerOpen, Overloaded, ModelUnavailable or BudgetExceeded unasked, then ModelError and
+        DeadlineExceeded. While budgets cannot be asked, StoreUnavailable.
+        """
         # Who is out of service keeps nobody waiting for a place: those may be held by calls that it lets hang.
         if route.limit.in_use >= route.limit.limit and route.breaker.retry_after_s > 0.0:
             raise ModelUnavailable(f"{route.name} is taken out of service.")
@@ -55,6 +66,7 @@ class Attempts:
             slot.release()
 
     async def _ask(self, route: Route, permit: Permit, slot: Slot, on_first: Callable[[], None]) -> AIMessage:
+        held = await self._reserved(route)
         started = self.clock()
         waited_s: float | None = None
 
@@ -77,12 +89,19 @@ class Attempts:
             failure = error
             give_verdict(error, permit, route.limit)
             raise
-        else:
-            route.retries.succeeded()
-            return answer
         finally:
-            self.bill(route, self.stream, answer, failure)
+            # Nobody waits for what a call has cost that broke or was cancelled; the replica sees to it.
+            settled = held.settle(self.bill(route, self.stream, answer, failure, held.price))
             self._measure(route, "ok" if answer else failure.code if failure else "stopped", waited_s)
+        route.retries.succeeded()
+        await settled
+        return answer
+
+    async def _reserved(self, route: Route) -> Held:
+        """Reserve what the call can cost at most at this provider."""
+        most = Tokens(input=most_input_tokens(self.call), output=self._token_limit(route))
+        expected = Tokens(input=input_tokens(self.call), output=min(most.output, EXPECTED_OUTPUT_TOKENS))
+        return await self.purse.reserve(route.provider.model, most, expected)
 
     def _patience(self, route: Route, permit: Permit) -> AbstractAsyncContextManager[None]:
         slow_after_s = route.breaker.slow_after_s

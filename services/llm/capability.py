@@ -42,6 +42,25 @@ def input_tokens(call: ModelCall) -> int:
     return math.ceil(chars / CHARS_PER_TOKEN)
 
 
+def most_input_tokens(call: ModelCall) -> int:
+    """Return how many tokens a call can send at most: no token stands for less than a byte, and few frame a message."""
+    sent = sum(map(_bytes_of, call.messages)) + sum(_bytes(str(tool)) for tool in call.tools)
+    return sent + FRAME_TOKENS * (len(call.messages) + len(call.tools) + 1)
+
+
+FRAME_TOKENS = 16
+"""That a provider's chat format puts round a message or a tool, at most: 3 to 7 with OpenAI's and Qwen's."""
+
+
+def _bytes_of(message: BaseMessage) -> int:
+    asked = message.tool_calls if isinstance(message, AIMessage) else []
+    return _bytes(str(message.content)) + sum(_bytes(call["name"]) + _bytes(str(call["args"])) for call in asked)
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+
+
 def _chars(message: BaseMessage) -> int:
     asked = message.tool_calls if isinstance(message, AIMessage) else []
     return len(str(message.content)) + sum(len(call["name"]) + len(str(call["args"])) for call in asked)

@@ -7,7 +7,7 @@ of text has been shown nothing is ever restarted: the failure goes to the run, w
 import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
@@ -23,6 +23,8 @@ from services.errors import (
     ModelThrottled,
     ModelUnreachable,
 )
+from services.limits.prices import Price
+from services.limits.purse import BOTTOMLESS, Purse
 from services.llm.attempt import Attempts
 from services.llm.capability import CHARS_PER_TOKEN, input_tokens
 from services.llm.fail_over import FailOver, capable
@@ -77,12 +79,13 @@ class Gateway:
         priority: Priority = Priority.NEW_TURN,
         *,
         progress: Progress | None = None,
+        purse: Purse = BOTTOMLESS,
     ) -> "RunModel":
-        """Return the model of one run, which goes on from its `progress`.
+        """Return the model of one run, which goes on from its `progress` and is paid from its `purse`.
 
         `priority` is its first call's; later ones have the work done so far to lose.
         """
-        model = RunModel(gateway=self, sink=sink, deadline=deadline, priority=priority)
+        model = RunModel(gateway=self, sink=sink, deadline=deadline, priority=priority, purse=purse)
         if progress is not None:
             model.usage, model.answer_parts, model.priority = progress.usage, [[progress.said]], Priority.RESUME
         return model
@@ -101,6 +104,7 @@ class RunModel:
     sink: StreamSink
     deadline: Deadline
     priority: Priority
+    purse: Purse
     usage: Usage = field(default_factory=Usage)
     provider: str | None = None
     model: str | None = None
@@ -114,7 +118,8 @@ class RunModel:
     async def generate(self, call: ModelCall, *, source: str | None = None, silent: bool = False) -> AIMessage:
         """Answer `call` by the first provider that can. Raises the last provider's ModelError when none could.
 
-        Also raises ModelUnavailable when every provider is out of service, NoCapableModel, Overloaded and DeadlineExceeded.
+        Also raises ModelUnavailable when every provider is out of service, NoCapableModel, Overloaded, DeadlineExceeded,
+        BudgetExceeded, and StoreUnavailable while budgets cannot be asked.
         """
         gateway = self.gateway
         stream = AnswerStream(self.sink, source=source, silent=silent)
@@ -125,6 +130,7 @@ class RunModel:
             stream=stream,
             deadline=self.deadline,
             priority=self.priority,
+            purse=self.purse,
             bill=lambda *attempt: self._bill(call, *attempt),
             meter=gateway.meter,
         )
@@ -134,15 +140,28 @@ class RunModel:
         return answer
 
     def _bill(
-        self, call: ModelCall, route: Route, stream: AnswerStream, answer: AIMessage | None, failure: ModelError | None
-    ) -> None:
-        """Add an attempt to the run's usage: as reported, or as estimated where it was taken on without a report."""
+        self,
+        call: ModelCall,
+        route: Route,
+        stream: AnswerStream,
+        answer: AIMessage | None,
+        failure: ModelError | None,
+        price: Price,
+    ) -> Usage:
+        """Add an attempt to the run's usage, and return it."""
         self.provider, self.model = route.provider.name, route.provider.model
-        taken_on = stream.was_sent and not isinstance(failure, _REFUSALS)
-        if answer is not None and answer.usage_metadata is not None:
-            self.usage += _reported(answer.usage_metadata)
-        elif answer is not None or taken_on or stream.chars:
-            self.usage += _estimated(call, stream)
+        used = _used(call, stream, answer, failure)
+        used = replace(used, cost_micros=price.cost_micros(used))
+        self.usage += used
+        return used
+
+
+def _used(call: ModelCall, stream: AnswerStream, answer: AIMessage | None, failure: ModelError | None) -> Usage:
+    """Return what an attempt used: as reported, or as estimated where it was taken on without a report."""
+    if answer is not None and answer.usage_metadata is not None:
+        return _reported(answer.usage_metadata)
+    taken_on = stream.was_sent and not isinstance(failure, _REFUSALS)
+    return _estimated(call, stream) if answer is not None or taken_on or stream.chars else Usage()
 
 
 def _reported(usage: UsageMetadata) -> Usage:

@@ -19,6 +19,7 @@ from uuid import UUID
 from services.errors import AgentLost, MainstayError, RunSuperseded
 from services.events import TerminalEvent
 from services.guard import Guard
+from services.limits.purse import BOTTOMLESS, Purse
 from services.llm.gateway import Gateway
 from services.runs.buffer import EventBuffer, Timer, call_later
 from services.runs.deadline import Deadline
@@ -68,7 +69,7 @@ class EngineLimits:
 class RunEngine:
     """The runs of one agent replica, which holds `lease`: graphs, and the gateway of each, by name.
 
-    `prompts` are asked for at the start of every run, so they can change live.
+    `prompts` are asked for at the start of every run, so they can change live; so is what pays for its model calls.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class RunEngine:
         observers: Sequence[RunObserver],
         prompts: Callable[[str], Mapping[str, str]],
         limits: EngineLimits,
+        purses: Callable[[Claim], Purse] = lambda _: BOTTOMLESS,
         log: LogPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
         call_later: Callable[[float, Callable[[], None]], Timer] = call_later,
@@ -95,6 +97,7 @@ class RunEngine:
         self._orphans = Orphans(runs, grace_s=limits.orphan_grace_s, call_later=call_later, spawn=self._spawn)
         self._multiplexer = Multiplexer()
         self._gateways = gateways
+        self._purses = purses
         self._observers = tuple(observers)
         self._limits = limits
         self._clock = clock
@@ -218,7 +221,7 @@ class RunEngine:
             claim=claim,
             buffer=buffer,
             log=self._log.open(claim.fence, buffer),
-            model=gateway.bind(buffer, deadline, progress=claim.progress),
+            model=gateway.bind(buffer, deadline, progress=claim.progress, purse=self._purses(claim)),
             started_at=self._clock(),
         )
         for event in opening(claim):

@@ -17,6 +17,8 @@ class Permission(StrEnum):
     """Erase one's own threads and memories."""
     AUDIT_READ = "audit:read"
     """Read what was done in the tenant that security is about."""
+    USAGE_READ = "usage:read"
+    """Read what all users of the tenant have spent."""
     KEYS_MANAGE = "keys:manage"
     """Make, list, rotate and revoke the tenant's keys."""
 
@@ -31,7 +33,7 @@ _USER = frozenset({Permission.RUNS_READ, Permission.RUNS_WRITE, Permission.DATA_
 
 GRANTS: Mapping[Role, frozenset[Permission]] = {
     Role.USER: _USER,
-    Role.OPERATOR: _USER | {Permission.AUDIT_READ},
+    Role.OPERATOR: _USER | {Permission.AUDIT_READ, Permission.USAGE_READ},
     Role.ADMIN: frozenset(Permission),
 }
 

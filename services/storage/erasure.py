@@ -1,8 +1,8 @@
 """Erasing a user: after it no row of any table is theirs, or leads to them.
 
 What has tokens in it and no text, the bill, stays with its tenant: under no user and under another run id, so that sums are
-what they were and nobody's. So does the record of what was done to keys. Everything else goes. A few hundred rows at a time,
-so that nobody waits long for a lock.
+what they were and nobody's; what they have spent stays in the sums of the tenant. So does the record of what was done to keys.
+Everything else goes. A few hundred rows at a time, so that nobody waits long for a lock.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from uuid import UUID
 import asyncpg
 
 from services.errors import InvalidRequest, ThreadBusy
+from services.storage.budgets import BudgetRepository
 from services.storage.database import Database
 from services.storage.encoding import plain
 from services.storage.retention_sql import THREADS_GONE
@@ -43,6 +44,7 @@ _BY_NAME: Mapping[str, str] = {
     "api_keys": _SOME.format(table="api_keys", user="user_id"),
     "users": _SOME.format(table="users", user="id"),
     "memories": _SOME.format(table="memories", user="user_id"),
+    "budget_accounts": _SOME.format(table="budget_accounts", user="user_id"),
     "idempotency_keys": _SOME.format(table="idempotency_keys", user="user_id"),
 }
 """The rows that carry their user's name and go by themselves. Keys are the first: nobody begins anything with them then."""
@@ -102,6 +104,7 @@ class Erasure:
     ) -> None:
         self._database = database
         self._runs = RunRepository(database)
+        self._budgets = BudgetRepository(database)
         self._wait_s = wait_s
         self._limit = limit
         self._sleep = sleep
@@ -120,6 +123,7 @@ class Erasure:
         erased: Counter[str] = Counter()
         for _ in range(_ROUNDS):
             await self._end_runs(tenant_id, user_id, cancel=cancel)
+            await self._budgets.abandon_users(tenant_id, user_id)
             for name, statement in _BY_NAME.items():
                 erased[name] += await self._some(statement, tenant_id, user_id)
             erased["threads"] += await self._threads(tenant_id, user_id)

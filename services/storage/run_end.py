@@ -5,7 +5,8 @@ neither.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict
+from operator import attrgetter
 from typing import Any
 
 import asyncpg
@@ -39,12 +40,13 @@ WITH ended AS (
     AND NOT EXISTS (SELECT FROM ended) AND NOT EXISTS (SELECT FROM late)
 ), spent AS (
     INSERT INTO usage AS stored (run_id, tenant_id, user_id, provider, model, input_tokens, output_tokens, cached_tokens,
-                                 reasoning_tokens, model_calls, estimated)
-    SELECT $2, $1, $3, $7, $8, $9, $10, $11, $12, $13, $14 WHERE NOT EXISTS (SELECT FROM superseded)
+                                 reasoning_tokens, model_calls, estimated, cost_micros)
+    SELECT $2, $1, $3, $7, $8, $9, $10, $11, $12, $13, $14, $26 WHERE NOT EXISTS (SELECT FROM superseded)
     ON CONFLICT (run_id) DO UPDATE SET
         provider = excluded.provider, model = excluded.model, input_tokens = excluded.input_tokens,
         output_tokens = excluded.output_tokens, cached_tokens = excluded.cached_tokens,
-        reasoning_tokens = excluded.reasoning_tokens, model_calls = excluded.model_calls, estimated = excluded.estimated
+        reasoning_tokens = excluded.reasoning_tokens, model_calls = excluded.model_calls, estimated = excluded.estimated,
+        cost_micros = excluded.cost_micros
     WHERE stored.tenant_id = excluded.tenant_id
       AND (excluded.input_tokens + excluded.output_tokens, excluded.model_calls)
         > (stored.input_tokens + stored.output_tokens, stored.model_calls)
@@ -73,6 +75,9 @@ SELECT coalesce(ended.status, late.status) AS status, late.to_roll_back, EXISTS 
             THEN pg_notify('mainstay_agents', 'queued') END AS news
 FROM (SELECT) AS one LEFT JOIN ended ON true LEFT JOIN late ON true
 """
+_TOKENS_OF = attrgetter(
+    "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "model_calls", "estimated"
+)
 # However a run ends that somebody was promised a rollback of, it is cancelled.
 _ROLL_BACK = """
 WITH ended AS (
@@ -128,7 +133,7 @@ def _parameters(run: Run, outcome: RunOutcome, attempt: int | None, rows: Sequen
         failure_to_json(outcome.failure),
         outcome.provider,
         outcome.model,
-        *astuple(outcome.usage),
+        *_TOKENS_OF(outcome.usage),
         len(run.messages),
         *message_columns([storable_message(message) for message in outcome.messages]),
         attempt,
@@ -136,6 +141,7 @@ def _parameters(run: Run, outcome: RunOutcome, attempt: int | None, rows: Sequen
         [row.first_seq for row in rows],
         [row.seq for row in rows],
         [row.body for row in rows],
+        outcome.usage.cost_micros,
     )
 
 

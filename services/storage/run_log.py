@@ -20,7 +20,7 @@ PAGE_ROWS = 64
 # it is is read of runs that have ended only, of which there is one more reading.
 _READ = """
 SELECT position.id AS asked, attempts, first_seqs, bodies, ended.*, input_tokens, output_tokens, cached_tokens,
-       reasoning_tokens, model_calls, estimated
+       reasoning_tokens, model_calls, estimated, cost_micros
 FROM unnest($1::uuid[], $2::int[], $3::int[]) AS position (id, attempt, seq)
 JOIN runs ON runs.id = position.id
 LEFT JOIN runs AS ended ON ended.id = runs.id AND runs.finished_at IS NOT NULL

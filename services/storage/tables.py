@@ -10,7 +10,8 @@
            └ (by name) memories         what agents remember of a user
     leases           the agent replicas that are alive
     rate_buckets, slots      what has been taken of the quotas; these three are the only tables without a tenant
-    usage            the bill: it outlives the thread it belongs to
+    budget_accounts, budget_reservations     what was spent in a month, and what model calls at work may cost yet
+    usage            the bill of a run: it outlives the thread it belongs to
     documents        what agents may look up, as passages with their search vector
     checkpoints, checkpoint_blobs, checkpoint_writes     LangGraph's, keyed by its own text ids
 
@@ -25,6 +26,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
+    Date,
     DateTime,
     Double,
     ForeignKey,
@@ -302,6 +304,7 @@ usage = Table(
     Column("model_calls", Integer, nullable=False),
     Column("estimated", Boolean, nullable=False),
     _now("created_at"),
+    Column("cost_micros", BigInteger, nullable=False, server_default=text("0"), comment="millionths of the currency"),
 )
 
 scores = Table(
@@ -339,6 +342,39 @@ documents = Table(
         nullable=False,
     ),
     Index("ix_documents_search", "search", postgresql_using="gin"),
+)
+
+budget_accounts = Table(
+    "budget_accounts",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True, comment="empty: the whole tenant, its users included"),
+    Column("month", Date, primary_key=True, comment="its first day, in UTC"),
+    Column("spent_micros", BigInteger, nullable=False, server_default=text("0"), comment="millionths of the currency"),
+    Column("spent_tokens", BigInteger, nullable=False, server_default=text("0")),
+    Column("reserved_micros", BigInteger, nullable=False, server_default=text("0")),
+    Column("reserved_tokens", BigInteger, nullable=False, server_default=text("0")),
+    Column(
+        "alerted_percent", SmallInteger, nullable=False, server_default=text("0"), comment="of a budget, last told of"
+    ),
+    postgresql_with={"fillfactor": 50},
+)
+
+budget_reservations = Table(
+    "budget_reservations",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("run_id", Uuid, nullable=False, comment="no foreign key: the bill outlives an erased thread"),
+    Column("attempt", Integer, nullable=False),
+    _tenant(),
+    Column("user_id", Text, nullable=False),
+    Column("month", Date, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("expected_micros", BigInteger, nullable=False, comment="what it cost if nobody is left to say"),
+    Column("expected_tokens", BigInteger, nullable=False),
+    _now("made_at"),
+    Index(None, "run_id"),
 )
 
 rate_buckets = Table(

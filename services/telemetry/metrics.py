@@ -134,6 +134,12 @@ LIMIT_REFUSALS = Metric(
     "or this replica alone because the store was away).",
     labels=("limit", "decided_by"),
 )
+BUDGET_ALERTS = Metric(
+    name="mainstay_budget_alerts",
+    kind="counter",
+    description="Budgets that were used up to this percentage, each told of once a month: of a user or a tenant.",
+    labels=("scope", "percent"),
+)
 
 WEBHOOK_ATTEMPTS = Metric(
     name="mainstay_webhook_attempts",
@@ -162,6 +168,7 @@ METRICS: Mapping[str, Metric] = {
         TOOL_CALL_DURATION,
         TOOL_CALL_SUCCESS_RATE,
         LIMIT_REFUSALS,
+        BUDGET_ALERTS,
         WEBHOOK_ATTEMPTS,
     )
 }

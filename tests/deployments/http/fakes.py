@@ -16,6 +16,8 @@ from configs.settings import HttpSettings
 from deployments.http.app import HttpServices, create_app
 from services.errors import InvalidRequest, Unauthenticated
 from services.guard import ALLOWED, Action, Stage, Verdict
+from services.limits.admission import BudgetGate, RunAdmission
+from services.limits.budgets_in_memory import MemoryBudgets
 from services.limits.in_memory import MemoryRates, MemorySlots
 from services.limits.limiter import Limiter, LimiterPolicy
 from services.limits.plans import Plans
@@ -123,6 +125,7 @@ class Rig:
             clock=self.time,
             meter=UNMEASURED,
         )
+        self.budgets = MemoryBudgets(lambda: datetime.fromtimestamp(NOW, UTC))
         self.runs = RunService(
             agent=self.agent,
             runs=self.run_store,
@@ -131,7 +134,7 @@ class Rig:
             graphs=("react", "planner"),
             max_run_s=self.max_run_s,
             new_id=uuid4,
-            admission=self.limiter,
+            admission=RunAdmission(self.limiter, BudgetGate(self.budgets, self.time)),
             clock=self.time,
             call_later=self.time.call_later,
         )
@@ -154,6 +157,8 @@ class Rig:
             audit=self.store.audit,
             authenticator=self.authenticator,
             limiter=self.limiter,
+            budgets=self.budgets,
+            currency="USD",
             graphs={"react": "Model and tools until done.", "planner": "Plans first."},
             default_graph="react",
             readiness=self._readiness,

@@ -25,6 +25,7 @@ ASKED = {
     "GET /memories": READ,
     "DELETE /memories": ERASE,
     "DELETE /memories/{memory_id}": ERASE,
+    "GET /usage": READ,
     "GET /v1/models": READ,
     "GET /v1/models/{model}": READ,
     "POST /admin/keys": Permission.KEYS_MANAGE,
@@ -32,6 +33,7 @@ ASKED = {
     "POST /admin/keys/{key_id}/rotate": Permission.KEYS_MANAGE,
     "DELETE /admin/keys/{key_id}": Permission.KEYS_MANAGE,
     "GET /admin/audit": Permission.AUDIT_READ,
+    "GET /admin/usage": Permission.USAGE_READ,
 }
 NEEDS_A_KEY_ONLY = {"GET /openapi.json"}
 

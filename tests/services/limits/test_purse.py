@@ -1,0 +1,226 @@
+"""Reserving and settling, as a run does it: nothing is spent beyond a budget, and nothing that was spent is forgotten."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from services.errors import BudgetExceeded, StoreUnavailable, UnpricedModel
+from services.limits.budgets import WHOLE_TENANT, Account, Amount, Bill, Budget, Budgets, Reservation
+from services.limits.budgets_in_memory import MemoryBudgets
+from services.limits.prices import FREE, Price, PriceList
+from services.limits.purse import RETRY_S, Payer, Tokens, Treasury, payer_of
+from services.types import Claim, EventId, Progress, Usage
+from tests.services.limits.test_settling import Naps
+from tests.services.storage.conftest import a_run
+
+PRICES = PriceList(models={"mini": Price(input=1.0, output=10.0)})
+MOST, EXPECTED = Tokens(input=100, output=50), Tokens(input=20, output=10)
+USED = Usage(input_tokens=30, output_tokens=5)
+COST = Amount(micros=80, tokens=35)
+AT_MOST = Amount(micros=600, tokens=150)
+
+
+class Books(MemoryBudgets):
+    """Budgets in memory, which can be away, and hold a reservation back."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: datetime(2026, 11, 29, tzinfo=UTC))
+        self.away = False
+        self.settled = asyncio.Event()
+        self.reserving = asyncio.Event()
+        self.go = asyncio.Event()
+        self.go.set()
+
+    def _asked(self) -> None:
+        if self.away:
+            raise StoreUnavailable("The database cannot be reached.")
+
+    async def reserve(self, reservation: Reservation, user: Budget, tenant: Budget) -> Account | None:
+        self._asked()
+        self.reserving.set()
+        await self.go.wait()
+        return await super().reserve(reservation, user, tenant)
+
+    async def settle(self, bills: Sequence[Bill]) -> Sequence[Account]:
+        self._asked()
+        accounts = await super().settle(bills)
+        self.settled.set()
+        return accounts
+
+    async def owed(self, user_id: str = "ada") -> tuple[Amount, Amount]:
+        account = await self.account("acme", user_id)
+        return account.spent, account.reserved
+
+
+class Alerts:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int]] = []
+
+    def budget_used(self, account: Account, budget: Budget, percent: int) -> None:
+        self.told.append((account.user_id, percent))
+
+
+def payer(*, attempt: int = 1, run_id: UUID | None = None, spent: Amount = Amount(), **budgets: Budget) -> Payer:  # noqa: B008
+    return Payer(
+        tenant_id="acme",
+        user_id="ada",
+        run_id=run_id or uuid4(),
+        attempt=attempt,
+        budgets=Budgets(**budgets),
+        spent=spent,
+    )
+
+
+class World:
+    def __init__(self, **changes: Any) -> None:
+        self.books, self.alerts, self.naps = Books(), Alerts(), Naps()
+        values = {"prices": PRICES, "observer": self.alerts, "new_id": uuid4, "sleep": self.naps} | changes
+        self.treasury = Treasury(store=self.books, **values)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = World()
+    task = asyncio.create_task(made.treasury.settle_forever())
+    yield made
+    task.cancel()
+
+
+async def test_a_call_is_reserved_at_its_most_and_settled_at_its_cost(world: World) -> None:
+    held = await world.treasury.purse(payer()).reserve("mini", MOST, EXPECTED)
+    assert await world.books.owed() == (Amount(), AT_MOST)
+    await held.settle(USED)
+    assert await world.books.owed() == await world.books.owed(WHOLE_TENANT) == (COST, Amount())
+
+
+@pytest.mark.parametrize("whose", ["user", "tenant"])
+async def test_what_a_budget_does_not_cover_is_not_begun(world: World, whose: str) -> None:
+    purse = world.treasury.purse(payer(**{whose: Budget(micros=1_000)}))
+    held = await purse.reserve("mini", MOST, EXPECTED)
+    with pytest.raises(BudgetExceeded, match=rf"The {whose}'s budget for November 2026 \(0\.0010 USD\) does not cover"):
+        await purse.reserve("mini", MOST, EXPECTED)
+    await held.settle(USED)
+    await (await purse.reserve("mini", MOST, EXPECTED)).settle(USED)
+    assert (await world.books.owed())[0] == COST + COST
+
+
+async def test_a_run_has_a_budget_of_its_own(world: World) -> None:
+    """Calls at the same time count together; what one did not use is there for the next."""
+    purse = world.treasury.purse(payer(run=Budget(tokens=300)))
+    first, second = [await purse.reserve("mini", MOST, EXPECTED) for _ in range(2)]
+    with pytest.raises(BudgetExceeded, match=r"The run's budget \(300 tokens\)"):
+        await purse.reserve("mini", MOST, EXPECTED)
+    for held in (first, second):
+        await held.settle(USED)
+    await purse.reserve("mini", MOST, EXPECTED)
+    with pytest.raises(BudgetExceeded):
+        await purse.reserve("mini", MOST, EXPECTED)
+
+
+async def test_a_run_that_was_taken_over_goes_on_with_what_it_had_spent(world: World) -> None:
+    """What its last attempt had left reserved is settled first, as expected."""
+    run_id = uuid4()
+    lost = world.treasury.purse(payer(run_id=run_id))
+    await lost.reserve("mini", MOST, EXPECTED)
+    taken_over = world.treasury.purse(payer(run_id=run_id, attempt=2, spent=Amount(tokens=200), run=Budget(tokens=300)))
+    with pytest.raises(BudgetExceeded):
+        await taken_over.reserve("mini", MOST, EXPECTED)
+    smaller = await taken_over.reserve("mini", Tokens(input=50, output=50), EXPECTED)
+    assert (await world.books.owed())[0] == Amount(micros=120, tokens=30)
+    await smaller.settle(USED)
+    assert await world.books.owed() == (Amount(micros=200, tokens=65), Amount())
+
+
+async def test_a_call_that_nobody_waits_for_is_settled_all_the_same(world: World) -> None:
+    held = await world.treasury.purse(payer()).reserve("mini", MOST, EXPECTED)
+    held.settle(USED)
+    await world.treasury.settle_all()
+    assert await world.books.owed() == (COST, Amount())
+
+
+async def test_a_waiter_that_is_cancelled_leaves_the_bill(world: World) -> None:
+    held = await world.treasury.purse(payer()).reserve("mini", MOST, EXPECTED)
+    world.books.away = True
+    waiting = asyncio.ensure_future(held.settle(USED))
+    waiting.cancel()
+    world.books.away = False
+    await world.treasury.settle_all()
+    assert await world.books.owed() == (COST, Amount())
+
+
+async def test_a_reservation_whose_run_is_cancelled_meanwhile_is_given_back(world: World) -> None:
+    """It is made all the same, for the statement is on its way, and nothing will be spent of it."""
+    world.books.go.clear()
+    asking = asyncio.create_task(world.treasury.purse(payer()).reserve("mini", MOST, EXPECTED))
+    await world.books.reserving.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    world.books.go.set()
+    await world.books.settled.wait()
+    assert await world.books.owed() == (Amount(), Amount())
+
+
+async def test_while_the_store_is_away_no_call_is_begun_and_no_bill_is_lost(world: World) -> None:
+    purse = world.treasury.purse(payer())
+    held = await purse.reserve("mini", MOST, EXPECTED)
+    world.books.away = True
+    await held.settle(USED)
+    with pytest.raises(StoreUnavailable):
+        await purse.reserve("mini", MOST, EXPECTED)
+    assert await world.naps.asked.get() == RETRY_S
+    assert not await world.treasury.settle_all()
+    world.books.away = False
+    assert await world.treasury.settle_all()
+    assert await world.books.owed() == (COST, Amount())
+
+
+async def test_bills_are_tried_again_by_themselves(world: World) -> None:
+    held = await world.treasury.purse(payer()).reserve("mini", MOST, EXPECTED)
+    world.books.away = True
+    await held.settle(USED)
+    assert await world.naps.asked.get() == RETRY_S
+    world.books.away = False
+    world.naps.go.set()
+    await world.books.settled.wait()
+    assert await world.books.owed() == (COST, Amount())
+
+
+async def test_a_budget_that_is_nearly_used_up_is_told_of_once(world: World) -> None:
+    """At 80 percent and at 100, of a user and of a tenant; and not again by another replica."""
+    budgets = {"user": Budget(tokens=100), "tenant": Budget(tokens=130)}
+    other = World()
+    other.treasury = Treasury(store=world.books, prices=PRICES, observer=other.alerts, new_id=uuid4, sleep=other.naps)
+    small = Tokens(input=5, output=5)
+    for tokens, treasury in ((79, world.treasury), (1, world.treasury), (1, other.treasury), (20, world.treasury)):
+        held = await treasury.purse(payer(tenant=budgets["tenant"])).reserve("mini", small, small)
+        held.settle(Usage(input_tokens=tokens))
+        await treasury.settle_all()
+    assert world.alerts.told == []
+    for treasury in (world.treasury, other.treasury):
+        for _ in range(2):
+            held = await treasury.purse(payer(tenant=Budget(tokens=125))).reserve("mini", small, small)
+            held.settle(Usage(input_tokens=1))
+            await treasury.settle_all()
+    assert world.alerts.told + other.alerts.told == [(WHOLE_TENANT, 80)]
+
+
+async def test_a_model_without_a_price_is_refused_where_money_would_have_to_pay_for_it(world: World) -> None:
+    with pytest.raises(UnpricedModel):
+        await world.treasury.purse(payer(tenant=Budget(micros=10))).reserve("large", MOST, EXPECTED)
+    held = await world.treasury.purse(payer(tenant=Budget(tokens=1_000))).reserve("large", MOST, EXPECTED)
+    assert held.price is FREE
+
+
+def test_who_pays_for_an_attempt_and_what_it_has_spent() -> None:
+    run = a_run()
+    usage = Usage(input_tokens=7, output_tokens=2, cost_micros=99)
+    progress = Progress(event_id=EventId(attempt=1, seq=3), usage=usage, said="")
+    fresh = payer_of(Claim(run=run, remaining_s=1.0), Budgets())
+    resumed = payer_of(Claim(run=run, remaining_s=1.0, progress=progress), Budgets())
+    assert (fresh.tenant_id, fresh.user_id, fresh.run_id, fresh.spent) == ("acme", "alice", run.id, Amount())
+    assert resumed.spent == Amount(micros=99, tokens=9)
