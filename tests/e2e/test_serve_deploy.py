@@ -87,6 +87,8 @@ def deployable(folder: Path, bundle: str, port: int) -> Path:
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     config["http_options"] |= {"host": "127.0.0.1", "port": port}
     config["applications"][0]["runtime_env"] = {"working_dir": f"file://{bundle}"}
+    free = {"input": 0, "output": 0}  # the simulated model is on nobody's price list
+    config["applications"][0]["args"]["settings"] = {"prices": {"others": free}}
     path = folder / "serve_config.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
