@@ -235,13 +235,19 @@ TARGETS: dict[str, Callable[[str], Target]] = {
 }
 
 
-async def spawn(module: str, *arguments: str, environment: Mapping[str, str], log: IO[bytes] | None = None) -> Process:
+async def spawn(
+    module: str,
+    *arguments: str,
+    environment: Mapping[str, str],
+    log: IO[bytes] | None = None,
+    input_: int | None = None,
+) -> Process:
     """A Python module as a process in a group of its own, so that a Ctrl-C reaches it only through us. Its output comes through
     a pipe, or goes to the log together with its errors."""
     output, errors = (PIPE, None) if log is None else (log, STDOUT)
     command = (sys.executable, "-m", module, *arguments)
     return await asyncio.create_subprocess_exec(
-        *command, stdout=output, stderr=errors, env=environment, start_new_session=True
+        *command, stdin=input_, stdout=output, stderr=errors, env=environment, start_new_session=True
     )
 
 

@@ -1,11 +1,18 @@
 """What is measured: each part of a model call's way, and the whole of it, without a provider that takes time."""
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 
 from benchmarks.micro.timing import Operation
+from services.errors import RateLimitExceeded
+from services.limits.in_memory import MemoryRates, MemorySlots
+from services.limits.limiter import Limiter, LimiterPolicy
+from services.limits.plans import Allowance, Plan, Plans, RouteClass
+from services.limits.quota import Quota
 from services.llm.gateway import Gateway
 from services.llm.route import Route
 from services.llm.types import ModelCall, TextSink
@@ -16,9 +23,12 @@ from services.resilience.policy import BreakerMode, BreakerPolicy
 from services.resilience.priority import Priority
 from services.resilience.retry import RetryBudget
 from services.runs.deadline import Deadline
+from services.telemetry.metrics import UNMEASURED
+from services.types import Principal
 
 BREAKER_US = 10.0
 VALIDATOR_US = 5.0
+LOCAL_US = 50.0
 
 _LATENCY_S = 0.2
 _PIECES = ("tick ", "tock ")
@@ -73,7 +83,16 @@ class AtOnce:
 
 def operations() -> Sequence[Operation]:
     """Return them, each with objects of its own."""
-    return (closed_breaker(), open_breaker(), limit(), retry_budget(), validator(), attempt())
+    return (
+        closed_breaker(),
+        open_breaker(),
+        limit(),
+        retry_budget(),
+        rate_admitted(),
+        rate_refused(),
+        validator(),
+        attempt(),
+    )
 
 
 def closed_breaker() -> Operation:
@@ -122,6 +141,44 @@ def retry_budget() -> Operation:
             budget.succeeded()
 
     return Operation(name="retry budget: requested, succeeded", measured=count, times=2_000)
+
+
+def rate_admitted() -> Operation:
+    limiter = _limiter(Quota(limit=1_000_000_000))
+
+    async def decide(times: int) -> None:
+        for _ in range(times):
+            limiter.check_flood(_CALLER, RouteClass.RUNS)
+
+    return Operation(name="rate limit, this replica's view: let in", measured=decide, times=500, limit_us=LOCAL_US)
+
+
+def rate_refused() -> Operation:
+    limiter = _limiter(Quota(limit=1, window_s=1e9))
+    limiter.check_flood(_CALLER, RouteClass.RUNS)
+
+    async def refuse(times: int) -> None:
+        for _ in range(times):
+            with suppress(RateLimitExceeded):
+                limiter.check_flood(_CALLER, RouteClass.RUNS)
+
+    return Operation(name="rate limit, this replica's view: refused", measured=refuse, times=500, limit_us=LOCAL_US)
+
+
+_CALLER = Principal(tenant_id="bench", user_id="one")
+
+
+def _limiter(quota: Quota) -> Limiter:
+    """With a quota for the user and the same for the tenant."""
+    allowance = Allowance(requests={RouteClass.RUNS: quota})
+    return Limiter(
+        rates=MemoryRates(time.monotonic),
+        slots=MemorySlots(time.monotonic),
+        plans=Plans(default=Plan(user=allowance, tenant=allowance)),
+        policy=LimiterPolicy(),
+        clock=time.monotonic,
+        meter=UNMEASURED,
+    )
 
 
 def validator() -> Operation:
