@@ -165,6 +165,16 @@ class Mainstay:
             async with serve_api(str(ready["dashboard"]), token) as api:
                 await fix_fleet(api)
 
+    async def key_of(self, tenant: str) -> str:
+        """Make a key of another tenant, with the command that an operator has for it."""
+        environment = {key: item for key, item in os.environ.items() if key != "DATABASE_URL"}
+        environment["MAINSTAY_HOME"] = self._home.name
+        process = await spawn(self._module, "key", "--tenant", tenant, environment=environment)
+        output, _ = await process.communicate()
+        if process.returncode:
+            raise TargetError(f"no key could be made for {tenant}")
+        return output.decode().strip()
+
     def _ready(self) -> dict[str, Any] | None:
         """What the launcher wrote, whole, once it was ready."""
         file = Path(self._home.name, "ready.json")

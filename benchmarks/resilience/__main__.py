@@ -1,4 +1,4 @@
-"""`python -m benchmarks.resilience`: fail-over and isolation, each into its section of docs/performance.md."""
+"""`python -m benchmarks.resilience`: fail-over, isolation and a flood, each into its section of docs/performance.md."""
 
 import argparse
 import sys
@@ -10,8 +10,8 @@ import orjson
 import uvloop
 
 from benchmarks.report import machine, write_section
-from benchmarks.resilience import fail_over, isolation
-from benchmarks.resilience.report import fail_over_section, isolation_section
+from benchmarks.resilience import fail_over, flood, isolation
+from benchmarks.resilience.report import fail_over_section, flood_section, isolation_section
 from benchmarks.resilience.site import Site
 
 Part = Callable[[Site, argparse.Namespace], Awaitable[tuple[object, str]]]
@@ -36,7 +36,14 @@ async def run_isolation(site: Site, arguments: argparse.Namespace) -> tuple[obje
     return found, isolation_section(found)
 
 
-PARTS: Mapping[str, Part] = {"fail-over": run_fail_over, "isolation": run_isolation}
+async def run_flood(site: Site, arguments: argparse.Namespace) -> tuple[object, str]:
+    plan = flood.Plan().quick() if arguments.quick else flood.Plan()
+    plan = plan if arguments.rounds is None else replace(plan, rounds=arguments.rounds)
+    found = await flood.measure(site, plan, say)
+    return found, flood_section(found)
+
+
+PARTS: Mapping[str, Part] = {"fail-over": run_fail_over, "isolation": run_isolation, "flood": run_flood}
 
 
 def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from benchmarks.report import machine, number
+from benchmarks.resilience import flood
 from benchmarks.resilience.fail_over import DEATHS, MAX_ATTEMPTS, MAX_BACK_S, FailOver, Outage
 from benchmarks.resilience.figures import Difference, Window
+from benchmarks.resilience.flood import Flood
 from benchmarks.resilience.isolation import Isolation, Round
 from benchmarks.resilience.load import Cores
 
@@ -68,6 +70,30 @@ def isolation_section(found: Isolation) -> str:
     return "\n".join(lines)
 
 
+def flood_section(found: Flood) -> str:
+    """Each round, then the shift."""
+    plan = found.plan
+    lines = [
+        f"{_conditions()} Two tenants: {plan.calm_per_s:g} turns a second of one, on schedule, in windows of "
+        f"{plan.window_s:g} s. In every round there is one in which that is all, and one in which the other tenant sends "
+        f"{plan.flood_per_s:g} turns a second, of which its plan allows 60 a minute. TTFT is the first one's, counted from "
+        "when a turn was due, as p50 / p99.",
+        "",
+        "| round | TTFT alone, ms | TTFT in the flood, ms | its errors | the flood's turns answered |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    lines += [_flooded("warm-up", found.warm_up)]
+    lines += [_flooded(str(round_number), one) for round_number, one in enumerate(found.rounds, start=1)]
+    halves = [half for one in found.rounds for half in (one.alone, one.flooded)]
+    lines += [
+        "",
+        f"Over the rounds that count, the p99 TTFT rises by {_interval(found.shift(99))} ms; {found.allowed_ms:.0f} ms are "
+        f"allowed (the larger of 20 % and 30 ms). The p50 rises by {_interval(found.shift(50))} ms. "
+        f"{_cores(half.cores for half in halves)}",
+    ]
+    return "\n".join(lines)
+
+
 def _conditions() -> str:
     return f"One machine: {machine()}, shared by Mainstay, providers and load client."
 
@@ -86,6 +112,14 @@ def _halves(name: str, one: Round) -> str:
         f"| {name} | {_ttft(healthy.second)} | {_ttft(stalling.second)} | {stalling.most_held} "
         f"| {healthy.second.failed + stalling.second.failed} | {stalling.first.failed} of {stalling.first.requests} "
         f"| {healthy.agents}, {stalling.agents} |"
+    )
+
+
+def _flooded(name: str, one: flood.Round) -> str:
+    alone, flooded = one.alone, one.flooded
+    return (
+        f"| {name} | {_ttft(alone.calm)} | {_ttft(flooded.calm)} | {alone.calm.failed + flooded.calm.failed} "
+        f"| {flooded.flood.requests - flooded.flood.failed:,} of {flooded.flood.requests:,} |"
     )
 
 

@@ -27,6 +27,9 @@ HEALTHY = Directive(tokens=TOKENS, first_token_s=0.1, stamp=True)
 BOTH, FIRST_ALONE, SECOND_ALONE = "react", "first", "second"
 """The graphs: one with both providers, in their order, and two with one each."""
 
+FLOODER = "flooder"
+"""A tenant whose plan allows little."""
+
 _QUESTION = "Tell me tale"
 _NUMBER = re.compile(rf"{_QUESTION} \w+ (\d+)\.$")
 _REMEMBER = 100_000
@@ -50,6 +53,10 @@ class Served(Protocol):
     def body(self, content: str, *, model: str | None = None) -> str: ...
 
     def pids(self) -> frozenset[int]: ...
+
+    async def key_of(self, tenant: str) -> str:
+        """Make a key of another tenant."""
+        ...
 
 
 def production(upstream_url: str, settings: Path) -> Served:
@@ -120,7 +127,8 @@ class Site:
             FIRST_ALONE: {**alone, "providers": [PRIMARY]},
             SECOND_ALONE: {**alone, "providers": [SECONDARY]},
         }
-        return {"providers": providers, "graphs": graphs, "evaluator": {"provider": JUDGE}}
+        limits = {"plans": {FLOODER: {"user": {"runs": "60/minute"}}}, "tenants": {FLOODER: FLOODER}}
+        return {"providers": providers, "graphs": graphs, "evaluator": {"provider": JUDGE}, "limits": limits}
 
     def arrivals(self, graph: str, *, per_s: float, count: int, begins_s: float = 0.0) -> Arrivals:
         """So many turns of a graph, on schedule."""

@@ -12,7 +12,7 @@ import yaml
 from aiohttp import web
 
 from benchmarks.resilience.counters import Counts
-from benchmarks.resilience.site import HEALTHY, PRIMARY, Site
+from benchmarks.resilience.site import FLOODER, HEALTHY, PRIMARY, Site
 
 
 class Relay:
@@ -46,7 +46,12 @@ class Relay:
     def pids(self) -> frozenset[int]:
         return frozenset()
 
+    async def key_of(self, tenant: str) -> str:
+        return tenant
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.headers["authorization"] == f"Bearer {FLOODER}":
+            return web.Response(status=429)
         asked = await request.json()
         call = {"model": "simulated", "stream": True, "messages": asked["messages"]}
         for name in self.settings["graphs"][asked["model"]]["providers"]:

@@ -12,14 +12,14 @@ import orjson
 import pytest
 
 from benchmarks.arrivals import Reply
-from benchmarks.resilience import fail_over, isolation
+from benchmarks.resilience import fail_over, flood, isolation
 from benchmarks.resilience.__main__ import read_arguments
 from benchmarks.resilience.counters import CountersError, Counts, count, read_counts
 from benchmarks.resilience.fail_over import REFUSED, UNAVAILABLE, FailOver, Healthy, Outage
 from benchmarks.resilience.figures import Window, pooled_difference, window
 from benchmarks.resilience.isolation import Half, Isolation
 from benchmarks.resilience.load import Cores
-from benchmarks.resilience.report import fail_over_section, isolation_section
+from benchmarks.resilience.report import fail_over_section, flood_section, isolation_section
 from tests.benchmarks.relay import RelaySite
 
 NO_CORES = Cores(mainstay=1.0, providers=0.1, client=0.2, others=0.3)
@@ -64,6 +64,18 @@ async def test_isolation_in_small(site: RelaySite) -> None:
         assert one.stalling.second.requests == 16
         assert one.stalling.most_held == 8
     assert "| 1 |" in isolation_section(found)
+
+
+async def test_a_flood_in_small(site: RelaySite) -> None:
+    """The calm tenant is asked the same in both windows; of the flood nothing is answered here."""
+    plan = flood.Plan(flood_per_s=100.0, calm_per_s=40.0, window_s=0.4, rounds=1)
+    found = await flood.measure(site, plan, quiet)
+    for one in found.rounds:
+        assert (one.alone.calm.requests, one.flooded.calm.requests) == (16, 16)
+        assert (one.alone.calm.failed, one.flooded.calm.failed, one.alone.flood.requests) == (0, 0, 0)
+        assert one.flooded.flood.failed == one.flooded.flood.requests == 40
+    assert "| 1 |" in flood_section(found)
+    assert "| 0 of 40 |" in flood_section(found)
 
 
 async def test_the_settings_are_two_providers_and_a_judge(site: RelaySite) -> None:
@@ -191,7 +203,7 @@ def test_the_allowed_shift_is_the_larger_of_share_and_milliseconds() -> None:
 
 def test_the_command_line_chooses_parts() -> None:
     """Both by default; an unknown one is refused."""
-    assert read_arguments([]).parts == ["fail-over", "isolation"]
+    assert read_arguments([]).parts == ["fail-over", "isolation", "flood"]
     assert read_arguments(["--parts", "isolation", "--rounds", "3"]).rounds == 3
     with pytest.raises(SystemExit):
         read_arguments(["--parts", "luck"])

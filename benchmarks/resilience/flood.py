@@ -1,0 +1,96 @@
+"""Two tenants: what the users of one notice when the other sends far more than its plan allows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.arrivals import Reply
+from benchmarks.resilience.figures import Difference, Window, percentile_of, pooled_difference, told, window
+from benchmarks.resilience.isolation import MAX_MS, MAX_SHARE
+from benchmarks.resilience.load import Cores, put
+from benchmarks.resilience.settle import settle
+from benchmarks.resilience.site import FIRST_ALONE, FLOODER, SECOND_ALONE, Site
+
+_GIVE_UP_S = 10.0
+_FLOOD = "flood"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is run; the defaults are what is published."""
+
+    flood_per_s: float = 300.0
+    calm_per_s: float = 25.0
+    window_s: float = 20.0
+    rounds: int = 8
+
+    def quick(self) -> "Plan":
+        return replace(self, window_s=8.0, rounds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Half:
+    """One window of a round: the calm tenant's turns, and what came of the flood, if there was one."""
+
+    calm: Window
+    flood: Window
+    cores: Cores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    alone: Half
+    flooded: Half
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flood:
+    """All rounds."""
+
+    plan: Plan
+    warm_up: Round
+    """Does not count."""
+    rounds: Sequence[Round]
+
+    def shift(self, percentile: float) -> Difference:
+        """By how much the calm tenant's time to first token rose under the flood."""
+        flooded = [one.flooded.calm for one in self.rounds]
+        return pooled_difference(flooded, [one.alone.calm for one in self.rounds], percentile)
+
+    @property
+    def allowed_ms(self) -> float:
+        """By how much the p99 may rise."""
+        alone = [ttft_ms for one in self.rounds for ttft_ms in one.alone.calm.ttfts_ms]
+        return max(MAX_SHARE * percentile_of(alone, 99), MAX_MS)
+
+
+async def measure(site: Site, plan: Plan, say: Callable[[str], None]) -> Flood:
+    """Both windows in every round, the order alternating; one round more goes first."""
+    key = await site.mainstay.key_of(FLOODER)
+    warm_up, *rounds = [await _round(site, plan, key, number, say) for number in range(1 + plan.rounds)]
+    return Flood(plan=plan, warm_up=warm_up, rounds=rounds)
+
+
+async def _round(site: Site, plan: Plan, key: str, number: int, say: Callable[[str], None]) -> Round:
+    halves = {}
+    for floods in (False, True) if number % 2 == 0 else (True, False):
+        half = halves[floods] = await _half(site, plan, key if floods else None)
+        say(f"round {number}: {'flooded' if floods else 'alone'}, calm tenant's {told(half.calm)}")
+    return Round(alone=halves[False], flooded=halves[True])
+
+
+async def _half(site: Site, plan: Plan, flooders_key: str | None) -> Half:
+    await settle(site, FIRST_ALONE)
+    calm = site.arrivals(SECOND_ALONE, per_s=plan.calm_per_s, count=round(plan.calm_per_s * plan.window_s))
+    arrivals = [calm]
+    if flooders_key is not None:
+        headers = {"authorization": f"Bearer {flooders_key}"}
+        count = round(plan.flood_per_s * plan.window_s)
+        arrivals.append(replace(calm, name=_FLOOD, headers=headers, per_s=plan.flood_per_s, count=count))
+    loaded = await put(arrivals, give_up_s=_GIVE_UP_S, pids=site.mainstay.pids)
+    return Half(
+        calm=window(_of(loaded.replies, SECOND_ALONE)), flood=window(_of(loaded.replies, _FLOOD)), cores=loaded.cores
+    )
+
+
+def _of(replies: Sequence[Reply], name: str) -> list[Reply]:
+    return [reply for reply in replies if reply.name == name]
