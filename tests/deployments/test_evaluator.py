@@ -1,11 +1,13 @@
 """The evaluator's replica counts what is dropped."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NoReturn, cast
 
 from deployments.evaluator import EvaluatorParts, EvaluatorReplica
 from evaluation.evaluator import Evaluator
+from services.limits.purse import Treasury
 from services.llm.gateway import Gateway
 from services.storage.database import Database
 from services.telemetry.metrics import METRICS, SAMPLES_DROPPED, Metric
@@ -25,6 +27,11 @@ class Closeable:
 
     async def close(self) -> None: ...
 
+    def cancel(self) -> None: ...
+
+    async def settle_all(self) -> bool:
+        return True
+
 
 class Replica(EvaluatorReplica):
     """Garbage collection calls `__del__` without awaiting it; Serve awaits it."""
@@ -42,6 +49,8 @@ async def test_drops_are_counted_once_each() -> None:
         return EvaluatorParts(
             evaluator=evaluator,
             gateway=cast(Gateway, Closeable()),
+            treasury=cast(Treasury, Closeable()),
+            settling=cast("asyncio.Task[NoReturn]", Closeable()),
             meter=meter,
             database=cast(Database, Closeable()),
         )

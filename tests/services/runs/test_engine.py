@@ -219,7 +219,7 @@ async def test_a_bug_in_recording_does_not_leave_the_reader_waiting() -> None:
 
     world = World(act)
     world.runs.hold = asyncio.Event()
-    world.engine._observer = Broken()
+    world.engine._observers = (Broken(),)
     # What the loop says of a task whose error nobody takes is expected here.
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     with pytest.raises(AgentLost) as caught:

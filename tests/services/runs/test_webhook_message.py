@@ -36,7 +36,7 @@ ENDED = Run(
     metadata={"order": "A-17"},
     finished_at=datetime(2026, 3, 1, 12, 0, 0, 250_000, UTC),
     finish_reason="stop",
-    usage=Usage(input_tokens=812, output_tokens=96, model_calls=2),
+    usage=Usage(input_tokens=812, output_tokens=96, model_calls=2, cost_micros=478),
 )
 
 

@@ -38,7 +38,7 @@ TTL_S = 6.0
 ANSWERED = RunOutcome(
     status=RunStatus.COMPLETED,
     messages=(Message(role="assistant", content="Two years."),),
-    usage=Usage(input_tokens=10, output_tokens=3, cached_tokens=2, reasoning_tokens=1, model_calls=1),
+    usage=Usage(input_tokens=10, output_tokens=3, cached_tokens=2, reasoning_tokens=1, model_calls=1, cost_micros=7),
     provider="openai",
     model="small",
     finish_reason="stop",

@@ -13,7 +13,7 @@ from services.storage.tables import metadata
 from services.types import Principal, Usage
 
 DAY_S = 86_400.0
-SHARED = frozenset({"leases", "documents"})
+SHARED = frozenset({"leases", "documents", "rate_buckets", "slots"})
 """The tables in which nothing is any one user's."""
 
 _SAID: tuple[RunEvent, ...] = (
@@ -71,6 +71,13 @@ WITH who AS (INSERT INTO users (tenant_id, id) VALUES ($1, $2) ON CONFLICT DO NO
 memory AS (
     INSERT INTO memories (tenant_id, user_id, namespace, key, id, value, text)
     VALUES ($1, $2, '{likes}', $3, $4, '{}', 'tea')
+), spent AS (
+    INSERT INTO budget_accounts (tenant_id, user_id, month, spent_tokens)
+    VALUES ($1, $2, '2026-11-01', 7), ($1, '', '2026-11-01', 7) ON CONFLICT DO NOTHING
+), held AS (
+    INSERT INTO budget_reservations (id, run_id, attempt, tenant_id, user_id, month, micros, tokens, expected_micros,
+                                     expected_tokens)
+    VALUES (gen_random_uuid(), gen_random_uuid(), 1, $1, $2, '2026-11-01', 9, 9, 4, 4)
 ), done AS (
     INSERT INTO audit_events (id, tenant_id, action, user_id, target, target_user_id)
     VALUES (gen_random_uuid(), $1, 'key_created', 'operations', $3, $2), (gen_random_uuid(), $1, 'key_rotated', $2, $3, 'eve')

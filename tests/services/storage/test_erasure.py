@@ -68,6 +68,7 @@ async def test_no_row_is_left_of_an_erased_user(database: Database) -> None:
         "api_keys": 2,
         "users": 1,
         "memories": 2,
+        "budget_accounts": 1,
         "idempotency_keys": 9,
         "threads": 9,
         "usage": 9,

@@ -56,7 +56,7 @@ async def test_usage_is_the_bill_and_outlives_its_thread(database: Database) -> 
     expected = {
         "run_id": run.id, "tenant_id": "acme", "user_id": "alice", "provider": "openai", "model": "small",
         "input_tokens": 10, "output_tokens": 3, "cached_tokens": 2, "reasoning_tokens": 1, "model_calls": 1,
-        "estimated": False,
+        "estimated": False, "cost_micros": 7,
     }  # fmt: skip
     assert {name: value for name, value in bill.items() if name != "created_at"} == expected
 
