@@ -7,6 +7,7 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from deployments.composition.limits import LivePlans, QuotaStores
+from deployments.identity import Identity
 from deployments.knobs import IngressKnobs
 from deployments.remote import Handle
 from deployments.shedding import Shedding
@@ -22,6 +23,7 @@ class IngressParts:
     runs: RunService
     limits: LivePlans
     quota_stores: QuotaStores
+    identity: Identity
     shedding: Shedding
     database: Database
 
@@ -57,4 +59,5 @@ class IngressReplica:
         self._parts.shedding.stop()
         await self._parts.runs.settled()
         await self._parts.quota_stores.aclose()
+        await self._parts.identity.aclose()
         await self._parts.database.close()

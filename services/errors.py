@@ -7,6 +7,7 @@
     │   ├── UnsupportedMediaType    415
     │   └── UnknownModel            404  no graph of that name
     ├── Unauthenticated             401
+    ├── IdentityUnavailable         503  no token can be checked: the identity provider's keys cannot be had
     ├── PermissionDenied            403
     ├── NotFound                    404  absent, or another tenant's: the two look the same
     ├── MethodNotAllowed            405
@@ -124,6 +125,12 @@ class UnknownModel(InvalidRequest):
 class Unauthenticated(MainstayError):
     code = "invalid_api_key"
     status = 401
+
+
+class IdentityUnavailable(MainstayError):
+    code = "identity_unavailable"
+    status = 503
+    retryable = True
 
 
 class PermissionDenied(MainstayError):

@@ -41,7 +41,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who is asking, and for what at most. Every stored row and every query by id is scoped to `tenant_id`."""
+    """Who is asking, and for what at most. Every stored row and every query by id is scoped to `tenant_id`.
+
+    `key_id` is None for whoever came with a token of the identity provider, and for a command of an operator's.
+    """
 
     tenant_id: str
     user_id: str

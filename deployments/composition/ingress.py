@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from configs.settings import Settings
 from deployments import garbage
 from deployments.composition.database import open_database
+from deployments.composition.identity import open_identity
 from deployments.composition.limits import LivePlans, open_quota_stores, plans_of
 from deployments.composition.load import load_monitor
 from deployments.composition.memories import open_memories
@@ -28,8 +29,8 @@ from services.runs.multiplex import Demultiplexer
 from services.runs.service import RunService
 from services.runs.webhooks import check_url
 from services.security.addresses import AddressPolicy
-from services.security.authenticator import Authenticator
 from services.security.key_keeping import KeyKeeping
+from services.security.refusals import RefusalLog
 from services.storage.api_keys import ApiKeyRepository
 from services.storage.audit import AuditRepository
 from services.storage.database import Database
@@ -41,7 +42,7 @@ from services.storage.threads import ThreadRepository
 async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> IngressParts:
     database = await open_database(settings, "ingress")
     run_store = RunRepository(database)
-    meter = RayMeter()
+    meter, watch = RayMeter(), RefusalLog(time.monotonic)
     shedding = Shedding(load_monitor(settings), meter)
     shedding.start()
     quota_stores = open_quota_stores(settings, "ingress")
@@ -68,6 +69,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         admit=shedding.admit,
     )
     key_store, pepper = ApiKeyRepository(database), settings.security.key_pepper.resolve(os.environ)
+    identity = open_identity(settings.security, key_store, watch, meter)
     services = HttpServices(
         runs=runs,
         run_store=run_store,
@@ -75,15 +77,11 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         memories=open_memories(settings.memory, database),
         keys=KeyKeeping(key_store, pepper, new_id=uuid7, now=partial(datetime.now, UTC)),
         audit=AuditRepository(database),
-        authenticator=Authenticator(
-            key_store,
-            pepper,
-            cache_s=settings.security.key_cache_s,
-            clock=time.monotonic,
-        ),
         limiter=limiter,
         budgets=quota_stores.budgets,
         currency=settings.prices.currency,
+        authenticator=identity.authenticator,
+        watch=watch,
         graphs={name: graph.description for name, graph in settings.graphs.items()},
         default_graph=settings.default_graph,
         readiness=partial(_readiness, database),
@@ -95,6 +93,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
     return IngressParts(
         app=create_app(services, settings.http),
         runs=runs,
+        identity=identity,
         limits=LivePlans(settings.limits, limiter),
         quota_stores=quota_stores,
         shedding=shedding,

@@ -1,4 +1,4 @@
-"""Who may ask what: every path needs an API key unless it is listed here, so a route that is forgotten is closed."""
+"""Who may ask what: every path needs an API key or a token unless it is listed here, so a forgotten route is closed."""
 
 from typing import Protocol
 
@@ -6,20 +6,21 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.http.failures import failure_response
-from services.errors import MainstayError, PermissionDenied, Unauthenticated
+from services.errors import MainstayError, PermissionDenied
 from services.security.permissions import Permission
+from services.security.refusals import Reason, Watch, refusal
+from services.security.tokens import MAX_TOKEN_CHARS
 from services.types import Principal
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-MAX_KEY_CHARS = 512
 
 _PRINCIPAL = "mainstay.principal"
-_HOW = "Send it as `Authorization: Bearer <key>` or as `x-api-key: <key>`."
 
 
 class Authenticator(Protocol):
     async def authenticate(self, presented: str) -> Principal:
-        """Return whose key it is. Raises Unauthenticated, and StoreUnavailable when that cannot be found out."""
+        """Return whose key or token it is. Raises Unauthenticated, of which the reason was reported, and StoreUnavailable or
+        IdentityUnavailable when that cannot be found out."""
         ...
 
 
@@ -32,44 +33,42 @@ def asking(scope: Scope) -> Principal | None:
 def permitted(scope: Scope, permission: Permission) -> Principal:
     """Return who is asking: a route learns it only by saying what for.
 
-    Raises PermissionDenied for a key that may not be used for that, and Unauthenticated on an open path, where nobody was
-    asked.
+    Raises PermissionDenied for somebody who may not do that, and Unauthenticated on an open path, where nobody was asked.
     """
     principal = asking(scope)
     if principal is None:
-        raise Unauthenticated(f"This needs an API key. {_HOW}")
+        raise refusal()
     if permission not in principal.permissions:
-        raise PermissionDenied(f"The API key may not be used for this: it lacks the permission {permission}.")
+        raise PermissionDenied(f"This asks for a permission that your key or token lacks: {permission}.")
     return principal
 
 
-def presented_key(headers: Headers) -> str:
-    """Return the key in the headers, the only place where it is looked for: URLs end up in logs.
+def presented(headers: Headers) -> str | Reason:
+    """Return the key or token in the headers, the only place where it is looked for: URLs end up in logs.
 
-    Raises Unauthenticated when there is none, or more than one.
+    Without one, or with two that differ, return what is wrong.
     """
-    keys = []
+    found = []
     for value in headers.getlist("authorization"):
-        scheme, _, key = value.partition(" ")
+        scheme, _, credential = value.partition(" ")
         if scheme.lower() != "bearer":
-            raise Unauthenticated(f"The Authorization scheme must be Bearer. {_HOW}", param="authorization")
-        keys.append(key.strip())
-    keys.extend(headers.getlist("x-api-key"))
-    if not keys or not keys[0]:
-        raise Unauthenticated(f"There is no API key. {_HOW}", param="authorization")
-    if len(set(keys)) > 1:
-        raise Unauthenticated("There are two API keys. Send one of them.", param="authorization")
-    if len(keys[0]) > MAX_KEY_CHARS:
-        raise Unauthenticated("The API key is too long to be one.", param="authorization")
-    return keys[0]
+            return Reason.OTHER_SCHEME
+        found.append(credential.strip())
+    found.extend(headers.getlist("x-api-key"))
+    if not found or not found[0]:
+        return Reason.ABSENT
+    if len(set(found)) > 1:
+        return Reason.SEVERAL
+    return found[0] if len(found[0]) <= MAX_TOKEN_CHARS else Reason.TOO_LONG
 
 
 class Access:
-    """Lets a request pass once its key is known; refuses whatever is not HTTP."""
+    """Lets a request pass once it is known whose it is; refuses whatever is not HTTP."""
 
-    def __init__(self, app: ASGIApp, *, authenticator: Authenticator) -> None:
+    def __init__(self, app: ASGIApp, *, authenticator: Authenticator, watch: Watch) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -77,8 +76,15 @@ class Access:
             return
         if scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")) not in OPEN_PATHS:
             try:
-                scope[_PRINCIPAL] = await self._authenticator.authenticate(presented_key(Headers(scope=scope)))
+                scope[_PRINCIPAL] = await self._authenticate(Headers(scope=scope))
             except MainstayError as error:
                 await failure_response(error.to_failure())(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    async def _authenticate(self, headers: Headers) -> Principal:
+        credential = presented(headers)
+        if isinstance(credential, Reason):
+            self._watch.refused(credential)
+            raise refusal()
+        return await self._authenticator.authenticate(credential)

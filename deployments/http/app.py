@@ -45,6 +45,7 @@ from services.runs.ports import RunStore, ThreadStore
 from services.runs.service import RunService
 from services.security.audit import AuditTrail
 from services.security.key_keeping import KeyKeeping
+from services.security.refusals import Watch
 
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 """What the replica needs, by a name that may be shown to anyone, and whether it is there."""
@@ -70,6 +71,7 @@ class HttpServices:
     limiter: Limiter
     budgets: BudgetStore
     currency: str
+    watch: Watch
     graphs: Mapping[str, str]
     default_graph: str
     readiness: Readiness
@@ -100,7 +102,7 @@ def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
             Middleware(RequestId, new_id=services.new_id),
             Middleware(SecurityHeaders),
             *_cors(settings),
-            Middleware(Access, authenticator=services.authenticator),
+            Middleware(Access, authenticator=services.authenticator, watch=services.watch),
             Middleware(
                 RateLimits, limiter=services.limiter, run_paths=[protocol.path for protocol in PROTOCOLS.values()]
             ),

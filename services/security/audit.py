@@ -21,8 +21,8 @@ class AuditAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent:
-    """`user_id` did it, with the key `key_id` unless it was a command. `target` is the id of what it was done to, and
-    `target_user_id` whose that is. `at` is set by the store.
+    """`user_id` did it: with the key `key_id`, or where that is None with a token of the identity provider, or by a command.
+    `target` is the id of what it was done to, and `target_user_id` whose that is. `at` is set by the store.
     """
 
     id: UUID

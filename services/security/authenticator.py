@@ -1,18 +1,16 @@
 """From the key that a client presents to the principal who asks, without a query on the hot path."""
 
 import hmac
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
 
-from services.errors import Unauthenticated
 from services.runs.deadline import Clock
 from services.security.keys import ApiKey, ApiKeyStore, KeyDigest, lookup_of
 from services.security.permissions import permissions_of
+from services.security.refusals import Reason, Watch, refusal
+from services.security.remembered import Remembered
 from services.types import Principal
 
-ValueT = TypeVar("ValueT")
 REFUSED_CACHE_S = 5.0
 """How long a key that was refused is refused without asking the store again: so long may a new key have to wait."""
 
@@ -29,6 +27,7 @@ class Authenticator:
         self,
         store: ApiKeyStore,
         pepper: str,
+        watch: Watch,
         *,
         cache_s: float,
         clock: Clock,
@@ -37,21 +36,27 @@ class Authenticator:
     ) -> None:
         self._store = store
         self._digest = KeyDigest(pepper)
+        self._watch = watch
         self._now = now
-        self._accepted = _Cache[ApiKey](ttl_s=cache_s, size=max_cached, clock=clock)
-        self._refused = _Cache[bool](ttl_s=min(cache_s, REFUSED_CACHE_S), size=max_cached, clock=clock)
+        self._accepted = Remembered[ApiKey](ttl_s=cache_s, size=max_cached, clock=clock)
+        self._refused = Remembered[bool](ttl_s=min(cache_s, REFUSED_CACHE_S), size=max_cached, clock=clock)
 
     async def authenticate(self, presented: str) -> Principal:
         """Return who holds the key. Raises Unauthenticated, the same for every reason, and StoreUnavailable."""
         lookup = lookup_of(presented)
         if lookup is None:
-            raise _refusal()
+            self._watch.refused(Reason.UNREADABLE)
+            raise refusal()
         digest = self._digest(presented)
         key = self._accepted.get(digest)
         if key is None and self._refused.get(digest) is None:
             key = await self._recognise(lookup, digest)
-        if key is None or not key.usable(self._now()):
-            raise _refusal()
+        if key is None:
+            self._watch.refused(Reason.KEY_UNKNOWN)
+            raise refusal()
+        if not key.usable(self._now()):
+            self._watch.refused(Reason.KEY_EXPIRED if key.revoked_at is None else Reason.KEY_REVOKED, key)
+            raise refusal()
         return Principal(
             tenant_id=key.tenant_id,
             user_id=key.user_id,
@@ -68,33 +73,3 @@ class Authenticator:
             return key
         self._refused.put(digest, True)
         return None
-
-
-class _Cache(Generic[ValueT]):
-    """What was learnt, until it is `ttl_s` old or `size` newer things were learnt."""
-
-    def __init__(self, *, ttl_s: float, size: int, clock: Clock) -> None:
-        self._ttl_s = ttl_s
-        self._size = size
-        self._clock = clock
-        self._entries: OrderedDict[bytes, tuple[float, ValueT]] = OrderedDict()
-
-    def get(self, key: bytes) -> ValueT | None:
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        learnt_at, value = entry
-        if self._clock() - learnt_at >= self._ttl_s:
-            del self._entries[key]
-            return None
-        return value
-
-    def put(self, key: bytes, value: ValueT) -> None:
-        self._entries[key] = (self._clock(), value)
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
-
-
-def _refusal() -> Unauthenticated:
-    return Unauthenticated("The API key is missing, wrong, expired or revoked.")

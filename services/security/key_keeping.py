@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.errors import InvalidRequest, NotFound, PermissionDenied, Unauthenticated
+from services.errors import InvalidRequest, NotFound, PermissionDenied
 from services.security.audit import OPERATIONS, AuditAction, AuditEvent
 from services.security.keys import ApiKey, ApiKeyStore, NewKey, new_key
 from services.security.permissions import Role, permissions_of, scopes_of
+from services.security.refusals import refusal
 from services.types import Principal
 
 MIN_EXPIRY_S = 60.0
@@ -115,7 +116,10 @@ class KeyKeeping:
         await self._store.revoke(principal.tenant_id, key_id, at=self._now(), event=event)
 
     async def _refuse_over(self, principal: Principal) -> None:
-        """Raise Unauthenticated where the principal's key is over, which a replica learns of with a delay."""
+        """Raise Unauthenticated where the principal's key is over, which a replica learns of with a delay.
+
+        Whoever came with a token has none: their token's own end was looked at when the request came.
+        """
         if principal.key_id is None:
             return
         try:
@@ -123,13 +127,13 @@ class KeyKeeping:
         except NotFound:
             key = None
         if key is None or not key.usable(self._now()):
-            raise Unauthenticated("The API key has expired, or was revoked.")
+            raise refusal()
 
     def _refuse_more(self, principal: Principal, role: Role, scopes: Collection[str]) -> None:
         more = permissions_of(role, scopes) - principal.permissions
         if more:
             raise PermissionDenied(
-                f"Your key does not permit {', '.join(sorted(more))} itself, so it can give that to no other.",
+                f"You may not do {', '.join(sorted(more))} yourself, so no key that you make can.",
                 param="role",
             )
 

@@ -148,6 +148,13 @@ WEBHOOK_ATTEMPTS = Metric(
     labels=("outcome",),
 )
 
+KEY_SET_FETCHES = Metric(
+    name="mainstay_key_set_fetches",
+    kind="counter",
+    description="Requests for the identity provider's keys, by what came of them: ok, failed.",
+    labels=("outcome",),
+)
+
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -170,6 +177,7 @@ METRICS: Mapping[str, Metric] = {
         LIMIT_REFUSALS,
         BUDGET_ALERTS,
         WEBHOOK_ATTEMPTS,
+        KEY_SET_FETCHES,
     )
 }
 

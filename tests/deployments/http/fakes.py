@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from configs.settings import HttpSettings
 from deployments.http.app import HttpServices, create_app
-from services.errors import InvalidRequest, Unauthenticated
+from services.errors import InvalidRequest
 from services.guard import ALLOWED, Action, Stage, Verdict
 from services.limits.admission import BudgetGate, RunAdmission
 from services.limits.budgets_in_memory import MemoryBudgets
@@ -26,6 +26,7 @@ from services.runs.ports import PLAIN, Created
 from services.runs.service import RunService
 from services.security.key_keeping import KeyKeeping
 from services.security.permissions import GRANTS, Role
+from services.security.refusals import RefusalLog, refusal
 from services.storage.memories_in_memory import InMemoryMemories
 from services.storage.memory import MemoryStore
 from services.storage.memory_runs import MemoryRuns
@@ -59,7 +60,7 @@ class FixedAuthenticator:
 
     async def authenticate(self, presented: str) -> Principal:
         if presented not in self.principals:
-            raise Unauthenticated("The API key is not known.", param="authorization")
+            raise refusal()
         return self.principals[presented]
 
 
@@ -159,6 +160,7 @@ class Rig:
             limiter=self.limiter,
             budgets=self.budgets,
             currency="USD",
+            watch=RefusalLog(self.time),
             graphs={"react": "Model and tools until done.", "planner": "Plans first."},
             default_graph="react",
             readiness=self._readiness,

@@ -18,6 +18,7 @@ from services.errors import MainstayError
 from services.memories import MAX_QUERY_CHARS
 from services.storage.memories_in_memory import InMemoryMemories
 from tests.deployments.http.fakes import AUTH, OTHER_KEY, FixedAuthenticator
+from tests.services.security.records import Witness
 
 OTHER = {"authorization": f"Bearer {OTHER_KEY}"}
 
@@ -31,7 +32,7 @@ class Remembering:
         self.app = FastAPI(
             middleware=[
                 Middleware(RequestId, new_id=uuid4),
-                Middleware(Access, authenticator=FixedAuthenticator()),
+                Middleware(Access, authenticator=FixedAuthenticator(), watch=Witness()),
             ],
             exception_handlers={MainstayError: on_mainstay_error, RequestValidationError: on_validation_error},
         )

@@ -20,6 +20,7 @@ from services.security.permissions import GRANTS, Permission, Role
 from services.types import Principal
 from tests.deployments.http.fakes import ADMIN_KEY, COLLEAGUES_KEY, KEY, NOW, PEPPER, Rig
 from tests.deployments.http.route_table import ASKED
+from tests.services.security.records import Witness
 
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "Say hello."}]}
 STRANGER = "mk-who-may-everything-elsewhere"
@@ -107,7 +108,7 @@ async def test_keys_that_are_over_open_nothing() -> None:
     expired = await keys.create(root, replace(admin, expires_in_s=60.0))
     await keys.revoke(root, revoked.record.id)
     door = Authenticator(
-        rig.store.api_keys, PEPPER, cache_s=0.0, clock=lambda: 0.0, now=lambda: now + timedelta(seconds=60)
+        rig.store.api_keys, PEPPER, Witness(), cache_s=0.0, clock=lambda: 0.0, now=lambda: now + timedelta(seconds=60)
     )
     invented = living.plaintext[:-1] + ("a" if living.plaintext[-1] != "a" else "b")
     transport = httpx.ASGITransport(app=create_app(replace(rig.services(), authenticator=door), rig.settings))

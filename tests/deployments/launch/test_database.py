@@ -10,6 +10,7 @@ from services.security.permissions import GRANTS, Role
 from services.storage.api_keys import ApiKeyRepository
 from services.storage.database import Database
 from services.types import Principal
+from tests.services.security.records import Witness
 
 PEPPER = "a pepper of enough characters"
 
@@ -28,7 +29,7 @@ async def test_the_first_start_makes_a_key_and_the_second_none(migrated_database
 async def _holder_of(url: str, key: str) -> Principal:
     opened = Database.open(url, pool_size=1)
     try:
-        authenticator = Authenticator(ApiKeyRepository(opened), PEPPER, cache_s=0, clock=lambda: 0.0)
+        authenticator = Authenticator(ApiKeyRepository(opened), PEPPER, Witness(), cache_s=0, clock=lambda: 0.0)
         return await authenticator.authenticate(key)
     finally:
         await opened.close()

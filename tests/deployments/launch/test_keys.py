@@ -14,6 +14,7 @@ from services.security.authenticator import Authenticator
 from services.security.permissions import GRANTS, Permission, Role
 from services.storage.api_keys import ApiKeyRepository
 from services.storage.database import Database
+from tests.services.security.records import Witness
 
 PEPPER = "a pepper of enough characters"
 Typed = Callable[..., Awaitable[tuple[int, str, str]]]
@@ -43,7 +44,7 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
 
 
 def door(database: Database) -> Authenticator:
-    return Authenticator(ApiKeyRepository(database), PEPPER, cache_s=0.0, clock=lambda: 0.0)
+    return Authenticator(ApiKeyRepository(database), PEPPER, Witness(), cache_s=0.0, clock=lambda: 0.0)
 
 
 async def test_a_key_is_for_whom_and_what_it_was_made(typed: Typed, database: Database) -> None:

@@ -1,12 +1,27 @@
-"""What a change of a key is recorded as, where a test does not look at that."""
+"""What is recorded of keys and of refusals, where a test does not look at how."""
 
 from uuid_utils.compat import uuid7
 
 from services.security.audit import AuditAction, AuditEvent
 from services.security.keys import ApiKey
+from services.security.refusals import Reason
 
 
 def an_event(key: ApiKey) -> AuditEvent:
     return AuditEvent(
         id=uuid7(), tenant_id=key.tenant_id, action=AuditAction.KEY_CREATED, user_id="ada", target=str(key.id)
     )
+
+
+class Witness:
+    """Implements `services.security.refusals.Watch`: remembers who was refused, and why."""
+
+    def __init__(self) -> None:
+        self.refusals: list[tuple[Reason, ApiKey | None]] = []
+
+    def refused(self, reason: Reason, key: ApiKey | None = None) -> None:
+        self.refusals.append((reason, key))
+
+    @property
+    def reasons(self) -> list[Reason]:
+        return [reason for reason, _ in self.refusals]

@@ -11,9 +11,10 @@ from services.errors import StoreUnavailable, Unauthenticated
 from services.security.authenticator import Authenticator
 from services.security.keys import ApiKey, new_key, new_plaintext
 from services.security.permissions import Permission
+from services.security.refusals import Reason
 from services.storage.memory_keys import MemoryApiKeys, MemoryAuditTrail
 from services.types import Principal
-from tests.services.security.records import an_event
+from tests.services.security.records import Witness, an_event
 
 PEPPER = "pepper-for-tests-only"
 START = datetime(2026, 11, 22, tzinfo=UTC)
@@ -53,8 +54,15 @@ class House:
     def __init__(self, *, cache_s: float = 15.0, max_cached: int = 100) -> None:
         self.clocks = Clocks()
         self.store = CountingStore()
+        self.watch = Witness()
         self.authenticator = Authenticator(
-            self.store, PEPPER, cache_s=cache_s, clock=self.clocks.monotonic, now=self.clocks.now, max_cached=max_cached
+            self.store,
+            PEPPER,
+            self.watch,
+            cache_s=cache_s,
+            clock=self.clocks.monotonic,
+            now=self.clocks.now,
+            max_cached=max_cached,
         )
 
     async def key(self, *, expires_in_s: float | None = None, scopes: Sequence[str] = ()) -> tuple[ApiKey, str]:
@@ -102,11 +110,25 @@ async def test_every_refusal_has_the_same_words() -> None:
     assert len(words) == 1
 
 
+async def test_the_watch_hears_the_reason() -> None:
+    """What the caller is not told: malformed, unknown, expired, revoked; and whose key it was that is over."""
+    house = House()
+    await house.refusal("nonsense")
+    await house.refusal(new_plaintext())
+    expired_key, expired = await house.key(expires_in_s=0.0)
+    revoked_key, revoked = await house.key()
+    await house.revoke(revoked_key, START)
+    await house.refusal(expired)
+    await house.refusal(revoked)
+    assert house.watch.reasons == [Reason.UNREADABLE, Reason.KEY_UNKNOWN, Reason.KEY_EXPIRED, Reason.KEY_REVOKED]
+    assert [key and key.id for _, key in house.watch.refusals] == [None, None, expired_key.id, revoked_key.id]
+
+
 async def test_a_key_under_another_pepper_opens_nothing() -> None:
     """A copied database is of no use without the pepper."""
     house = House()
     _, plaintext = await house.key()
-    elsewhere = Authenticator(house.store, PEPPER + "!", cache_s=15.0, clock=house.clocks.monotonic)
+    elsewhere = Authenticator(house.store, PEPPER + "!", house.watch, cache_s=15.0, clock=house.clocks.monotonic)
     with pytest.raises(Unauthenticated):
         await elsewhere.authenticate(plaintext)
 
@@ -167,7 +189,7 @@ async def test_a_flood_of_invented_keys_pushes_out_no_valid_one() -> None:
     asked = house.store.lookups
     await house.authenticator.authenticate(plaintext)
     assert house.store.lookups == asked
-    assert all(len(cache._entries) <= 10 for cache in (house.authenticator._accepted, house.authenticator._refused))
+    assert all(len(cache) <= 10 for cache in (house.authenticator._accepted, house.authenticator._refused))
 
 
 async def test_a_store_that_is_down_is_not_a_refusal() -> None:

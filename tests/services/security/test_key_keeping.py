@@ -14,6 +14,7 @@ from services.security.key_keeping import KeyKeeping, KeyRequest
 from services.security.permissions import GRANTS, Permission, Role
 from services.storage.memory import MemoryStore
 from services.types import Principal
+from tests.services.security.records import Witness
 
 PEPPER = "pepper-for-tests-only"
 START = datetime(2026, 11, 29, tzinfo=UTC)
@@ -27,7 +28,9 @@ class House:
         self.now = START
         self.store = MemoryStore()
         self.keys = KeyKeeping(self.store.api_keys, PEPPER, new_id=uuid7, now=lambda: self.now)
-        self.door = Authenticator(self.store.api_keys, PEPPER, cache_s=0.0, clock=lambda: 0.0, now=lambda: self.now)
+        self.door = Authenticator(
+            self.store.api_keys, PEPPER, Witness(), cache_s=0.0, clock=lambda: 0.0, now=lambda: self.now
+        )
 
     async def opens(self, plaintext: str) -> bool:
         try:

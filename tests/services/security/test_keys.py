@@ -12,7 +12,7 @@ from services.errors import ConfigurationError, MainstayError, Unauthenticated
 from services.security.authenticator import Authenticator
 from services.security.keys import ApiKey, KeyDigest, lookup_of, new_key, new_plaintext
 from services.storage.memory import MemoryStore
-from tests.services.security.records import an_event
+from tests.services.security.records import Witness, an_event
 
 PEPPER = "pepper-for-tests-only"
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -82,7 +82,7 @@ async def test_a_key_appears_in_no_repr_error_or_log(caplog: pytest.LogCaptureFi
     caplog.set_level(logging.DEBUG)
     store = MemoryStore()
     key, plaintext = await created(store)
-    authenticator = Authenticator(store.api_keys, PEPPER, cache_s=15.0, clock=lambda: 0.0, now=lambda: NOW)
+    authenticator = Authenticator(store.api_keys, PEPPER, Witness(), cache_s=15.0, clock=lambda: 0.0, now=lambda: NOW)
     shown = [
         repr(key),
         str(key),
