@@ -30,7 +30,6 @@ MAX_RSA_BITS = 8_192
 _RSA = frozenset(name for name in ALGORITHMS if name.startswith(("RS", "PS")))
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _READERS = {"RSA": RSAAlgorithm.from_jwk, "EC": ECAlgorithm.from_jwk, "OKP": OKPAlgorithm.from_jwk}
-_SECRET = frozenset({"d", "k"})
 
 
 def signing_keys(body: bytes) -> SigningKeys:
@@ -57,7 +56,7 @@ def _usable(jwk: dict[str, Any]) -> Mapping[str, PublicKey]:
         key = _READERS[jwk["kty"]](jwk)
     except (InvalidKeyError, ValueError, TypeError):
         return {}
-    if not isinstance(key, PublicKey):
+    if not isinstance(key, PublicKey):  # a private one, which whoever publishes it has lost
         return {}
     fitting = _algorithms_of(key)
     if "alg" in jwk:
@@ -75,7 +74,6 @@ def _is_for_verifying(jwk: dict[str, Any]) -> bool:
         and jwk.get("use", "sig") == "sig"
         and isinstance(operations, list)
         and "verify" in operations
-        and not _SECRET.intersection(jwk)
     )
 
 

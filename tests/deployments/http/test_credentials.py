@@ -14,15 +14,14 @@ import pytest
 from deployments.http.app import create_app
 from services.security.authenticator import Authenticator
 from services.security.key_keeping import KeyRequest
-from services.security.key_source import KeySource, KeyTimes
 from services.security.keys import new_plaintext
 from services.security.permissions import GRANTS, Role
-from services.security.token_authenticator import KeyOrToken, TokenAuthenticator
 from services.security.tokens import MAX_TOKEN_CHARS
 from services.types import Principal
 from tests.deployments.http.fakes import NOW, PEPPER, Rig
 from tests.deployments.http.route_table import ASKED, NEEDS_A_KEY_ONLY
-from tests.services.security.issuer import FORGED, POLICY, START, key_set, token
+from tests.deployments.http.token_door import TokenDoor
+from tests.services.security.issuer import FORGED, token
 from tests.services.security.records import Witness
 
 ROUTES = [*ASKED, *NEEDS_A_KEY_ONLY, "GET /nowhere"]
@@ -36,7 +35,6 @@ class House:
         self.rig = Rig()
         self.watch = Witness()
         self.keys: dict[str, str] = {}
-        self.away = False
         door = Authenticator(
             self.rig.store.api_keys,
             PEPPER,
@@ -45,13 +43,9 @@ class House:
             clock=lambda: 0.0,
             now=lambda: datetime.fromtimestamp(NOW, UTC) + timedelta(seconds=60),
         )
-        source = KeySource(self._key_set, KeyTimes(), clock=lambda: 0.0, reported=lambda _: None)
-        tokens = TokenAuthenticator(source, POLICY, self.watch, clock=lambda: 0.0, now=lambda: START)
-        services = replace(self.rig.services(), authenticator=KeyOrToken(door, tokens), watch=self.watch)
+        self.door = TokenDoor(door, self.watch)
+        services = replace(self.rig.services(), authenticator=self.door, watch=self.watch)
         self.app = create_app(services, self.rig.settings)
-
-    async def _key_set(self) -> bytes:
-        return b"" if self.away else key_set()
 
     async def furnish(self) -> None:
         """Make a key that lives, one that has expired and one that was revoked."""
@@ -124,7 +118,7 @@ async def test_a_route_is_closed_to_every_bad_credential(route: str) -> None:
 async def test_without_the_providers_keys_a_token_is_503(route: str) -> None:
     """It is not the caller's fault, and may be tried again; keys go on as ever."""
     house = House()
-    house.away = True
+    house.door.away = True
     await house.furnish()
     async with house.client() as client:
         answer = await client.request(*request_of(route), headers={"authorization": f"Bearer {token()}"})

@@ -6,21 +6,19 @@ The rows come from the application's own routes, so a new route with an id in it
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
 
 from deployments.http.app import create_app
-from services.security.authenticator import Authenticator
-from services.security.key_keeping import KeyRequest
-from services.security.permissions import GRANTS, Permission, Role
+from services.security.permissions import Permission
 from services.types import Principal
-from tests.deployments.http.fakes import ADMIN_KEY, COLLEAGUES_KEY, KEY, NOW, PEPPER, Rig
+from tests.deployments.http.fakes import ADMIN_KEY, COLLEAGUES_KEY, KEY, Rig
 from tests.deployments.http.route_table import ASKED
-from tests.services.security.records import Witness
+from tests.deployments.http.token_door import TokenDoor
+from tests.services.security.issuer import token
 
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "Say hello."}]}
 STRANGER = "mk-who-may-everything-elsewhere"
@@ -54,10 +52,12 @@ async def told(client: httpx.AsyncClient, request: Request, key: str) -> tuple[i
 
 
 class House:
-    """Ada's run, thread and memory, and a key of her tenant; and a stranger, who may everything in another tenant."""
+    """Ada's run, thread and memory, and a key of her tenant; and strangers, who may everything in another tenant."""
 
     def __init__(self) -> None:
         self.rig = Rig()
+        door = TokenDoor(self.rig.authenticator, self.rig.watch)
+        self.rig.app = create_app(replace(self.rig.services(), authenticator=door), self.rig.settings)
         self.rig.authenticator.principals[STRANGER] = Principal(
             tenant_id="elsewhere", user_id="eve", permissions=frozenset(Permission)
         )
@@ -75,17 +75,32 @@ class House:
 
 @pytest.mark.parametrize("route", IN_PATHS + IN_BODIES)
 async def test_another_tenants_thing_is_what_an_absent_one_is(route: str) -> None:
-    """The same status and the same words, whatever the key may at home; and its owner finds it as it was."""
-    house = House()
+    """The same status and the same words, whatever the key or the token may at home; and its owner finds it as it was."""
+    house, admins = House(), {"roles": ["mainstay-admins"]}
     async with house.rig.client() as client:
         await house.furnish(client)
         theirs, absent = asking(route, house.ids), asking(route, dict.fromkeys(house.ids, ABSENT))
-        status, words = await told(client, absent, STRANGER)
         named = str(next((house.ids[name] for name in house.ids if name in route), house.ids["thread_id"]))
-        assert status == 404
-        assert await told(client, theirs, STRANGER) == (status, words.replace(str(ABSENT), named))
+        # The second has the owner's name in another tenant, and the last one the owner's tenant in theirs.
+        for stranger in (
+            STRANGER,
+            token(tenant="elsewhere", sub="ada", realm_access=admins),
+            token(tenant="acme/elsewhere", sub="ada", realm_access=admins),
+        ):
+            status, words = await told(client, absent, stranger)
+            assert status == 404
+            assert await told(client, theirs, stranger) == (status, words.replace(str(ABSENT), named))
         status, _ = await told(client, theirs, ADMIN_KEY if "key_id" in route else KEY)
         assert status < 300
+
+
+@pytest.mark.parametrize("route", PERSONAL)
+async def test_a_token_of_the_owner_is_as_good_as_their_key(route: str) -> None:
+    """The same name in the same tenant is the same user."""
+    house = House()
+    async with house.rig.client() as client:
+        await house.furnish(client)
+        assert (await told(client, asking(route, house.ids), token()))[0] < 300
 
 
 @pytest.mark.parametrize("route", PERSONAL)
@@ -96,27 +111,3 @@ async def test_nor_may_anybody_of_the_same_tenant(route: str, key: str) -> None:
     async with house.rig.client() as client:
         await house.furnish(client)
         assert (await told(client, asking(route, house.ids), key))[0] == 404
-
-
-async def test_keys_that_are_over_open_nothing() -> None:
-    """Never made, expired and revoked: each of them is told the same by every route."""
-    rig, now = Rig(), datetime.fromtimestamp(NOW, UTC)
-    keys = rig.services().keys
-    root = Principal(tenant_id="acme", user_id="root", permissions=GRANTS[Role.ADMIN])
-    admin = KeyRequest(user_id="ada", role=Role.ADMIN)
-    living, revoked = await keys.create(root, admin), await keys.create(root, admin)
-    expired = await keys.create(root, replace(admin, expires_in_s=60.0))
-    await keys.revoke(root, revoked.record.id)
-    door = Authenticator(
-        rig.store.api_keys, PEPPER, Witness(), cache_s=0.0, clock=lambda: 0.0, now=lambda: now + timedelta(seconds=60)
-    )
-    invented = living.plaintext[:-1] + ("a" if living.plaintext[-1] != "a" else "b")
-    transport = httpx.ASGITransport(app=create_app(replace(rig.services(), authenticator=door), rig.settings))
-    async with httpx.AsyncClient(transport=transport, base_url="http://mainstay") as client:
-        for route in ASKED:
-            request = asking(route, {name: uuid4() for name in ("run_id", "thread_id", "memory_id", "key_id", "model")})
-            over = {await told(client, request, key.plaintext) for key in (revoked, expired)}
-            over.add(await told(client, request, invented))
-            assert {status for status, _ in over} == {401}
-            assert len(over) == 1
-            assert (await told(client, request, living.plaintext))[0] != 401

@@ -176,6 +176,10 @@ FORGED: Mapping[str, tuple[Callable[[], str], Reason]] = {
     "expired": (lambda: token(iat=int(NOW) - 900, exp=int(NOW) - 30), Reason.TOKEN_EXPIRED),
     "not yet": (lambda: token(nbf=int(NOW) + 31), Reason.TOKEN_EARLY),
     "issued tomorrow": (lambda: token(iat=int(NOW) + 31, exp=int(NOW) + 600), Reason.TOKEN_EARLY),
+    "issued tomorrow, and good since yesterday": (
+        lambda: token(iat=int(NOW) + 31, nbf=int(NOW) - 86_400, exp=int(NOW) + 600),
+        Reason.TOKEN_EARLY,
+    ),
     "lasts too long": (lambda: token(exp=int(NOW) + 86_401), Reason.TOKEN_LIFETIME),
     "another audience": (lambda: token(aud="another"), Reason.TOKEN_AUDIENCE),
     "audiences without ours": (lambda: token(aud=["another", AUDIENCE + "x"]), Reason.TOKEN_AUDIENCE),

@@ -194,6 +194,21 @@ async def test_whoever_leaves_does_not_take_the_fetch_along() -> None:
     assert provider.asked == 1
 
 
+async def test_a_slow_fetch_is_not_asked_a_second_time() -> None:
+    """However long it takes: whoever comes meanwhile waits for that one."""
+    provider = Provider()
+    provider.open.clear()
+    first = asyncio.create_task(provider.has())
+    await provider.began.wait()
+    provider.now += 11.0
+    second = asyncio.create_task(provider.has())
+    await asyncio.sleep(0)
+    provider.open.set()
+    assert await first
+    assert await second
+    assert provider.asked == 1
+
+
 async def test_keys_that_did_not_change_stay_the_same_objects() -> None:
     """So that what was verified by them need not be verified again."""
     provider = Provider()

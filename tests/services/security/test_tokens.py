@@ -122,6 +122,8 @@ def test_tenant_and_user_may_be_other_claims() -> None:
     policy = replace(POLICY, tenant_claim=("org", "id"), user_claim=("oid",))
     principal = read(token(org={"id": "umbrella"}, oid="u-7"), policy).principal
     assert (principal.tenant_id, principal.user_id) == ("umbrella", "u-7")
+    with pytest.raises(TokenRefused, match="token_claims"):
+        read(token(org={"id": "umbrella"}, oid="u-7", sub=None), policy)
 
 
 def test_what_has_the_form_of_a_token() -> None:
