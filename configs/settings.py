@@ -242,6 +242,9 @@ class RetentionSettings(Section):
         default=30 * 86_400.0, description="from the end of a run until its log goes; its messages stay"
     )
     usage_ttl_s: KeptSeconds | None = Field(default=None, description="the age of a bill")
+    attempts_ttl_s: KeptSeconds | None = Field(
+        default=90 * 86_400.0, description="the age of a record of who was refused; what was done to keys stays"
+    )
 
 
 class Settings(Section):

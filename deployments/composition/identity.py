@@ -2,31 +2,52 @@
 
 import os
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 
+from uuid_utils.compat import uuid7
+
 from configs.section import EnvRef
 from configs.settings import JwtSettings, SecuritySettings
+from deployments.http.access import Authenticator as Recognises
 from deployments.identity import Identity
+from services.security.audit import AuditTrail
 from services.security.authenticator import Authenticator
 from services.security.key_source import HttpKeySet, KeySource, KeyTimes
 from services.security.keys import ApiKeyStore
 from services.security.permissions import Role
-from services.security.refusals import Watch
+from services.security.refusals import RefusalLog, Watch
 from services.security.token_authenticator import KeyOrToken, TokenAuthenticator
 from services.security.tokens import Claim, TokenPolicy
+from services.security.watch import SecurityWatch
 from services.telemetry.metrics import KEY_SET_FETCHES, Meter
 
 
-def open_identity(settings: SecuritySettings, store: ApiKeyStore, watch: Watch, meter: Meter) -> Identity:
+def open_identity(settings: SecuritySettings, store: ApiKeyStore, trail: AuditTrail, meter: Meter) -> Identity:
     """Return who recognises people, on the running loop. Raises SettingsError and ConfigurationError.
 
     Nothing is fetched yet: a provider that is away keeps nobody out who has a key.
     """
+    now = partial(datetime.now, UTC)
+    watch = SecurityWatch(trail, RefusalLog(time.monotonic), meter, new_id=uuid7, now=now)
+    authenticator, close = _recognition(settings, store, watch, meter)
+    watch.start()
+
+    async def aclose() -> None:
+        await watch.aclose()
+        await close()
+
+    return Identity(authenticator=authenticator, watch=watch, aclose=aclose)
+
+
+def _recognition(
+    settings: SecuritySettings, store: ApiKeyStore, watch: Watch, meter: Meter
+) -> tuple[Recognises, Callable[[], Awaitable[None]]]:
     pepper, now = settings.key_pepper.resolve(os.environ), partial(datetime.now, UTC)
     keys = Authenticator(store, pepper, watch, cache_s=settings.key_cache_s, clock=time.monotonic, now=now)
     if settings.jwt is None:
-        return Identity(authenticator=keys, aclose=_nothing)
+        return keys, _nothing
     jwt, policy = settings.jwt, token_policy(settings.jwt)
     key_set = HttpKeySet(_resolved(jwt.jwks_url), timeout_s=jwt.keys_timeout_s, allow_http=jwt.allow_http)
     source = KeySource(
@@ -41,7 +62,7 @@ def open_identity(settings: SecuritySettings, store: ApiKeyStore, watch: Watch, 
         await source.aclose()
         await key_set.aclose()
 
-    return Identity(authenticator=KeyOrToken(keys, tokens), aclose=aclose)
+    return KeyOrToken(keys, tokens), aclose
 
 
 def token_policy(settings: JwtSettings) -> TokenPolicy:

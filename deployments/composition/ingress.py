@@ -30,7 +30,6 @@ from services.runs.service import RunService
 from services.runs.webhooks import check_url
 from services.security.addresses import AddressPolicy
 from services.security.key_keeping import KeyKeeping
-from services.security.refusals import RefusalLog
 from services.storage.api_keys import ApiKeyRepository
 from services.storage.audit import AuditRepository
 from services.storage.database import Database
@@ -42,7 +41,7 @@ from services.storage.threads import ThreadRepository
 async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> IngressParts:
     database = await open_database(settings, "ingress")
     run_store = RunRepository(database)
-    meter, watch = RayMeter(), RefusalLog(time.monotonic)
+    meter = RayMeter()
     shedding = Shedding(load_monitor(settings), meter)
     shedding.start()
     quota_stores = open_quota_stores(settings, "ingress")
@@ -69,19 +68,20 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         admit=shedding.admit,
     )
     key_store, pepper = ApiKeyRepository(database), settings.security.key_pepper.resolve(os.environ)
-    identity = open_identity(settings.security, key_store, watch, meter)
+    trail = AuditRepository(database)
+    identity = open_identity(settings.security, key_store, trail, meter)
     services = HttpServices(
         runs=runs,
         run_store=run_store,
         threads=ThreadRepository(database),
         memories=open_memories(settings.memory, database),
-        keys=KeyKeeping(key_store, pepper, new_id=uuid7, now=partial(datetime.now, UTC)),
-        audit=AuditRepository(database),
         limiter=limiter,
         budgets=quota_stores.budgets,
         currency=settings.prices.currency,
+        keys=KeyKeeping(key_store, pepper, identity.watch, new_id=uuid7, now=partial(datetime.now, UTC)),
+        audit=trail,
         authenticator=identity.authenticator,
-        watch=watch,
+        watch=identity.watch,
         graphs={name: graph.description for name, graph in settings.graphs.items()},
         default_graph=settings.default_graph,
         readiness=partial(_readiness, database),

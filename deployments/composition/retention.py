@@ -12,4 +12,5 @@ def retention_policy(settings: Settings) -> RetentionPolicy:
         thread_ttl_s=kept.thread_ttl_s,
         events_ttl_s=kept.events_ttl_s,
         usage_ttl_s=kept.usage_ttl_s,
+        attempts_ttl_s=kept.attempts_ttl_s,
     )

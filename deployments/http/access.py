@@ -15,6 +15,7 @@ from services.types import Principal
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 _PRINCIPAL = "mainstay.principal"
+_WATCH = "mainstay.watch"
 
 
 class Authenticator(Protocol):
@@ -33,12 +34,15 @@ def asking(scope: Scope) -> Principal | None:
 def permitted(scope: Scope, permission: Permission) -> Principal:
     """Return who is asking: a route learns it only by saying what for.
 
-    Raises PermissionDenied for somebody who may not do that, and Unauthenticated on an open path, where nobody was asked.
+    Raises PermissionDenied for somebody who may not do that, of which the watch is told, and Unauthenticated on an open path,
+    where nobody was asked.
     """
     principal = asking(scope)
     if principal is None:
         raise refusal()
     if permission not in principal.permissions:
+        watch: Watch = scope[_WATCH]
+        watch.denied(principal, permission)
         raise PermissionDenied(f"This asks for a permission that your key or token lacks: {permission}.")
     return principal
 
@@ -77,6 +81,7 @@ class Access:
         if scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")) not in OPEN_PATHS:
             try:
                 scope[_PRINCIPAL] = await self._authenticate(Headers(scope=scope))
+                scope[_WATCH] = self._watch
             except MainstayError as error:
                 await failure_response(error.to_failure())(scope, receive, send)
                 return

@@ -77,7 +77,7 @@ class KeysJson(BaseModel):
 
 
 class AuditEventJson(BaseModel, from_attributes=True):
-    """`user_id` did it with the key `key_id`, or by a command where that is null."""
+    """`user_id` did it, or tried, with the key `key_id`; where that is null with a token, or by a command."""
 
     id: UUID
     at: datetime | None

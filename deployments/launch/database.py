@@ -13,6 +13,7 @@ from deployments.launch.postgres import running_server, url_of
 from services.security.audit import OPERATIONS
 from services.security.key_keeping import KeyKeeping, KeyRequest
 from services.security.permissions import Permission, Role
+from services.security.refusals import UNWATCHED
 from services.storage import migrate
 from services.storage.api_keys import ApiKeyRepository
 from services.storage.database import Database
@@ -75,4 +76,4 @@ def known_pepper(options: Options, environ: Mapping[str, str]) -> str:
 
 
 def _keys(database: Database, pepper: str) -> KeyKeeping:
-    return KeyKeeping(ApiKeyRepository(database), pepper, new_id=uuid7, now=partial(datetime.now, UTC))
+    return KeyKeeping(ApiKeyRepository(database), pepper, UNWATCHED, new_id=uuid7, now=partial(datetime.now, UTC))

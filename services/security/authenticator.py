@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from services.runs.deadline import Clock
 from services.security.keys import ApiKey, ApiKeyStore, KeyDigest, lookup_of
 from services.security.permissions import permissions_of
-from services.security.refusals import Reason, Watch, refusal
+from services.security.refusals import Reason, Watch, over, refusal
 from services.security.remembered import Remembered
 from services.types import Principal
 
@@ -55,7 +55,7 @@ class Authenticator:
             self._watch.refused(Reason.KEY_UNKNOWN)
             raise refusal()
         if not key.usable(self._now()):
-            self._watch.refused(Reason.KEY_EXPIRED if key.revoked_at is None else Reason.KEY_REVOKED, key)
+            self._watch.refused(over(key), key)
             raise refusal()
         return Principal(
             tenant_id=key.tenant_id,

@@ -9,7 +9,7 @@ from services.errors import InvalidRequest, NotFound, PermissionDenied
 from services.security.audit import OPERATIONS, AuditAction, AuditEvent
 from services.security.keys import ApiKey, ApiKeyStore, NewKey, new_key
 from services.security.permissions import Role, permissions_of, scopes_of
-from services.security.refusals import refusal
+from services.security.refusals import Reason, Watch, over, refusal
 from services.types import Principal
 
 MIN_EXPIRY_S = 60.0
@@ -36,10 +36,17 @@ class KeyKeeping:
     """
 
     def __init__(
-        self, store: ApiKeyStore, pepper: str, *, new_id: Callable[[], UUID], now: Callable[[], datetime]
+        self,
+        store: ApiKeyStore,
+        pepper: str,
+        watch: Watch,
+        *,
+        new_id: Callable[[], UUID],
+        now: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._pepper = pepper
+        self._watch = watch
         self._new_id = new_id
         self._now = now
 
@@ -126,12 +133,18 @@ class KeyKeeping:
             key = await self._store.get(principal.tenant_id, principal.key_id)
         except NotFound:
             key = None
-        if key is None or not key.usable(self._now()):
+        if key is None:
+            self._watch.refused(Reason.KEY_UNKNOWN)
+            raise refusal()
+        if not key.usable(self._now()):
+            self._watch.refused(over(key), key)
             raise refusal()
 
     def _refuse_more(self, principal: Principal, role: Role, scopes: Collection[str]) -> None:
         more = permissions_of(role, scopes) - principal.permissions
         if more:
+            for permission in more:
+                self._watch.denied(principal, permission)
             raise PermissionDenied(
                 f"You may not do {', '.join(sorted(more))} yourself, so no key that you make can.",
                 param="role",

@@ -8,6 +8,8 @@ from typing import Protocol
 from services.errors import Unauthenticated
 from services.runs.deadline import Clock
 from services.security.keys import ApiKey
+from services.security.permissions import Permission
+from services.types import Principal
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,11 @@ class Reason(StrEnum):
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
 
 
+def over(key: ApiKey) -> Reason:
+    """Return why a key is not accepted any more."""
+    return Reason.KEY_EXPIRED if key.revoked_at is None else Reason.KEY_REVOKED
+
+
 def refusal() -> Unauthenticated:
     """Return what everybody is told who is not let in."""
     return Unauthenticated(
@@ -50,21 +57,37 @@ def refusal() -> Unauthenticated:
 
 
 class Watch(Protocol):
-    """Hears of everybody who is not let in. Must neither wait nor raise."""
+    """Hears of everybody who is not let in, or not let through. Must neither wait nor raise."""
 
     def refused(self, reason: Reason, key: ApiKey | None = None) -> None:
-        """Somebody was refused; `key` is the one they hold, where it is known and over."""
+        """Somebody was not let in; `key` is the one they hold, where it is known and over."""
+        ...
+
+    def denied(self, principal: Principal, permission: Permission) -> None:
+        """Somebody who is known asked for what takes a permission that they lack."""
         ...
 
 
+class _Unwatched:
+    def refused(self, reason: Reason, key: ApiKey | None = None) -> None:
+        """Nobody looks."""
+
+    def denied(self, principal: Principal, permission: Permission) -> None:
+        """Nobody looks."""
+
+
+UNWATCHED: Watch = _Unwatched()
+"""For the operators' commands."""
+
+
 class RefusalLog:
-    """A `Watch` that logs. Of each reason it writes a line a minute at most, which says how many there were since the last."""
+    """Logs why people are not let in: of each reason a line a minute at most, which says how many there were since the last."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lines: dict[Reason, tuple[float, int]] = {}
 
-    def refused(self, reason: Reason, key: ApiKey | None = None) -> None:
+    def refused(self, reason: Reason) -> None:
         now = self._clock()
         logged_at, unsaid = self._lines.get(reason, (-math.inf, 0))
         if now - logged_at < LINE_EVERY_S:

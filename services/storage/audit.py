@@ -19,6 +19,12 @@ class AuditRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def add(self, events: Sequence[AuditEvent]) -> None:
+        """Store events of what changed nothing, all or none."""
+        async with self._database.transaction() as connection:
+            for event in events:
+                await connection.execute(recorded(event))
+
     async def list(self, principal: Principal, *, limit: int, before: UUID | None = None) -> Sequence[AuditEvent]:
         """Return events of the principal's tenant, newest first; `before` continues behind that one."""
         found = select(audit_events).where(audit_events.c.tenant_id == principal.tenant_id)

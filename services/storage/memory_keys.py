@@ -22,6 +22,10 @@ class MemoryAuditTrail:
     def record(self, event: AuditEvent) -> None:
         self._events.append(replace(event, at=self._now()))
 
+    async def add(self, events: Sequence[AuditEvent]) -> None:
+        for event in events:
+            self.record(event)
+
     async def list(self, principal: Principal, *, limit: int, before: UUID | None = None) -> Sequence[AuditEvent]:
         mine = [event for event in self._events if event.tenant_id == principal.tenant_id]
         newest = sorted(mine, key=lambda event: event.id, reverse=True)

@@ -51,6 +51,7 @@ class Retention:
             "memories": await self._repeat(memories_sql.PRUNE),
             "leases": await self._repeat(sql.LEASES),
             "usage": await self._walk(sql.USAGE, _NIL, policy.usage_ttl_s),
+            "audit_events": await self._walk(sql.ATTEMPTS, _NIL, policy.attempts_ttl_s),
         }
 
     async def _walk(self, statement: str, start: UUID | str, *ttls_s: float | None) -> int:

@@ -27,6 +27,14 @@ USAGE = _WALK.format(
     table="usage", key="run_id", joined="", condition="it.created_at < now() - make_interval(secs => $3)"
 )
 
+# What was done to keys stays for good; what was only tried does not.
+ATTEMPTS = _WALK.format(
+    table="audit_events",
+    key="id",
+    joined="",
+    condition="it.action IN ('access_refused', 'permission_denied') AND it.at < now() - make_interval(secs => $3)",
+)
+
 # Ids of threads are LangGraph's text there, and a thread that is none of ours is left alone.
 _OF_A_THREAD = """, LATERAL (
             SELECT CASE WHEN it.thread_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN it.thread_id::uuid END AS id

@@ -148,6 +148,23 @@ WEBHOOK_ATTEMPTS = Metric(
     labels=("outcome",),
 )
 
+ACCESS_REFUSED = Metric(
+    name="mainstay_access_refused",
+    kind="counter",
+    description="Requests whose key or token was refused, by reason; each is a 401.",
+    labels=("reason",),
+)
+PERMISSION_DENIED = Metric(
+    name="mainstay_permission_denied",
+    kind="counter",
+    description="Permissions that somebody asked for and lacked, by permission; each is a 403.",
+    labels=("permission",),
+)
+AUDIT_EVENTS_DROPPED = Metric(
+    name="mainstay_audit_events_dropped",
+    kind="counter",
+    description="Refusals that are counted above and missing in the audit trail: there were too many kinds of them at once.",
+)
 KEY_SET_FETCHES = Metric(
     name="mainstay_key_set_fetches",
     kind="counter",
@@ -177,6 +194,9 @@ METRICS: Mapping[str, Metric] = {
         LIMIT_REFUSALS,
         BUDGET_ALERTS,
         WEBHOOK_ATTEMPTS,
+        ACCESS_REFUSED,
+        PERMISSION_DENIED,
+        AUDIT_EVENTS_DROPPED,
         KEY_SET_FETCHES,
     )
 }

@@ -26,7 +26,7 @@ from services.runs.ports import PLAIN, Created
 from services.runs.service import RunService
 from services.security.key_keeping import KeyKeeping
 from services.security.permissions import GRANTS, Role
-from services.security.refusals import RefusalLog, refusal
+from services.security.refusals import refusal
 from services.storage.memories_in_memory import InMemoryMemories
 from services.storage.memory import MemoryStore
 from services.storage.memory_runs import MemoryRuns
@@ -36,6 +36,7 @@ from services.types import CancelAction, Principal, Run, RunStatus, Submission
 from tests.deployments.http.scripted_agent import ScriptedAgent
 from tests.services.runs.ingress_world import hurried
 from tests.services.runs.manual_time import ManualTime
+from tests.services.security.records import Witness
 
 KEY = "mk-test-key"
 COLLEAGUES_KEY = "mk-another-user-of-the-same-tenant"
@@ -115,6 +116,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.store: MemoryStore = self.other.store if self.other else self._store()
         self.authenticator = FixedAuthenticator()
+        self.watch = Witness()
         self.memories = InMemoryMemories()
         self.run_store = ObservedRuns(self.store)
         self.agent = ScriptedAgent(self.store)
@@ -154,13 +156,15 @@ class Rig:
             run_store=self.run_store,
             threads=self.store.threads,
             memories=self.memories,
-            keys=KeyKeeping(self.store.api_keys, PEPPER, new_id=uuid7, now=lambda: datetime.fromtimestamp(NOW, UTC)),
+            keys=KeyKeeping(
+                self.store.api_keys, PEPPER, self.watch, new_id=uuid7, now=lambda: datetime.fromtimestamp(NOW, UTC)
+            ),
             audit=self.store.audit,
             authenticator=self.authenticator,
             limiter=self.limiter,
             budgets=self.budgets,
             currency="USD",
-            watch=RefusalLog(self.time),
+            watch=self.watch,
             graphs={"react": "Model and tools until done.", "planner": "Plans first."},
             default_graph="react",
             readiness=self._readiness,

@@ -34,3 +34,5 @@ async def test_a_route_is_closed_without_its_permission(route: str, permission: 
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "permission_denied")
     assert permission in refused.json()["error"]["message"]
     assert passed.status_code != 403
+    [(denied, lacking)] = rig.watch.denials
+    assert (denied.tenant_id, denied.user_id, denied.key_id, lacking) == ("acme", "root", None, permission)

@@ -4,7 +4,9 @@ from uuid_utils.compat import uuid7
 
 from services.security.audit import AuditAction, AuditEvent
 from services.security.keys import ApiKey
+from services.security.permissions import Permission
 from services.security.refusals import Reason
+from services.types import Principal
 
 
 def an_event(key: ApiKey) -> AuditEvent:
@@ -14,13 +16,17 @@ def an_event(key: ApiKey) -> AuditEvent:
 
 
 class Witness:
-    """Implements `services.security.refusals.Watch`: remembers who was refused, and why."""
+    """Implements `services.security.refusals.Watch`: remembers who was refused, and why, and who was denied what."""
 
     def __init__(self) -> None:
         self.refusals: list[tuple[Reason, ApiKey | None]] = []
+        self.denials: list[tuple[Principal, Permission]] = []
 
     def refused(self, reason: Reason, key: ApiKey | None = None) -> None:
         self.refusals.append((reason, key))
+
+    def denied(self, principal: Principal, permission: Permission) -> None:
+        self.denials.append((principal, permission))
 
     @property
     def reasons(self) -> list[Reason]:

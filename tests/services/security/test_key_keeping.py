@@ -11,7 +11,8 @@ from services.errors import InvalidRequest, MainstayError, NotFound, PermissionD
 from services.security.audit import OPERATIONS, AuditAction
 from services.security.authenticator import Authenticator
 from services.security.key_keeping import KeyKeeping, KeyRequest
-from services.security.permissions import GRANTS, Permission, Role
+from services.security.permissions import GRANTS, Permission, Role, permissions_of
+from services.security.refusals import Reason
 from services.storage.memory import MemoryStore
 from services.types import Principal
 from tests.services.security.records import Witness
@@ -27,7 +28,8 @@ class House:
     def __init__(self) -> None:
         self.now = START
         self.store = MemoryStore()
-        self.keys = KeyKeeping(self.store.api_keys, PEPPER, new_id=uuid7, now=lambda: self.now)
+        self.watch = Witness()
+        self.keys = KeyKeeping(self.store.api_keys, PEPPER, self.watch, new_id=uuid7, now=lambda: self.now)
         self.door = Authenticator(
             self.store.api_keys, PEPPER, Witness(), cache_s=0.0, clock=lambda: 0.0, now=lambda: self.now
         )
@@ -90,6 +92,9 @@ async def test_nobody_gives_what_they_have_not(house: House, role: Role, scopes:
     with pytest.raises(PermissionDenied):
         await house.keys.rotate(clerk, theirs.id, grace_s=0.0)
     assert len(await house.trail()) == 1
+    more = permissions_of(role, scopes) - clerk.permissions
+    assert {(who.user_id, permission) for who, permission in house.watch.denials} == {("ada", one) for one in more}
+    assert len(house.watch.denials) == 2 * len(more)
 
 
 async def test_an_unknown_scope_makes_no_key(house: House) -> None:
@@ -179,6 +184,9 @@ async def test_a_key_that_is_over_changes_nothing(house: House, over: str) -> No
             await change
     assert await house.trail() == before
     assert await house.opens(other.plaintext)
+    heard = {"revoked": Reason.KEY_REVOKED, "expired": Reason.KEY_EXPIRED}.get(over, Reason.KEY_UNKNOWN)
+    of_key = None if heard is Reason.KEY_UNKNOWN else mine.record.id
+    assert [(reason, key and key.id) for reason, key in house.watch.refusals] == [(heard, of_key)] * 3
 
 
 @pytest.mark.parametrize("name", ["", "x" * 129, "a\x1b[2K", "a\nb", "a\u202eb", OPERATIONS])

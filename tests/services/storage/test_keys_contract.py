@@ -61,6 +61,22 @@ async def test_a_key_comes_back_as_it_was_stored(stores: Stores) -> None:
     assert await stores.api_keys.find("abd") is None
 
 
+async def test_attempts_are_on_record_beside_changes(stores: Stores) -> None:
+    """Several at once, each in its own tenant; without a key where somebody came with a token."""
+    key = await added(stores, a_key("abc"))
+    refused = replace(
+        an_event(key, AuditAction.ACCESS_REFUSED), target_user_id=None, details={"reason": "key_expired", "times": "7"}
+    )
+    denied = replace(an_event(key, AuditAction.PERMISSION_DENIED), key_id=None, target="keys:manage")
+    elsewhere = replace(an_event(key, AuditAction.PERMISSION_DENIED), tenant_id="evil")
+    await stores.audit.add([refused, denied, elsewhere])
+    await stores.audit.add([])
+    found = await stores.audit.list(ADMIN, limit=9)
+    assert [replace(event, at=None) for event in found[:2]] == [denied, refused]
+    assert [event.action for event in found[2:]] == [AuditAction.KEY_CREATED]
+    assert all(event.at for event in found)
+
+
 async def test_keys_are_listed_and_revoked_within_their_tenant(stores: Stores) -> None:
     """Newest first; another tenant neither sees nor revokes them; the first revocation counts, and is the one recorded."""
     older, newer = a_key("old", at=NOW - timedelta(hours=1)), a_key("new")

@@ -10,6 +10,7 @@ import pytest
 from services.events import RunCompleted, RunEvent, RunRestarted, RunStarted, TextDelta
 from services.runs.event_codec import encode
 from services.runs.prune import RetentionPolicy
+from services.security.audit import ATTEMPTS, AuditAction
 from services.storage.database import Database
 from services.storage.retention import Retention
 from services.storage.run_log import RunLogRepository
@@ -20,7 +21,12 @@ from tests.services.storage.past import DAY_S, belongings, execute, rows_in, tur
 pytestmark = pytest.mark.postgres
 
 FOR_EVER = RetentionPolicy(
-    compact_after_s=None, ephemeral_ttl_s=None, thread_ttl_s=None, events_ttl_s=None, usage_ttl_s=None
+    compact_after_s=None,
+    ephemeral_ttl_s=None,
+    thread_ttl_s=None,
+    events_ttl_s=None,
+    usage_ttl_s=None,
+    attempts_ttl_s=None,
 )
 OF_A_RUN = ("threads", "runs", "messages", "run_events", "tool_effects", "webhooks", "scores", "checkpoints")
 
@@ -233,6 +239,18 @@ async def test_old_bills_go_when_they_are_to(database: Database) -> None:
     assert "usage" not in await pruned(database, RetentionPolicy())
     assert (await pruned(database, RetentionPolicy(usage_ttl_s=365 * DAY_S), limit=2))["usage"] == 3
     assert (await rows_in(database, "usage", "runs")) == {"usage": 2, "runs": 5}
+
+
+async def test_old_records_of_attempts_go_and_of_changes_stay(database: Database) -> None:
+    """Who was refused is forgotten after three months; what was done to a key is on record for good."""
+    store = "INSERT INTO audit_events (id, tenant_id, at, action, user_id, target) VALUES ($1, 'acme', {at}, $2, 'ada', 'x')"
+    for days in (89, 91):
+        for action in AuditAction:
+            await execute(database, store.format(at=f"now() - interval '{days} days'"), uuid4(), str(action))
+    assert await pruned(database, FOR_EVER) == {}
+    assert await pruned(database, RetentionPolicy(), limit=2) == {"audit_events": len(ATTEMPTS)}
+    assert await pruned(database, RetentionPolicy(attempts_ttl_s=DAY_S)) == {"audit_events": len(ATTEMPTS)}
+    assert (await rows_in(database, "audit_events"))["audit_events"] == 2 * len(set(AuditAction) - ATTEMPTS)
 
 
 async def test_several_replicas_prune_at_once(database: Database) -> None:
