@@ -34,7 +34,7 @@ class KeyBody(Body):
     user_id: str = Field(
         min_length=1, max_length=MAX_NAME_CHARS, description="whose threads, runs and memories it opens"
     )
-    role: str = Field(default=Role.USER, description=f"one of: {', '.join(Role)}")
+    role: str = Field(default=Role.USER, json_schema_extra={"enum": list(Role)})
     scopes: list[Annotated[str, Field(max_length=64)]] | None = Field(
         default=None, min_length=1, max_length=32, description="which of its role's permissions it has; all if absent"
     )

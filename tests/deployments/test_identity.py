@@ -119,6 +119,37 @@ async def test_values_may_be_variables_of_the_environment(monkeypatch: pytest.Mo
         pass
 
 
+def test_every_setting_gets_to_the_policy() -> None:
+    """None is left out on the way, and a claim may be a name or a way."""
+    settings = JwtSettings(
+        issuer="i",
+        audience="a",
+        jwks_url="https://k",
+        algorithms=("PS512",),
+        tenant_claim=("org", "id"),
+        user_claim="oid",
+        role_claim="groups",
+        roles={"ops": "operator"},
+        scopes_claim="scope",
+        leeway_s=7.0,
+        max_lifetime_s=60.0,
+    )
+    expected = TokenPolicy(
+        issuer="i",
+        audience="a",
+        algorithms=frozenset({"PS512"}),
+        tenant_claim=("org", "id"),
+        user_claim=("oid",),
+        role_claim=("groups",),
+        roles={"ops": Role.OPERATOR},
+        scopes_claim=("scope",),
+        leeway_s=7.0,
+        max_lifetime_s=60.0,
+    )
+    assert token_policy(settings) == expected
+    assert {field.name for field in fields(TokenPolicy)} <= settings.model_fields_set
+
+
 def test_the_settings_say_what_the_code_does() -> None:
     """What an operator leaves out is what the policies have themselves; the algorithms are the same list."""
     settings = JwtSettings.model_validate(PROVIDER)

@@ -16,6 +16,7 @@ from services.security.authenticator import Authenticator
 from services.security.key_keeping import KeyRequest
 from services.security.keys import new_plaintext
 from services.security.permissions import GRANTS, Role
+from services.security.refusals import Reason
 from services.security.tokens import MAX_TOKEN_CHARS
 from services.types import Principal
 from tests.deployments.http.fakes import NOW, PEPPER, Rig
@@ -112,6 +113,32 @@ async def test_a_route_is_closed_to_every_bad_credential(route: str) -> None:
             assert (await told(client, route, [("authorization", f"Bearer {good}")]))[0] != 401
     assert len(house.watch.refusals) == len(answers)
     assert house.rig.all_runs == []
+
+
+async def test_the_watch_hears_why() -> None:
+    """Of the headers, as of what is in them; the caller is told the same."""
+    house = House()
+    await house.furnish()
+    expected = {
+        "nothing": Reason.ABSENT,
+        "an empty one": Reason.ABSENT,
+        "in a cookie": Reason.ABSENT,
+        "another scheme": Reason.OTHER_SCHEME,
+        "no scheme": Reason.OTHER_SCHEME,
+        "two": Reason.SEVERAL,
+        "too long": Reason.TOO_LONG,
+        "nonsense": Reason.UNREADABLE,
+        "unknown key": Reason.KEY_UNKNOWN,
+        "key: half right": Reason.KEY_UNKNOWN,
+        "key: expired": Reason.KEY_EXPIRED,
+        "key: revoked": Reason.KEY_REVOKED,
+        **{f"token: {name}": reason for name, (_, reason) in FORGED.items()},
+    }
+    async with house.client() as client:
+        for name, headers in house.bad():
+            await told(client, "GET /threads", headers)
+            assert house.watch.reasons[-1] is expected.pop(name), name
+    assert expected == {}
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -169,6 +169,7 @@ async def test_without_any_keys_nobody_is_refused_or_let_in(body: bytes | None) 
     provider.now += 10.0
     provider.body = ONE
     assert await provider.has()
+    assert not await provider.has(ED), "it is there again, so what it does not know is refused"
 
 
 async def test_an_answer_that_is_no_key_set_does_not_take_the_keys_away() -> None:

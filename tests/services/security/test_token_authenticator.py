@@ -91,11 +91,14 @@ async def test_a_remembered_token_goes_with_its_key() -> None:
     """Once the provider has withdrawn the key, or put another one in its place under the same name."""
     for instead in (key_set(jwk("ed")), key_set(jwk("ec-of-somebody-else", kid="ec", alg="ES256"))):
         door, presented = Door(), token(exp=int(NOW) + 3_600)
+        await door.user(token("ed"))
+        door.passed_s, door.body = 200.0, instead
         assert await door.user(presented) == "ada"
-        door.passed_s, door.body = 299.9, instead
+        door.passed_s = 299.9
         assert await door.user(presented) == "ada"
         door.passed_s = 300.0
         await door.refused(presented)
+        assert door.computed <= 3, "it was still remembered"
 
 
 async def test_a_remembered_token_is_good_no_longer_than_the_keys() -> None:
