@@ -6,6 +6,7 @@ one event with a count, of which there are `MAX_EVENTS` at most, `MAX_OF_TENANT`
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from services.security.permissions import Permission
 from services.security.refusals import Reason, RefusalLog
 from services.telemetry.metrics import ACCESS_REFUSED, AUDIT_EVENTS_DROPPED, PERMISSION_DENIED, Meter
 from services.types import Principal
+
+logger = logging.getLogger(__name__)
 
 EVERY_S = 60.0
 MAX_EVENTS = 200
@@ -129,7 +132,10 @@ class SecurityWatch:
     async def _forever(self) -> None:
         while True:
             await self._sleep(EVERY_S)
-            await self.tell()
+            # gather makes whatever telling raises a value: nobody awaits this task, so an error that ended it would go unseen.
+            [told] = await asyncio.gather(self.tell(), return_exceptions=True)
+            if isinstance(told, BaseException):
+                logger.error("refusals could not be put on record, and are lost", exc_info=told)
 
     def _heard(self, attempt: _Attempt) -> None:
         now = self._now()

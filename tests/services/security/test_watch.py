@@ -217,6 +217,29 @@ async def test_it_tells_each_minute_and_once_more_at_the_end() -> None:
     await House().watch.aclose()
 
 
+async def test_a_bug_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be stored at all is lost, and said so; the next minute is told as ever."""
+    house = House()
+
+    async def broken(events: Sequence[AuditEvent]) -> None:
+        raise ValueError("a bug")
+
+    house.trail.add, kept = broken, house.trail.add  # type: ignore[method-assign]
+    house.watch.start()
+    await house.slept.get()
+    house.watch.denied(EVE, Permission.AUDIT_READ)
+    house.minute.set()
+    await house.slept.get()
+    assert "are lost" in caplog.text
+    house.trail.add = kept  # type: ignore[method-assign]
+    house.watch.denied(EVE, Permission.AUDIT_READ)
+    house.minute.set()
+    await house.slept.get()
+    [event] = await house.trail.list(EVE, limit=9)
+    assert event.details["times"] == "1"
+    await house.watch.aclose()
+
+
 def test_what_changed_nothing_is_known_as_such() -> None:
     """Retention lets go of these, and of no record of a change."""
     assert set(AuditAction) - ATTEMPTS == {AuditAction.KEY_CREATED, AuditAction.KEY_ROTATED, AuditAction.KEY_REVOKED}
