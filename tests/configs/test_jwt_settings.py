@@ -2,7 +2,8 @@
 
 import pytest
 
-from configs.settings import SettingsError, load
+from configs.section import SettingsError
+from configs.settings import load
 
 PROVIDER = {"issuer": "https://login.example.com", "audience": "a", "jwks_url": "https://login.example.com/jwks"}
 

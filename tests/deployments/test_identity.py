@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from configs.settings import JwtSettings, SecuritySettings, SettingsError, load
+from configs.section import SettingsError
+from configs.settings import JwtSettings, SecuritySettings, load
 from deployments.composition.identity import open_identity, token_policy
 from deployments.http.access import Authenticator
 from services.errors import ConfigurationError, IdentityUnavailable, Unauthenticated
