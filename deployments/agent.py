@@ -14,8 +14,8 @@ from deployments.reporter import RunReporter
 from deployments.shedding import Shedding
 from deployments.webhooks import Webhooks
 from services.errors import Failure, MainstayError
-from services.limits.purse import Treasury
 from services.limits.settling import RunSettling
+from services.limits.treasury import Treasury
 from services.llm.embeddings import OpenAIEmbeddings
 from services.llm.route import Route
 from services.resilience.mirror import BreakerSnapshot

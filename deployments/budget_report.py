@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 class BudgetReport:
-    """Implements `services.limits.purse.BudgetObserver`."""
+    """Implements `services.limits.treasury.BudgetObserver`."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from deployments.autoscaling import UNSEEN_WORK
 from evaluation.evaluator import Evaluator
-from services.limits.purse import Treasury
+from services.limits.treasury import Treasury
 from services.llm.gateway import Gateway
 from services.samples import Sample
 from services.storage.database import Database

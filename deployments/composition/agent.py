@@ -31,8 +31,8 @@ from graphs.saver import Checkpointing
 from graphs.tools.care import TOOL_BREAKER, ToolCare
 from graphs.tools.resources import ToolResources
 from graphs.tools.success import SuccessRates
-from services.limits.purse import Treasury, payer_of
 from services.limits.settling import RunSettling
+from services.limits.treasury import Treasury, payer_of
 from services.llm.gateway import Gateway
 from services.llm.route import Route
 from services.resilience.breaker import Breaker
@@ -101,7 +101,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         graphs=graphs,
         gateways=gateways,
         guard=guard,
-        observers=(reporter, settling),
+        observers=(reporter, settling, treasury),
         purses=lambda claim: treasury.purse(payer_of(claim, settling.plans.of(claim.run.tenant_id).budgets)),
         prompts=prompts,
         limits=_limits(settings.runs),

@@ -7,7 +7,7 @@ from typing import NoReturn, cast
 
 from deployments.evaluator import EvaluatorParts, EvaluatorReplica
 from evaluation.evaluator import Evaluator
-from services.limits.purse import Treasury
+from services.limits.treasury import Treasury
 from services.llm.gateway import Gateway
 from services.storage.database import Database
 from services.telemetry.metrics import METRICS, SAMPLES_DROPPED, Metric

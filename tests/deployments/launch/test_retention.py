@@ -55,7 +55,8 @@ async def test_a_user_is_erased(database: Database, typed: Typed) -> None:
     status, said = await typed("erase", "--tenant", "acme", "--user", "ann")
     assert (status, said) == (
         0,
-        "Erased ann of tenant acme: api_keys 1, users 1, memories 1, budget_accounts 1, idempotency_keys 3, threads 3, usage 3, audit_events 2",
+        "Erased ann of tenant acme: api_keys 1, users 1, memories 1, budget_accounts 1,"
+        " idempotency_keys 3, threads 3, usage 3, audit_events 2",
     )
     assert await rows_in(database, "runs", "memories") == {"runs": 2, "memories": 0}
     assert await typed("erase", "--tenant", "acme", "--user", "ann") == (

@@ -10,7 +10,7 @@ from services.limits.quota import Quota
 from tests.services.limits.conftest import Clock
 from tests.services.limits.test_budgets_contract import a_call
 from tests.services.limits.test_limiter import Away, limiter_of
-from tests.services.limits.test_purse import Books
+from tests.services.limits.test_treasury import Books
 from tests.services.storage.conftest import a_run
 
 BUDGET = Budget(tokens=10)

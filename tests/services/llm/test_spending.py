@@ -11,7 +11,7 @@ from langchain_core.messages.ai import UsageMetadata
 from services.errors import BudgetExceeded, MainstayError, ModelServerError, ModelStreamBroken, StoreUnavailable
 from services.limits.budgets import Amount, Budget
 from services.limits.prices import Price, PriceList
-from services.limits.purse import Treasury
+from services.limits.treasury import Treasury
 from services.llm.capability import FRAME_TOKENS, input_tokens, most_input_tokens
 from services.llm.gateway import Gateway, RunModel
 from services.llm.route import Route
@@ -19,7 +19,7 @@ from services.llm.types import ModelCall, TextSink
 from services.resilience.retry import RetryPolicy
 from services.runs.deadline import Deadline
 from services.types import ModelOptions
-from tests.services.limits.test_purse import World, payer
+from tests.services.limits.test_treasury import World, payer
 from tests.services.llm.fakes import Shown
 from tests.services.llm.test_gateway import failing, good
 from tests.services.runs.fakes import FakeProvider

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,10 +13,11 @@ from services.errors import BudgetExceeded, StoreUnavailable, UnpricedModel
 from services.limits.budgets import WHOLE_TENANT, Account, Amount, Bill, Budget, Budgets, Reservation
 from services.limits.budgets_in_memory import MemoryBudgets
 from services.limits.prices import FREE, Price, PriceList
-from services.limits.purse import RETRY_S, Payer, Tokens, Treasury, payer_of
+from services.limits.purse import Tokens
+from services.limits.treasury import RETRY_S, Payer, Treasury, payer_of
 from services.types import Claim, EventId, Progress, Usage
-from tests.services.limits.test_settling import Naps
-from tests.services.storage.conftest import a_run
+from tests.services.limits.test_settling import TIMES, Naps
+from tests.services.storage.conftest import ANSWERED, a_run
 
 PRICES = PriceList(models={"mini": Price(input=1.0, output=10.0)})
 MOST, EXPECTED = Tokens(input=100, output=50), Tokens(input=20, output=10)
@@ -50,6 +52,10 @@ class Books(MemoryBudgets):
         accounts = await super().settle(bills)
         self.settled.set()
         return accounts
+
+    async def abandon(self, run_id: UUID, *, before_attempt: int) -> Sequence[Account]:
+        self._asked()
+        return await super().abandon(run_id, before_attempt=before_attempt)
 
     async def owed(self, user_id: str = "ada") -> tuple[Amount, Amount]:
         account = await self.account("acme", user_id)
@@ -133,6 +139,20 @@ async def test_a_run_that_was_taken_over_goes_on_with_what_it_had_spent(world: W
     assert (await world.books.owed())[0] == Amount(micros=120, tokens=30)
     await smaller.settle(USED)
     assert await world.books.owed() == (Amount(micros=200, tokens=65), Amount())
+
+
+async def test_a_run_that_was_taken_over_and_needed_no_call_settles_what_it_lost(world: World) -> None:
+    """Also when the store was away at its end; a run that nobody took over has lost nothing."""
+    run = replace(a_run(), attempt=2)
+    for run_id in (run.id, uuid4()):
+        await world.treasury.purse(payer(run_id=run_id)).reserve("mini", MOST, EXPECTED)
+    world.treasury.run_ended(replace(a_run(), attempt=1), ANSWERED, TIMES)
+    world.books.away = True
+    world.treasury.run_ended(run, ANSWERED, TIMES)
+    assert not await world.treasury.settle_all()
+    world.books.away = False
+    assert await world.treasury.settle_all()
+    assert await world.books.owed() == (Amount(micros=120, tokens=30), AT_MOST)
 
 
 async def test_a_call_that_nobody_waits_for_is_settled_all_the_same(world: World) -> None:
