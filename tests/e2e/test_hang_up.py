@@ -5,6 +5,7 @@ import asyncio
 import httpx
 
 from benchmarks.upstream import Directive, Upstream
+from tests.e2e.spending import settled
 from tests.e2e.streams import Event, ask, events
 
 LONG = Directive(tokens=2_000, token_s=0.02)
@@ -32,7 +33,8 @@ async def status_of(client: httpx.AsyncClient, run_id: str, wanted: str) -> dict
 
 
 async def test_a_hang_up_stops_the_provider_within_a_second(client: httpx.AsyncClient, upstream: Upstream) -> None:
-    """The upstream sees its connection close, the run is recorded as cancelled, and the tokens so far are billed."""
+    """The upstream sees its connection close, the run is recorded as cancelled, and the tokens so far are billed and spent."""
+    before = await settled(client)
     started = await leave_after_text(client)
     await upstream.seen.until(lambda seen: seen.closed == 1 and seen.open == 0, timeout_s=1.0)
     run = await status_of(client, started.data["run_id"], "cancelled")
@@ -40,6 +42,8 @@ async def test_a_hang_up_stops_the_provider_within_a_second(client: httpx.AsyncC
     assert isinstance(usage, dict)
     assert usage["output_tokens"] > 0
     assert usage["estimated"] is True
+    spent = await settled(client)
+    assert spent["tokens"] - before["tokens"] == usage["input_tokens"] + usage["output_tokens"]
 
 
 async def test_the_thread_is_free_after_a_hang_up(client: httpx.AsyncClient) -> None:

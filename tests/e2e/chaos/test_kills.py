@@ -19,6 +19,7 @@ from tests.e2e.chaos.sizes import chosen
 from tests.e2e.chaos.tally import Tally
 from tests.e2e.faults.looking import processes
 from tests.e2e.launching import Served
+from tests.e2e.spending import settled
 
 pytestmark = pytest.mark.chaos
 
@@ -102,7 +103,9 @@ def kill(victim: Victim, served: Served, dice: Random) -> list[int]:
 async def test_a_kill_under_streams(
     name: str, number: int, site: Site, client: httpx.AsyncClient, dice: Random, tallies: dict[str, Tally]
 ) -> None:
-    """Nothing that was shown is lost or doubled, the record says the same, and no effect of a tool is missing or repeated."""
+    """Nothing that was shown is lost or doubled, the record says the same, no effect of a tool is missing or repeated, and what
+    lost model calls had reserved is settled.
+    """
     victim, tally = VICTIMS[name], tallies.setdefault(f"{name} killed", Tally())
     asked = mixture(dice, SIZES.streams, f"{name}-{number}")
     aim = Aim(dice, asked)
@@ -127,3 +130,4 @@ async def test_a_kill_under_streams(
         assert victim.may_fail or last.story.end.name == "run_completed", (last.run_id, last.story.end)
     await checker.check_effects([call for one in asked for call in one.calls])
     assert await unended(site.served) == 0
+    await settled(client)
