@@ -26,10 +26,14 @@ SELECT key FROM free
 """
 # Rows are made as they are first needed, some at a time: a tenant that may have a thousand runs at once, and has not, has few.
 _ADD = """
-INSERT INTO slots (key, number)
-SELECT $1, n FROM generate_series(1, least($2::int, 8 + 2 * (SELECT count(*) FROM slots WHERE key = $1)::int)) AS n
-ON CONFLICT (key, number) DO NOTHING
-RETURNING number
+WITH rows AS (
+    SELECT count(*)::int AS count FROM slots WHERE key = $1 AND number <= $2
+), added AS (
+    INSERT INTO slots (key, number)
+    SELECT $1, n FROM rows, generate_series(1, least($2::int, 8 + 2 * count)) AS n ORDER BY n
+    ON CONFLICT (key, number) DO NOTHING
+)
+SELECT count FROM rows
 """
 _RENEW = """
 UPDATE slots SET held_until = now() + make_interval(secs => $2) WHERE holder = ANY($1::uuid[]) AND held_until > now()
@@ -52,9 +56,9 @@ class SlotRepository:
                 lacking = [wanted for wanted in slots if wanted.key not in found]
                 if not lacking:
                     return None
-                added = [await connection.fetchval(_ADD, wanted.key, wanted.limit) for wanted in lacking]
-                if not all(added):
-                    return lacking[added.index(None)]
+                for wanted in lacking:
+                    if await connection.fetchval(_ADD, wanted.key, wanted.limit) >= wanted.limit:
+                        return wanted  # there are as many as there may be, and none was free
 
     async def renew(self, holders: Collection[UUID], ttl_s: float) -> None:
         async with self._database.raw() as connection:

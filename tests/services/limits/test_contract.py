@@ -144,6 +144,13 @@ async def test_a_lower_limit_holds_at_once(quota_stores: QuotaStores) -> None:
     assert await quota_stores.slots.acquire(uuid7(), [lower], TTL_S) is None
 
 
+async def test_many_at_once_are_all_let_in_where_there_is_room(quota_stores: QuotaStores) -> None:
+    """Nobody is refused because others come at the same moment, for slots that nobody has used yet."""
+    wanted = [Slots(key=b"alice", limit=1_000), Slots(key=b"acme", limit=10_000)]
+    refused = await asyncio.gather(*(quota_stores.slots.acquire(uuid7(), wanted, TTL_S) for _ in range(100)))
+    assert refused == [None] * 100
+
+
 async def test_many_at_once_hold_no_more_slots_than_there_are(quota_stores: QuotaStores) -> None:
     """Sixty who come at the same moment and try until they know: exactly the limit holds one, beyond the first rows too."""
     wanted = [Slots(key=b"alice", limit=30), Slots(key=b"acme", limit=25)]
