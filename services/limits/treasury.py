@@ -33,6 +33,9 @@ from services.types import Claim, Run, RunOutcome, Usage
 logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+RESERVE_TRIES = 10
+RESERVE_RETRY_S = 0.5
+"""A reservation waits as long for a database that is being restarted as everything else does that a run cannot do without."""
 ALERT_PERCENTS = (100, 80)
 """Of a budget, the highest first: each is told of once a month."""
 
@@ -101,7 +104,16 @@ class Treasury:
         return self._prices.of(model) if bounded or model in self._prices.models else self._prices.other or FREE
 
     async def reserve(self, payer: Payer, amount: Amount, expected: Amount) -> Reservation:
-        """Raises BudgetExceeded and StoreUnavailable."""
+        """Raises BudgetExceeded and, when a database that may be being restarted is still away, StoreUnavailable."""
+        for _ in range(RESERVE_TRIES - 1):
+            try:
+                return await self._reserve(payer, amount, expected)
+            except StoreUnavailable as error:
+                logger.warning("run %s: nothing can be reserved yet: %s", payer.run_id, error)
+                await self._sleep(RESERVE_RETRY_S)
+        return await self._reserve(payer, amount, expected)
+
+    async def _reserve(self, payer: Payer, amount: Amount, expected: Amount) -> Reservation:
         reservation = Reservation(
             id=self._new_id(),
             run_id=payer.run_id,
@@ -111,14 +123,15 @@ class Treasury:
             amount=amount,
             expected=expected,
         )
-        budgets = payer.budgets
+        budgets, answered = payer.budgets, False
         making = asyncio.create_task(self._store.reserve(reservation, budgets.user, budgets.tenant))
         try:
             short = await asyncio.shield(making)
-        except asyncio.CancelledError:
-            # It may be made by now, and nothing will be spent of it.
-            making.add_done_callback(lambda _: self.settle(payer, Bill(reservation_id=reservation.id, amount=NOTHING)))
-            raise
+            answered = True
+        finally:
+            if not answered:  # it may be made all the same, or be made yet, and nothing will be spent of it
+                bill = Bill(reservation_id=reservation.id, amount=NOTHING)
+                making.add_done_callback(lambda _: self.settle(payer, bill))
         if short is None:
             return reservation
         whose, budget = ("tenant", budgets.tenant) if short.user_id == WHOLE_TENANT else ("user", budgets.user)

@@ -14,7 +14,7 @@ from services.limits.budgets import WHOLE_TENANT, Account, Amount, Bill, Budget,
 from services.limits.budgets_in_memory import MemoryBudgets
 from services.limits.prices import FREE, Price, PriceList
 from services.limits.purse import Tokens
-from services.limits.treasury import RETRY_S, Payer, Treasury, payer_of
+from services.limits.treasury import RESERVE_RETRY_S, RESERVE_TRIES, RETRY_S, Payer, Treasury, payer_of
 from services.types import Claim, EventId, Progress, Usage
 from tests.services.limits.test_settling import TIMES, Naps
 from tests.services.storage.conftest import ANSWERED, a_run
@@ -32,6 +32,7 @@ class Books(MemoryBudgets):
     def __init__(self) -> None:
         super().__init__(lambda: datetime(2026, 11, 29, tzinfo=UTC))
         self.away = False
+        self.loses_answer = False
         self.settled = asyncio.Event()
         self.reserving = asyncio.Event()
         self.go = asyncio.Event()
@@ -45,7 +46,11 @@ class Books(MemoryBudgets):
         self._asked()
         self.reserving.set()
         await self.go.wait()
-        return await super().reserve(reservation, user, tenant)
+        made = await super().reserve(reservation, user, tenant)
+        if self.loses_answer:
+            self.loses_answer = False
+            raise StoreUnavailable("The connection was lost.")
+        return made
 
     async def settle(self, bills: Sequence[Bill]) -> Sequence[Account]:
         self._asked()
@@ -60,6 +65,17 @@ class Books(MemoryBudgets):
     async def owed(self, user_id: str = "ada") -> tuple[Amount, Amount]:
         account = await self.account("acme", user_id)
         return account.spent, account.reserved
+
+
+class HurriedNaps:
+    """Sleep that is over at once, and the seconds that were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        await asyncio.sleep(0)
 
 
 class Alerts:
@@ -185,17 +201,33 @@ async def test_a_reservation_whose_run_is_cancelled_meanwhile_is_given_back(worl
     assert await world.books.owed() == (Amount(), Amount())
 
 
-async def test_while_the_store_is_away_no_call_is_begun_and_no_bill_is_lost(world: World) -> None:
+async def test_while_the_store_is_away_no_call_is_begun_and_no_bill_is_lost() -> None:
+    """It is waited for, as long as for anything else that a run cannot do without."""
+    naps = HurriedNaps()
+    world = World(sleep=naps)
     purse = world.treasury.purse(payer())
     held = await purse.reserve("mini", MOST, EXPECTED)
     world.books.away = True
-    await held.settle(USED)
+    held.settle(USED)
     with pytest.raises(StoreUnavailable):
         await purse.reserve("mini", MOST, EXPECTED)
-    assert await world.naps.asked.get() == RETRY_S
+    assert naps.asked == [RESERVE_RETRY_S] * (RESERVE_TRIES - 1)
     assert not await world.treasury.settle_all()
     world.books.away = False
     assert await world.treasury.settle_all()
+    assert await world.books.owed() == (COST, Amount())
+
+
+async def test_a_database_that_is_restarted_is_waited_for(world: World) -> None:
+    """A try whose answer was lost may have been made: it is given back, and the next is another one."""
+    world.books.loses_answer = True
+    asking = asyncio.create_task(world.treasury.purse(payer()).reserve("mini", MOST, EXPECTED))
+    assert await world.naps.asked.get() == RESERVE_RETRY_S
+    world.naps.go.set()
+    held = await asking
+    await world.treasury.settle_all()
+    assert await world.books.owed() == (Amount(), AT_MOST)
+    await held.settle(USED)
     assert await world.books.owed() == (COST, Amount())
 
 

@@ -19,7 +19,7 @@ from services.llm.types import ModelCall, TextSink
 from services.resilience.retry import RetryPolicy
 from services.runs.deadline import Deadline
 from services.types import ModelOptions
-from tests.services.limits.test_treasury import World, payer
+from tests.services.limits.test_treasury import HurriedNaps, World, payer
 from tests.services.llm.fakes import Shown
 from tests.services.llm.test_gateway import failing, good
 from tests.services.runs.fakes import FakeProvider
@@ -32,7 +32,7 @@ GOOD = Amount(micros=7 + 20, tokens=9)
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    made = World(prices=PRICES)
+    made = World(prices=PRICES, sleep=HurriedNaps())
     task = asyncio.create_task(made.treasury.settle_forever())
     yield made
     task.cancel()
