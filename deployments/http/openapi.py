@@ -52,7 +52,8 @@ def _complete(document: dict[str, Any], protocols: Iterable[ClientProtocol]) -> 
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     paths = document.setdefault("paths", {})
-    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    how = {"type": "http", "scheme": "bearer", "description": "an API key, or an access token of the identity provider"}
+    components["securitySchemes"] = {"key": how}
     document["security"] = [{"key": []}]
     paths["/runs/{run_id}/stream"] = {"get": _STREAM}
     for protocol in protocols:

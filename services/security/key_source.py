@@ -131,6 +131,7 @@ class HttpKeySet:
             connector=aiohttp.TCPConnector(limit=1, force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
+            auto_decompress=False,  # a few bytes could become a great many
         )
 
     async def __call__(self) -> bytes:
@@ -149,6 +150,8 @@ class HttpKeySet:
         async with self._session.get(self._url, allow_redirects=False) as answer:
             if answer.status != 200:
                 raise KeysUnreachable(f"HTTP {answer.status}")
+            if "content-encoding" in answer.headers:
+                raise KeysUnreachable("compressed, which was not asked for")
             body = bytearray()
             async for piece in answer.content.iter_any():
                 body += piece

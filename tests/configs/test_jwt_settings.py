@@ -1,9 +1,16 @@
 """An identity provider in the settings: what would take anybody's tokens, or nobody's, is refused with the key."""
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from configs.section import SettingsError
-from configs.settings import load
+from configs.settings import JwtSettings, load
+from services.telemetry.metrics import METRICS
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "identity.md").read_text(encoding="utf-8")
 
 PROVIDER = {"issuer": "https://login.example.com", "audience": "a", "jwks_url": "https://login.example.com/jwks"}
 
@@ -58,3 +65,17 @@ def test_http_has_to_be_allowed() -> None:
     """For an address that nobody else hears, such as the loopback."""
     jwt = {**PROVIDER, "jwks_url": "http://127.0.0.1:8080/jwks", "allow_http": True}
     assert load([], {"security": {"jwt": jwt}}).security.jwt is not None
+
+
+def test_the_document_says_what_the_settings_are() -> None:
+    """Its example is taken, every key has its place in it, and the numbers are those that hold; its metrics exist."""
+    [example] = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert load([], yaml.safe_load(example)).security.jwt is not None
+    for name, field in JwtSettings.model_fields.items():
+        if isinstance(field.default, float):
+            assert f"| `{name}` | {field.default:g} |" in DOCUMENT
+        else:
+            assert f"`{name}`" in DOCUMENT, name
+    named = re.findall(r"ray_(mainstay_\w+)_total", DOCUMENT)
+    assert named
+    assert METRICS.keys() >= set(named)

@@ -16,11 +16,13 @@ from deployments.http.access import Authenticator
 from services.errors import ConfigurationError, IdentityUnavailable, Unauthenticated
 from services.security.key_source import KeyTimes
 from services.security.keys import new_plaintext
-from services.security.permissions import Role
+from services.security.permissions import Permission, Role
 from services.security.signing_keys import ALGORITHMS
 from services.security.tokens import TokenPolicy
+from services.security.watch import SecurityWatch
 from services.storage.memory_keys import MemoryApiKeys, MemoryAuditTrail
 from services.telemetry.metrics import KEY_SET_FETCHES, UNMEASURED, Metric
+from services.types import Principal
 from tests.services.security.issuer import AUDIENCE, ISSUER, key_set, token
 from tests.services.security.receiver import receiver
 
@@ -101,6 +103,20 @@ async def test_a_provider_that_is_away_keeps_nobody_from_starting() -> None:
         with pytest.raises(Unauthenticated):
             await door.authenticate(new_plaintext())
     assert meter.outcomes == ["failed"]
+
+
+async def test_refusals_are_on_record_when_a_replica_is_stopped() -> None:
+    """What it has heard since the last minute is told at its end; until then it tells by itself."""
+    trail = MemoryAuditTrail(lambda: datetime.now(UTC))
+    opened = open_identity(load([]).security, MemoryApiKeys(trail), trail, UNMEASURED)
+    eve = Principal(tenant_id="acme", user_id="eve")
+    opened.watch.denied(eve, Permission.KEYS_MANAGE)
+    assert isinstance(opened.watch, SecurityWatch)
+    assert opened.watch._telling is not None
+    assert await trail.list(eve, limit=9) == []
+    await opened.aclose()
+    assert opened.watch._telling.done()
+    assert [event.target for event in await trail.list(eve, limit=9)] == ["keys:manage"]
 
 
 async def test_values_may_be_variables_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

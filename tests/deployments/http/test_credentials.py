@@ -1,5 +1,6 @@
 """Every route by every bad key and token: 401, in the same words. The rows are the application's own list of routes."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,19 +11,22 @@ from uuid import uuid4
 import httpx
 import orjson
 import pytest
+from uuid_utils.compat import uuid7
 
 from deployments.http.app import create_app
 from services.security.authenticator import Authenticator
 from services.security.key_keeping import KeyRequest
 from services.security.keys import new_plaintext
 from services.security.permissions import GRANTS, Role
-from services.security.refusals import Reason
+from services.security.refusals import Reason, RefusalLog
 from services.security.tokens import MAX_TOKEN_CHARS
+from services.security.watch import SecurityWatch
+from services.telemetry.metrics import UNMEASURED
 from services.types import Principal
 from tests.deployments.http.fakes import NOW, PEPPER, Rig
 from tests.deployments.http.route_table import ASKED, NEEDS_A_KEY_ONLY
 from tests.deployments.http.token_door import TokenDoor
-from tests.services.security.issuer import FORGED, token
+from tests.services.security.issuer import FORGED, START, token
 from tests.services.security.records import Witness
 
 ROUTES = [*ASKED, *NEEDS_A_KEY_ONLY, "GET /nowhere"]
@@ -139,6 +143,32 @@ async def test_the_watch_hears_why() -> None:
             await told(client, "GET /threads", headers)
             assert house.watch.reasons[-1] is expected.pop(name), name
     assert expected == {}
+
+
+async def test_nothing_of_a_key_or_token_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Not in an answer, not in the log at any level, not in the audit trail: neither as a whole nor its secret half."""
+    house = House()
+    trail = house.rig.store.audit
+    log = RefusalLog(lambda: 0.0)
+    house.watch.listener = SecurityWatch(trail, log, UNMEASURED, new_id=uuid7, now=lambda: START)
+    await house.furnish()
+    told_to: list[str] = []
+    bad = list(house.bad())
+    with caplog.at_level(logging.DEBUG):
+        async with house.client() as client:
+            for _, headers in bad:
+                told_to.append((await client.get("/threads", headers=headers)).text)
+            good = token(**ADMINS)
+            await client.get("/admin/keys", headers={"authorization": f"Bearer {good}"})
+        await house.watch.listener.tell()
+    recorded = await trail.list(Principal(tenant_id="acme", user_id="x"), limit=99)
+    assert {"access_refused"} < {str(event.action) for event in recorded}
+    everything = "\n".join([*told_to, caplog.text, *map(repr, recorded), *(str(r.__dict__) for r in caplog.records)])
+    presented = [value.rpartition(" ")[2] for _, headers in bad for _, value in headers] + [good]
+    secrets = {part for one in presented for part in (one, one[15:], one.rpartition(".")[2]) if len(part) > 20}
+    assert len(secrets) > 80
+    assert not [secret for secret in secrets if secret in everything]
+    assert "access_refused" in everything
 
 
 @pytest.mark.parametrize("route", ROUTES)

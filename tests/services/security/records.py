@@ -5,7 +5,7 @@ from uuid_utils.compat import uuid7
 from services.security.audit import AuditAction, AuditEvent
 from services.security.keys import ApiKey
 from services.security.permissions import Permission
-from services.security.refusals import Reason
+from services.security.refusals import UNWATCHED, Reason, Watch
 from services.types import Principal
 
 
@@ -16,17 +16,20 @@ def an_event(key: ApiKey) -> AuditEvent:
 
 
 class Witness:
-    """Implements `services.security.refusals.Watch`: remembers who was refused, and why, and who was denied what."""
+    """Implements `services.security.refusals.Watch`: remembers who was refused and denied what, and tells a listener."""
 
     def __init__(self) -> None:
         self.refusals: list[tuple[Reason, ApiKey | None]] = []
         self.denials: list[tuple[Principal, Permission]] = []
+        self.listener: Watch = UNWATCHED
 
     def refused(self, reason: Reason, key: ApiKey | None = None) -> None:
         self.refusals.append((reason, key))
+        self.listener.refused(reason, key)
 
     def denied(self, principal: Principal, permission: Permission) -> None:
         self.denials.append((principal, permission))
+        self.listener.denied(principal, permission)
 
     @property
     def reasons(self) -> list[Reason]:

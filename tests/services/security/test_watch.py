@@ -1,6 +1,7 @@
 """What becomes of refusals: each is counted, those with a tenant are on its record, and a flood is a few rows."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -74,11 +75,15 @@ class House:
 
 
 @pytest.mark.parametrize("reason", Reason)
-async def test_whoever_has_no_tenant_is_counted_only(reason: Reason) -> None:
+async def test_whoever_has_no_tenant_is_counted_and_logged_only(
+    reason: Reason, caplog: pytest.LogCaptureFixture
+) -> None:
     """An unknown key, a token, nothing at all: no row, for it would be nobody's."""
     house = House()
-    house.watch.refused(reason)
-    house.watch.refused(reason)
+    with caplog.at_level(logging.INFO):
+        house.watch.refused(reason)
+        house.watch.refused(reason)
+    assert [record.__dict__["reason"] for record in caplog.records] == [str(reason)]
     await house.watch.tell()
     assert house.counted == {(ACCESS_REFUSED.name, str(reason)): 2}
     assert house.trail.writes == 0
@@ -197,6 +202,24 @@ async def test_what_is_heard_while_it_is_stored_in_vain_is_kept_behind_it() -> N
     house.trail.add = kept  # type: ignore[method-assign]
     [event] = await house.told()
     assert (event.details["times"], event.details["last_at"]) == ("2", "2026-11-29T00:00:05+00:00")
+
+
+async def test_what_there_is_no_room_for_again_is_dropped_with_its_count() -> None:
+    """What came first stays; of what came while it was stored in vain, every single one is counted."""
+    house = House()
+
+    async def away(events: Sequence[AuditEvent]) -> None:
+        for _ in range(3):
+            house.watch.denied(EVE, Permission.AUDIT_READ)
+        raise StoreUnavailable("The database cannot be reached.")
+
+    for n in range(MAX_OF_TENANT):
+        house.watch.denied(replace(EVE, user_id=f"user-{n}"), Permission.KEYS_MANAGE)
+    house.trail.add, kept = away, house.trail.add  # type: ignore[method-assign]
+    await house.watch.tell()
+    house.trail.add = kept  # type: ignore[method-assign]
+    assert house.counted[AUDIT_EVENTS_DROPPED.name, ""] == 3
+    assert {event.user_id for event in await house.told()} == {f"user-{n}" for n in range(MAX_OF_TENANT)}
 
 
 async def test_it_tells_each_minute_and_once_more_at_the_end() -> None:
