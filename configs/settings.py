@@ -139,9 +139,34 @@ class DatabaseSettings(Section):
     command_timeout_s: PositiveSeconds = 10.0
 
 
+OutputAction = Literal["allow", "redact", "block"]
+
+
+class OutputSettings(Section):
+    """What becomes of what a run is about to say: `redact` puts a notice in its place, `block` ends the answer there."""
+
+    secrets: OutputAction = "redact"
+    cards: OutputAction = "redact"
+    ibans: OutputAction = "redact"
+    ssns: OutputAction = "redact"
+    emails: OutputAction = "allow"
+    phones: OutputAction = "allow"
+    ips: OutputAction = "allow"
+    images: OutputAction = Field(default="redact", description="from hosts that nobody named")
+    links: OutputAction = Field(default="allow", description="to hosts that nobody named")
+    prompt: OutputAction = Field(default="redact", description="eight words of the instructions in a row")
+    canary: OutputAction = "block"
+    canaries: tuple[str, ...] = Field(default=(), description="texts that stand in a prompt so as never to be said")
+    allow_texts: tuple[str, ...] = Field(
+        default=(), description="items that may be said; @example.com: any address there"
+    )
+    allow_hosts: tuple[str, ...] = Field(default=(), description="of images and links; *.example.com: all below it")
+
+
 class GuardrailSettings(Section):
     rules: tuple[Name, ...] = ("length", "injection")
     timeout_s: PositiveSeconds = 2.0
+    output: OutputSettings = OutputSettings()
 
 
 class EvaluatorSettings(Section):

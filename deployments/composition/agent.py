@@ -17,6 +17,7 @@ from deployments.composition.graphs import build_graphs, prompt_roles
 from deployments.composition.limits import LivePlans, open_quota_stores, plans_of, price_list
 from deployments.composition.load import load_monitor
 from deployments.composition.memories import open_embeddings, open_memories
+from deployments.composition.output import output_screen
 from deployments.composition.retention import retention_policy
 from deployments.composition.routes import configured_breaker, open_route
 from deployments.composition.webhooks import open_webhooks
@@ -105,6 +106,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         purses=lambda claim: treasury.purse(payer_of(claim, settling.plans.of(claim.run.tenant_id).budgets)),
         prompts=prompts,
         limits=_limits(settings.runs),
+        screen=output_screen(settings.guardrail.output),
     )
     keeper = LeaseKeeper(
         leases=LeaseRepository(database),

@@ -83,6 +83,7 @@ class ToolExecution:
             reply = plan.reply or await self._made(plan, context)
             duration_s = context.deadline.clock() - started
             reply = await self._screened(reply, context)
+            reply = replace(reply, text=context.screen(reply.text))
         finally:
             if not plan.old:
                 self._report(name, reply, duration_s)

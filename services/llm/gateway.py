@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 
 from services.errors import (
+    ContentBlocked,
     ContextTooLong,
     ModelAuthRejected,
     ModelError,
@@ -29,6 +30,7 @@ from services.llm.attempt import Attempts
 from services.llm.capability import CHARS_PER_TOKEN, input_tokens
 from services.llm.fail_over import FailOver, capable
 from services.llm.route import Route
+from services.llm.screening import AnswerScreen, Unscreened, as_released, stopped
 from services.llm.types import ModelCall
 from services.llm.validator import AnswerStream, StreamSink
 from services.pause import pause
@@ -80,12 +82,14 @@ class Gateway:
         *,
         progress: Progress | None = None,
         purse: Purse = BOTTOMLESS,
+        screen: AnswerScreen = Unscreened(),  # noqa: B008  it has no state
     ) -> "RunModel":
-        """Return the model of one run, which goes on from its `progress` and is paid from its `purse`.
+        """Return the model of one run, which goes on from its `progress` and is paid from its `purse`. What it says passes
+        `screen` before anybody has it.
 
         `priority` is its first call's; later ones have the work done so far to lose.
         """
-        model = RunModel(gateway=self, sink=sink, deadline=deadline, priority=priority, purse=purse)
+        model = RunModel(gateway=self, sink=sink, deadline=deadline, priority=priority, purse=purse, screen=screen)
         if progress is not None:
             model.usage, model.answer_parts, model.priority = progress.usage, [[progress.said]], Priority.RESUME
         return model
@@ -105,6 +109,7 @@ class RunModel:
     deadline: Deadline
     priority: Priority
     purse: Purse
+    screen: AnswerScreen = field(default_factory=Unscreened)
     usage: Usage = field(default_factory=Usage)
     provider: str | None = None
     model: str | None = None
@@ -119,10 +124,11 @@ class RunModel:
         """Answer `call` by the first provider that can. Raises the last provider's ModelError when none could.
 
         Also raises ModelUnavailable when every provider is out of service, NoCapableModel, Overloaded, DeadlineExceeded,
-        BudgetExceeded, and StoreUnavailable while budgets cannot be asked.
+        BudgetExceeded, StoreUnavailable while budgets cannot be asked, and GuardrailUnavailable. An answer that a guardrail
+        has stopped ends with `content_filter`, as if its provider had done so.
         """
         gateway = self.gateway
-        stream = AnswerStream(self.sink, source=source, silent=silent)
+        stream = AnswerStream(self.sink, source=source, silent=silent, screen=self.screen)
         if not silent and source is None:
             self.answer_parts.append(stream.parts)
         attempts = Attempts(
@@ -135,9 +141,16 @@ class RunModel:
             meter=gateway.meter,
         )
         way = FailOver(attempts=attempts, policy=gateway.retry, sleep=gateway.sleep, random=gateway.random)
-        answer = await way.answer(capable(gateway.routes, call))
+        answer: AIMessage | None = None
+        try:
+            answer = await way.answer(capable(gateway.routes, call))
+            stream.finish()
+        except ContentBlocked:
+            pass  # what was released is the answer
         self.priority = max(self.priority, Priority.RESUME)
-        return answer
+        if answer is None or stream.blocked:
+            return stopped(stream.released, answer)
+        return as_released(answer, stream.released, stream.text_chars, self.screen)
 
     def _bill(
         self,

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from langchain_core.messages import AIMessage
 
-from services.errors import ModelOutputLoops, ModelOutputTooLarge, ModelStreamBroken
+from services.errors import ContentBlocked, ModelOutputLoops, ModelOutputTooLarge, ModelStreamBroken
+from services.llm.screening import AnswerScreen, TextGate, Unscreened
 
 MAX_REPEATS = 100
 """Equal pieces in a row that make a loop: LiteLLM's REPEATED_STREAMING_CHUNK_LIMIT."""
@@ -52,13 +53,22 @@ class AnswerStream:
     """One model call's way into the run's sink, over all its attempts: implements `TextSink` and `patience.Watched`.
 
     It keeps what was said, for the record and the bill, and keeps a silent call's text from the client. `on_first` is told
-    of an attempt's first content: text, reasoning or a piece of a tool call.
+    of an attempt's first content: text, reasoning or a piece of a tool call. Nothing goes on before `screen` has released it:
+    `parts` is what was released of the text.
     """
 
-    def __init__(self, sink: StreamSink, *, source: str | None = None, silent: bool = False) -> None:
+    def __init__(
+        self,
+        sink: StreamSink,
+        *,
+        source: str | None = None,
+        silent: bool = False,
+        screen: AnswerScreen = Unscreened(),  # noqa: B008  it has no state
+    ) -> None:
         self._sink = sink
         self._source = source
         self._silent = silent
+        self._screen = screen
         self.parts: list[str] = []
         self.begin(StreamCaps(), lambda: None)
 
@@ -69,8 +79,11 @@ class AnswerStream:
         self._last = ""
         self._repeats = 0
         self.parts.clear()
+        self._text = self._screen.stream()
+        self._thought: TextGate | None = None
         self.pieces = 0
         self.chars = 0
+        self.text_chars = 0
         self.reasoning_chars = 0
         self.draining = False
         self.was_sent = False
@@ -84,18 +97,56 @@ class AnswerStream:
         self.was_sent = True
 
     def text(self, delta: str) -> None:
-        """Take a piece. Raises ModelOutputTooLarge and ModelOutputLoops, which end the attempt."""
+        """Take a piece. Raises ModelOutputTooLarge and ModelOutputLoops, which end the attempt, and ContentBlocked and
+        GuardrailUnavailable, which end the call.
+        """
         self._take(delta, len(delta))
-        self.parts.append(delta)
-        if not self._silent:
-            self._sink.text(delta, self._source)
+        self.text_chars += len(delta)
+        if self._thought is not None:
+            self._end_thought()
+        if released := self._text.feed(delta):
+            self._release(released)
+        if self._text.blocked:
+            raise ContentBlocked("A guardrail stopped the answer.")
 
     def reasoning(self, delta: str) -> None:
         """Take a piece of visible reasoning; see `text`."""
         self._take(delta, len(delta))
         self.reasoning_chars += len(delta)
+        if self._thought is None:
+            self._thought = self._screen.stream()
+        released = self._thought.feed(delta)
+        if released and not self._silent:
+            self._sink.reasoning(released, self._source)
+        if self._thought.blocked:
+            raise ContentBlocked("A guardrail stopped the answer.")
+
+    def finish(self) -> None:
+        """Release what was held: the answer is whole. Of one that breaks off it is not released at all."""
+        if self._thought is not None:
+            self._end_thought()
+        if rest := self._text.finish():
+            self._release(rest)
+
+    def _release(self, text: str) -> None:
+        self.parts.append(text)
         if not self._silent:
-            self._sink.reasoning(delta, self._source)
+            self._sink.text(text, self._source)
+
+    def _end_thought(self) -> None:
+        """A thought ends where the answer goes on."""
+        thought, self._thought = self._thought, None
+        if thought is not None and not self._silent and (rest := thought.finish()):
+            self._sink.reasoning(rest, self._source)
+
+    @property
+    def released(self) -> str:
+        return "".join(self.parts)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether its text was ended by a guardrail."""
+        return self._text.blocked or (self._thought is not None and self._thought.blocked)
 
     def tool_call(self, chars: int) -> None:
         """Take a piece of a tool call, of which only the size matters here."""

@@ -44,6 +44,7 @@ class EventBuffer:
     before anything is shown of it; text and everything else that comes meanwhile takes it along at once.
     Over `max_chars` unread characters `drain` waits until the reader has caught up; without a reader it never waits. `pace`
     waits until what is written next can leave with the next batch.
+    Every event that is not text passes `screen`, which may change it; text was screened by the model call that it comes from.
     The end is in two steps, so that it can be recorded before anybody sees it: after `close` nothing is written or handed
     out, `end` hands out the last batch.
     """
@@ -79,6 +80,7 @@ class EventBuffer:
         self._ending: TerminalEvent | MainstayError | None = None
         self._last_batch_at = float("-inf")
         self.on_news: Callable[[], None] = lambda: None
+        self.screen: Callable[[RunEvent], RunEvent] = lambda event: event
         self.first_text_at: float | None = None
         """When the first piece of the answer itself was written, on the buffer's clock."""
         self._written = asyncio.Event()
@@ -100,8 +102,9 @@ class EventBuffer:
         """Append an event that is not text; it takes the text before it along and leaves at once."""
         if self._closed:
             return
+        event = sound(self.screen(event))
         self._close_delta()
-        self._events.append(sound(event))
+        self._events.append(event)
         if isinstance(event, ToolFinished):
             self._count(event.result)
         self._urgent = True

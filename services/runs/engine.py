@@ -19,6 +19,7 @@ from uuid import UUID
 from services.errors import AgentLost, MainstayError, RunSuperseded
 from services.events import TerminalEvent
 from services.guard import Guard
+from services.guardrails.screen.output import OutputScreen
 from services.limits.purse import BOTTOMLESS, Purse
 from services.llm.gateway import Gateway
 from services.runs.buffer import EventBuffer, Timer, call_later
@@ -69,7 +70,8 @@ class EngineLimits:
 class RunEngine:
     """The runs of one agent replica, which holds `lease`: graphs, and the gateway of each, by name.
 
-    `prompts` are asked for at the start of every run, so they can change live; so is what pays for its model calls.
+    `prompts` are asked for at the start of every run, so they can change live; so is what pays for its model calls. What a run
+    says passes `screen`, which is the default policy's unless another is given.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class RunEngine:
         prompts: Callable[[str], Mapping[str, str]],
         limits: EngineLimits,
         purses: Callable[[Claim], Purse] = lambda _: BOTTOMLESS,
+        screen: OutputScreen | None = None,
         log: LogPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
         call_later: Callable[[float, Callable[[], None]], Timer] = call_later,
@@ -93,7 +96,9 @@ class RunEngine:
         self._lease = lease
         self._log = LogWriter(runs, log or LogPolicy(), refused=self._refused, clock=clock, call_later=call_later)
         self._recorder = RunRecorder(runs, tries=limits.record_tries, retry_s=limits.record_retry_s, sleep=sleep)
-        self._graph_work = GraphWork(graphs=graphs, guard=guard, prompts=prompts)
+        self._graph_work = GraphWork(graphs=graphs, guard=guard)
+        self._screen = screen or OutputScreen()
+        self._prompts = prompts
         self._orphans = Orphans(runs, grace_s=limits.orphan_grace_s, call_later=call_later, spawn=self._spawn)
         self._multiplexer = Multiplexer()
         self._gateways = gateways
@@ -216,12 +221,16 @@ class RunEngine:
             clock=self._clock,
             call_later=self._call_later,
         )
-        gateway = self._gateways.get(run.graph) or Gateway(())
+        gateway, prompts = self._gateways.get(run.graph) or Gateway(()), self._prompts(run.graph)
+        screen = self._screen.open(run, prompts, buffer.emit)
+        buffer.screen = screen.event
         execution = Execution(
             claim=claim,
             buffer=buffer,
             log=self._log.open(claim.fence, buffer),
-            model=gateway.bind(buffer, deadline, progress=claim.progress, purse=self._purses(claim)),
+            model=gateway.bind(buffer, deadline, progress=claim.progress, purse=self._purses(claim), screen=screen),
+            screen=screen,
+            prompts=prompts,
             started_at=self._clock(),
         )
         for event in opening(claim):

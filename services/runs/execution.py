@@ -1,10 +1,11 @@
 """One run at work in its agent replica, and what is made of how it ended."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from services.errors import MainstayError
+from services.errors import GuardrailUnavailable, MainstayError
 from services.events import (
     RunCancelled,
     RunCompleted,
@@ -15,6 +16,7 @@ from services.events import (
     RunStarted,
     TerminalEvent,
 )
+from services.guardrails.screen.output import RunScreen
 from services.llm.gateway import RunModel
 from services.runs.buffer import EventBuffer
 from services.runs.event_codec import sound
@@ -35,6 +37,8 @@ class Execution:
     buffer: EventBuffer
     log: LoggedRun
     model: RunModel
+    screen: RunScreen
+    prompts: Mapping[str, str]
     started_at: float
     work: "asyncio.Task[GraphResult]" = field(init=False)
     watch: "asyncio.Task[None]" = field(init=False)
@@ -86,7 +90,14 @@ class Execution:
         return Progress(event_id=self.buffer.last, usage=self.model.usage, said=self.model.answer_text)
 
     def outcome(self, error: MainstayError | None) -> RunOutcome:
-        """How the run ended, given what its graph raised; a cancelled one raised nothing."""
+        """How the run ended, given what its graph raised; a cancelled one raised nothing. All of it is screened."""
+        try:
+            return self.screen.outcome(self._unscreened(error))
+        except GuardrailUnavailable as closed:
+            usage, failure = self.model.usage, closed.to_failure()
+            return RunOutcome(status=RunStatus.FAILED, messages=(), usage=usage, failure=failure)
+
+    def _unscreened(self, error: MainstayError | None) -> RunOutcome:
         if error is None and not self.work.cancelled():
             return self._ended(self.work.result())
         if error is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from services.errors import DeadlineExceeded, InternalError, MainstayError, NotFound, RunQuarantined
 from services.guard import Guard
@@ -17,14 +17,11 @@ MAX_CRASHES = 3
 
 
 class GraphWork:
-    """The graphs of a replica, by name. `prompts` are asked for at the start of every run, so they can change live."""
+    """The graphs of a replica, by name."""
 
-    def __init__(
-        self, *, graphs: Mapping[str, Graph], guard: Guard, prompts: Callable[[str], Mapping[str, str]]
-    ) -> None:
+    def __init__(self, *, graphs: Mapping[str, Graph], guard: Guard) -> None:
         self._graphs = graphs
         self._guard = guard
-        self._prompts = prompts
 
     async def do(self, execution: Execution, deadline: Deadline) -> GraphResult:
         """Let the run's graph run, within the deadline. Raises DeadlineExceeded, RunQuarantined, and what the graph raises."""
@@ -40,9 +37,10 @@ class GraphWork:
             events=execution.buffer,
             guard=self._guard,
             deadline=deadline,
-            prompts=self._prompts(run.graph),
+            prompts=execution.prompts,
             progress=execution.progress,
             log=execution.log,
+            screen=execution.screen.kept,
         )
         try:
             async with asyncio.timeout(deadline.remaining_s()) as limit:

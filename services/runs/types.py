@@ -58,11 +58,18 @@ class NoLog:
     def confirm(self, rows: Sequence[LogRow]) -> None: ...
 
 
+def unscreened(text: str) -> str:
+    """Return the text: for a run that nobody sees anything of."""
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
     """All that a node may use beside its state; LangGraph hands it out as `runtime.context`.
 
-    `progress` says what is to be recorded with a checkpoint that is written now; see `services.types.Progress`.
+    `progress` says what is to be recorded with a checkpoint that is written now; see `services.types.Progress`. `screen`
+    returns a text that came from outside, such as a tool's result, as it may be read, shown and stored; it raises
+    GuardrailUnavailable. What `model` says and what `events` are told is screened without further ado.
     """
 
     run: Run
@@ -74,6 +81,7 @@ class RunContext:
     prompts: Mapping[str, str]
     progress: Callable[[], Progress]
     log: RunLog = field(default_factory=NoLog)
+    screen: Callable[[str], str] = unscreened
     checkpoints: RunCheckpoints = field(default_factory=NoCheckpoints)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from services.errors import ModelServerError, RunSuperseded
 from services.events import RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunRestarted, RunStarted
+from services.guardrails.screen.output import OutputScreen
 from services.llm.gateway import Gateway
 from services.runs.buffer import EventBuffer
 from services.runs.deadline import Deadline
@@ -30,6 +31,8 @@ def an_execution(work: Callable[[], Any], progress: Progress | None = None, **ch
         buffer=buffer,
         log=writer.open(claim.fence, buffer),
         model=Gateway([]).bind(buffer, Deadline.after(60.0), progress=progress),
+        screen=OutputScreen().open(claim.run, {}, lambda _: None),
+        prompts={},
         started_at=0.0,
     )
     execution.work = asyncio.create_task(work())

@@ -1,0 +1,135 @@
+"""Whether an answer gives away its instructions: runs of words that stand in the prompt in the same order.
+
+Eight words in a row, or a quarter of the prompt in shorter runs, by sequences of four words. Case, punctuation and invisible
+characters hide nothing. One word in eight replaced hides a short excerpt, and any encoding hides it all.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from services.guardrails.normalise import normalise
+
+GRAM_WORDS = 4
+RUN_WORDS = 8
+CONTAINED = 0.25
+MIN_CONTAINED = 8
+
+_HIDDEN = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+"""Invisible, and used to break words up: part of the word that it stands in."""
+
+_WORD = rf"(?:[^\W_]|[{_HIDDEN}])+"
+_PARTS = re.compile(rf"{_WORD}|[^\w{_HIDDEN}]+|_+")
+"""Words, and what is between them."""
+
+
+def words_of(text: str) -> list[str]:
+    return [word for found in re.findall(_WORD, text) if (word := _plain(found))]
+
+
+def _plain(word: str) -> str:
+    return word.lower() if word.isascii() else normalise(word)
+
+
+class Prompts:
+    """The sequences of four words in the instructions of a run, and the threes with which they begin."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.grams: set[tuple[str, ...]] = set()
+        for words in map(words_of, texts):
+            self.grams.update(zip(*(words[offset:] for offset in range(GRAM_WORDS)), strict=False))
+        self.beginnings = {gram[:-1] for gram in self.grams}
+        self.contained_from = max(MIN_CONTAINED, CONTAINED * len(self.grams))
+
+
+class LeakWatch:
+    """One text on its way out, word by word. What is held is a run of the prompt's words, from the fourth on.
+
+    `leaked` is told of each run of eight, which is replaced by `notice` unless that is None, and of a quarter of the prompt:
+    then, and without a notice, the text ends, and `blocked` is True. The words that the user `said` in this turn are no secret.
+    """
+
+    def __init__(
+        self, prompts: Prompts, said: Callable[[], Sequence[str]], leaked: Callable[[], None], notice: str | None
+    ) -> None:
+        self._prompts = prompts
+        self._said = said
+        self._leaked = leaked
+        self._notice = notice
+        self._last: tuple[str, ...] = ()
+        self._word = ""
+        self._run: list[str] = []
+        self._seen: set[tuple[str, ...]] = set()
+        self._holding = self._dropping = False
+        self._held = ""
+        self.blocked = False
+
+    def feed(self, piece: str) -> str:
+        """Take a piece, and return what may go out now."""
+        out: list[str] = []
+        for part in _PARTS.findall(piece):
+            if part[0].isalnum() or part[0] in _HIDDEN:
+                self._begin_or_go_on(part)
+            else:
+                self._end_word(out)
+            if self.blocked:
+                break
+            if self._holding:
+                self._held += part
+            else:
+                out.append(part)
+        return "".join(out)
+
+    def finish(self) -> str:
+        """Nothing follows: return what was held of it."""
+        out: list[str] = []
+        self._end_word(out)
+        if not self._dropping and not self.blocked:
+            out.append(self._held)
+        self._held = ""
+        return "".join(out)
+
+    def _begin_or_go_on(self, part: str) -> None:
+        if not self._word:
+            self._holding = bool(self._run) or self._last in self._prompts.beginnings
+        self._word += part
+
+    def _end_word(self, out: list[str]) -> None:
+        """A word is whole: say what becomes of it, and of what was held before it."""
+        word, self._word = _plain(self._word), ""
+        if word:
+            gram = (*self._last, word)
+            self._last = gram[1 - GRAM_WORDS :]
+            if gram in self._prompts.grams:
+                self._go_on_with(gram, out)
+            elif self._holding:
+                self._let_go(out)
+
+    def _go_on_with(self, gram: tuple[str, ...], out: list[str]) -> None:
+        self._run.extend(gram[-1:] if self._run else gram)
+        self._seen.add(gram)
+        if self._dropping:
+            self._held = ""
+        elif len(self._run) >= RUN_WORDS:
+            self._end_of_patience(out)
+        if len(self._seen) >= self._prompts.contained_from and not self.blocked:
+            self._leaked()
+            self.blocked = True
+
+    def _end_of_patience(self, out: list[str]) -> None:
+        run = " ".join(self._run)
+        if run in " ".join(self._said()):
+            self._seen.difference_update(zip(*(self._run[offset:] for offset in range(GRAM_WORDS)), strict=False))
+            self._let_go(out)
+            return
+        self._leaked()
+        if self._notice is None:
+            self.blocked = True
+        else:
+            out.append(self._notice)
+            self._held, self._dropping = "", True
+
+    def _let_go(self, out: list[str]) -> None:
+        out.append(self._held)
+        self._held = ""
+        self._run.clear()
+        self._holding = self._dropping = False

@@ -1,0 +1,103 @@
+"""Images and links to hosts that nobody named: who shows an image asks its host for it, and so tells it what the URL holds.
+
+The hosts that may be named are those of the policy, and those in what the user wrote in this turn. Those in tool results may
+not: an instruction that was slipped into a document brings its own address along.
+"""
+
+import html
+import re
+from collections.abc import Collection
+from dataclasses import replace
+
+from services.guardrails.screen.rules import Rule, Spares
+from services.guardrails.screen.shapes import Some, Word
+
+_HOST = re.compile(r"(?:(?:https?|ftp):[/\\]*|[/\\]{2,})([^\s/\\?#\"'()<>\]]{1,255})", re.IGNORECASE)
+"""A scheme or two slashes, and a host as browsers read it: they forgive slashes that are too few, too many or the wrong way."""
+
+_BRACKET_OR_LINE_END = re.compile(r"\)|(?=\n)")
+_ANGLE = re.compile(">")
+_TO_THE_SPACE = re.compile(r"[^\s\"'<>()\]]*+")
+
+
+def hosts_of(item: str) -> list[str]:
+    """Return the hosts that an image or a link names, in lower case, without user and port."""
+    address = item.partition("](")[2] or item
+    named = _HOST.findall(html.unescape(address))
+    return [host.rpartition("@")[2].partition(":")[0].rstrip(".").lower() for host in named]
+
+
+def _to_elsewhere(found: str, following: str) -> int:
+    """An image that lies beside the page, or in its own URL, tells nobody anything."""
+    return len(found) if hosts_of(found) else 0
+
+
+_IMAGES: tuple[Rule, ...] = (
+    Rule(
+        name="link.image",
+        label="image",
+        shape=(Word("!["), Some(r"^\]\n", 0, 3_000), Word("]("), Some(r"^)\n", 1, 1_000)),
+        check=_to_elsewhere,
+        until=_BRACKET_OR_LINE_END,
+    ),
+    # By reference: its address stands elsewhere, perhaps further on.
+    Rule(
+        name="link.image",
+        label="image",
+        shape=(Word("!["), Some(r"^\]\n", 0, 3_000), Word("]["), Some(r"^\]\n", 0, 1_000), Word("]")),
+    ),
+    Rule(
+        name="link.image",
+        label="image",
+        shape=(
+            Word("<"),
+            Some("iI", 1, 1),
+            Some("mM", 1, 1),
+            Some("gG", 1, 1),
+            Some(r"\s/", 1, 8),
+            Some("^>", 1, 3_000),
+        ),
+        check=_to_elsewhere,
+        until=_ANGLE,
+    ),
+)
+
+_LINKS: tuple[Rule, ...] = (
+    Rule(
+        name="link.url",
+        label="link",
+        shape=(
+            Some("hH", 1, 1),
+            Some("tT", 2, 2),
+            Some("pP", 1, 1),
+            Some("sS", 0, 1),
+            Word("://"),
+            Some(r"^\s\"'<>()\]", 1, 2_000),
+        ),
+        rest=_TO_THE_SPACE,
+    ),
+)
+
+
+def known(allowed: Collection[str]) -> Spares:
+    """Spare what only names allowed hosts, `*.example.com` for all below it, and those that the user named."""
+    exact = frozenset(host.lower() for host in allowed if not host.startswith("*."))
+    below = tuple(host[1:].lower() for host in allowed if host.startswith("*."))
+
+    def spares(item: str, said: str) -> bool:
+        hosts = hosts_of(item)
+        return bool(hosts) and all(host in exact or host.endswith(below) or _named(host, said) for host in hosts)
+
+    return spares
+
+
+def _named(host: str, said: str) -> bool:
+    return re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", said, re.IGNORECASE) is not None
+
+
+def images(allowed: Collection[str]) -> tuple[Rule, ...]:
+    return tuple(replace(rule, spares=known(allowed)) for rule in _IMAGES)
+
+
+def links(allowed: Collection[str]) -> tuple[Rule, ...]:
+    return tuple(replace(rule, spares=known(allowed)) for rule in _LINKS)

@@ -1,0 +1,77 @@
+"""What stands between what a model says and everybody who is to have it: the stream's readers, and the graph's state."""
+
+from typing import Any, Protocol
+
+from langchain_core.messages import AIMessage
+
+from services.errors import ContentBlocked
+
+STOPPED = "content_filter"
+"""The finish reason of an answer that was ended by a guardrail: as providers say it whose own filter did."""
+
+
+class TextGate(Protocol):
+    """One text on its way out, in pieces. Both raise GuardrailUnavailable; once `blocked`, nothing more comes out."""
+
+    @property
+    def blocked(self) -> bool: ...
+
+    def feed(self, piece: str) -> str: ...
+
+    def finish(self) -> str: ...
+
+
+class AnswerScreen(Protocol):
+    """The screen of a run, for what models write; see `services.guardrails.screen.output.RunScreen`."""
+
+    def stream(self) -> TextGate: ...
+
+    def written(self, value: Any) -> Any:
+        """Return a text, or what a call holds, as it may be kept. Raises ContentBlocked."""
+        ...
+
+
+class Unscreened:
+    """Implements `AnswerScreen` and `TextGate`, for a model whose answers nobody is shown, such as a judge's."""
+
+    blocked = False
+
+    def stream(self) -> TextGate:
+        return self
+
+    def written(self, value: Any) -> Any:
+        return value
+
+    def feed(self, piece: str) -> str:
+        return piece
+
+    def finish(self) -> str:
+        return ""
+
+
+def as_released(answer: AIMessage, released: str, taken_chars: int, screen: AnswerScreen) -> AIMessage:
+    """Return the answer as a graph may have it: its text as it was released, the rest of it screened.
+
+    `taken_chars` is how much text was streamed: one that is not what was streamed is screened by itself.
+    """
+    try:
+        content = answer.content if isinstance(answer.content, str) else str(answer.text)
+        if content != released:
+            content = released if len(content) == taken_chars else screen.written(content)
+        changed = {
+            "content": content,
+            "tool_calls": screen.written(answer.tool_calls),
+            "invalid_tool_calls": screen.written(answer.invalid_tool_calls),
+            "additional_kwargs": screen.written(answer.additional_kwargs),
+        }
+    except ContentBlocked:
+        return stopped(released, answer)
+    if all(getattr(answer, name) == value for name, value in changed.items()):
+        return answer
+    return answer.model_copy(update=changed)
+
+
+def stopped(released: str, answer: AIMessage | None = None) -> AIMessage:
+    """Return the answer that ends with what was released of its text."""
+    usage = None if answer is None else answer.usage_metadata
+    return AIMessage(content=released, response_metadata={"finish_reason": STOPPED}, usage_metadata=usage)
