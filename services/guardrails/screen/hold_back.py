@@ -76,7 +76,7 @@ class RuleSet:
                 return Item(rule, len(text))
             if found is None:
                 continue
-            size = rule.check(found[0], text[found.end() : found.end() + 1])
+            size = rule.check(found[0], text[max(0, start - 2) : start], text[found.end() : found.end() + 1])
             if size and not rule.spares(found[0][:size], said):
                 return Item(rule, start + size)
         return Nothing.HERE

@@ -15,30 +15,39 @@ from services.guardrails.screen.shapes import Some, Word
 _HOST = re.compile(r"(?:(?:https?|ftp):[/\\]*|[/\\]{2,})([^\s/\\?#\"'()<>\]]{1,255})", re.IGNORECASE)
 """A scheme or two slashes, and a host as browsers read it: they forgive slashes that are too few, too many or the wrong way."""
 
+_ESCAPE = re.compile(r"\\(?=[!-/:-@\[-`{-~])")
+"""Markdown's: the backslash before a punctuation mark."""
+
 _BRACKET_OR_LINE_END = re.compile(r"\)|(?=\n)")
 _ANGLE = re.compile(">")
-_TO_THE_SPACE = re.compile(r"[^\s\"'<>()\]]*+")
+_TO_THE_SPACE = re.compile(r"[^\s\"'`<>()\]]*+")
 
 
 def hosts_of(item: str) -> list[str]:
     """Return the hosts that an image or a link names, in lower case, without user and port."""
-    address = item.partition("](")[2] or item
-    named = _HOST.findall(html.unescape(address))
+    address = html.unescape(item.partition("](")[2] or item)
+    named = [*_HOST.findall(address), *_HOST.findall(_ESCAPE.sub("", address))]
     return [host.rpartition("@")[2].partition(":")[0].rstrip(".").lower() for host in named]
 
 
-def _to_elsewhere(found: str, following: str) -> int:
+def _to_elsewhere(found: str, before: str, behind: str) -> int:
     """An image that lies beside the page, or in its own URL, tells nobody anything."""
     return len(found) if hosts_of(found) else 0
 
 
+_MARKDOWN = (Word("!["), Some(r"^\]\n", 0, 3_000), Word("]("), Some(r"\s<", 0, 4))
+
 _IMAGES: tuple[Rule, ...] = (
-    Rule(
-        name="link.image",
-        label="image",
-        shape=(Word("!["), Some(r"^\]\n", 0, 3_000), Word("]("), Some(r"^)\n", 1, 1_000)),
-        check=_to_elsewhere,
-        until=_BRACKET_OR_LINE_END,
+    *(
+        Rule(
+            name="link.image",
+            label="image",
+            shape=(*_MARKDOWN, *beginning, Some(r"^)\n", 1, 1_000)),
+            check=_to_elsewhere,
+            until=_BRACKET_OR_LINE_END,
+        )
+        # A scheme, or slashes; or what Markdown reads as one of these. Any other address has no host.
+        for beginning in ((Some(r"hHfF/\\", 1, 1), Some(r"tT/\\", 1, 1)), (Word("&"),))
     ),
     # By reference: its address stands elsewhere, perhaps further on.
     Rule(
@@ -72,7 +81,7 @@ _LINKS: tuple[Rule, ...] = (
             Some("pP", 1, 1),
             Some("sS", 0, 1),
             Word("://"),
-            Some(r"^\s\"'<>()\]", 1, 2_000),
+            Some(r"^\s\"'`<>()\]", 1, 2_000),
         ),
         rest=_TO_THE_SPACE,
     ),

@@ -15,8 +15,8 @@ _CARD_SIZES: Mapping[str, Collection[int]] = {
     "4": (13, 16, 19),
     **dict.fromkeys(("51", "52", "53", "54", "55", "22", "23", "24", "25", "26", "27"), (16,)),
     **dict.fromkeys(("34", "37"), (15,)),
-    **dict.fromkeys(("300", "301", "302", "303", "304", "305", "36", "38", "39"), (14,)),
-    **dict.fromkeys(("6011", "64", "65", "35", "62"), (16, 19)),
+    **dict.fromkeys(("30", "36", "38", "39"), (14,)),
+    **dict.fromkeys(("60", "64", "65", "35", "62"), (16, 19)),
 }
 """How a card number begins, and how many digits it then has."""
 
@@ -45,6 +45,9 @@ _IBAN_SIZES: Mapping[str, int] = {
     country: size for size, countries in _IBAN_COUNTRIES.items() for country in countries.split()
 }
 
+_FRACTION = re.compile(r"\d\.\Z")
+"""Behind this come the decimals of a number."""
+
 _NOT_A_LOCAL_PART = frozenset(".-+%")
 
 
@@ -59,12 +62,13 @@ def mod_97(iban: str) -> bool:
     return int("".join(str(int(char, 36)) for char in iban[4:] + iban[:4])) % 97 == 1
 
 
-def _card(found: str, following: str) -> int:
+def _card(found: str, before: str, behind: str) -> int:
     """The longest card number that begins here and ends where a group of digits does."""
-    groups_end = [
-        end for end in range(13, len(found) + 1) if found[end - 1].isdigit() and _apart(found, end, following)
-    ]
-    for end in reversed(groups_end):
+    if _FRACTION.search(before):
+        return 0
+    for end in range(len(found), 12, -1):
+        if not found[end - 1].isdigit() or _follows(found, end, behind).isdigit():
+            continue
         digits = re.sub("[ -]", "", found[:end])
         if any(digits.startswith(head) and len(digits) in sizes for head, sizes in _CARD_SIZES.items()) and luhn(
             digits
@@ -73,26 +77,26 @@ def _card(found: str, following: str) -> int:
     return 0
 
 
-def _apart(found: str, end: int, following: str) -> bool:
-    behind = found[end : end + 1] or following
-    return not (behind.isdigit() or behind == "_")
+def _follows(found: str, end: int, behind: str) -> str:
+    """What stands behind the first `end` characters."""
+    return found[end : end + 1] or behind
 
 
-def _iban(found: str, following: str) -> int:
+def _iban(found: str, before: str, behind: str) -> int:
     """As many letters and digits as the country has, if their checksum is right."""
     size, kept = _IBAN_SIZES[found[:2]], ""
     for end, char in enumerate(found, 1):
         if char != " ":
             kept += char
         if len(kept) == size:
-            behind = found[end : end + 1] or following
-            return end if mod_97(kept) and not (behind.isascii() and behind.isalnum()) else 0
+            follows = _follows(found, end, behind)
+            return end if mod_97(kept) and not (follows.isascii() and follows.isalnum()) else 0
     return 0
 
 
-def _ssn(found: str, following: str) -> int:
+def _ssn(found: str, before: str, behind: str) -> int:
     area, group, serial = found[:3], found[4:6], found[7:]
-    if found[3] != found[6] or following.isdigit() or following == "-":
+    if found[3] != found[6] or behind.isdigit() or behind == "-":
         return 0
     if area in ("000", "666") or area[0] == "9" or group == "00" or serial == "0000":
         return 0
@@ -100,22 +104,23 @@ def _ssn(found: str, following: str) -> int:
     return 0 if (area, group, serial) in {("078", "05", "1120"), ("219", "09", "9999")} else len(found)
 
 
-def _international(found: str, following: str) -> int:
+def _international(found: str, before: str, behind: str) -> int:
     """A plus sign and 8 to 15 digits."""
     end = len(found.rstrip(" ().-/"))
-    return end if 8 <= sum(map(str.isdigit, found)) <= 15 and not following.isalnum() else 0
+    digits = sum(map(str.isdigit, found))
+    return end if 8 <= digits <= 15 and not _follows(found, end, behind).isalnum() else 0
 
 
-def _north_american(found: str, following: str) -> int:
+def _north_american(found: str, before: str, behind: str) -> int:
     """Ten digits in groups of three, three and four; area code and exchange begin with 2 to 9."""
     match = re.match(r"([2-9]\d\d)([-. ])[2-9]\d\d\2\d{4}\Z", found[:12])
-    behind = found[12:13] or following
-    return 12 if match and not behind.isdigit() and behind != "-" else 0
+    follows = _follows(found, 12, behind)
+    return 12 if match and not follows.isdigit() and follows != "-" else 0
 
 
-def _ip_address(found: str, following: str) -> int:
+def _ip_address(found: str, before: str, behind: str) -> int:
     text = found.rstrip(".:")
-    if following.isalnum() or ("." not in text and text.count(":") < 3):
+    if behind.isalnum() or ("." not in text and text.count(":") < 3):
         return 0
     try:
         ipaddress.ip_address(text)
@@ -124,7 +129,7 @@ def _ip_address(found: str, following: str) -> int:
     return len(text)
 
 
-def _email(found: str, following: str) -> int:
+def _email(found: str, before: str, behind: str) -> int:
     """Letters on both sides of the @, and a domain that ends in letters."""
     local, _, domain = found.partition("@")
     domain = domain.rstrip(".-")
@@ -137,7 +142,7 @@ def _rule(name: str, label: str, check: Check, *shape: Word | Some) -> Rule:
     return Rule(name=f"personal.{name}", label=label, shape=shape, check=check)
 
 
-CARD = _rule("card", "card number", _card, Some("2-6", 1, 1), Some(r"0-9 \-", 12, 30))
+CARD = _rule("card", "card number", _card, Word(*_CARD_SIZES), Some(r"0-9 \-", 11, 30))
 IBAN = _rule("iban", "IBAN", _iban, Word(*_IBAN_SIZES), Some("0-9", 2, 2), Some("A-Z0-9 ", 11, 44))
 SSN = _rule(
     "ssn",

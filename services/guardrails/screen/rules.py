@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from services.guard import Action
 from services.guardrails.screen.shapes import Shape
 
-Check = Callable[[str, str], int]
-"""Given what has the shape, and the character behind it ("" at the end of the text): how much of it is the item, 0 for none."""
+Check = Callable[[str, str, str], int]
+"""Given what has the shape, the two characters before it and the one behind it (fewer at an end of the text): how much of it
+is the item, 0 for none.
+"""
 
 Spares = Callable[[str, str], bool]
 """Given the item and what the user wrote in this turn: whether it may be shown all the same."""
 
 
-def all_of_it(found: str, following: str) -> int:
+def all_of_it(found: str, before: str, behind: str) -> int:
     return len(found)
 
 
@@ -48,7 +50,7 @@ class Rule:
 
     def is_cut_off(self, found: str) -> bool:
         """Whether an item's beginning, at the end of a text, is too much to be shown."""
-        return 0 < self.cut_off_from <= len(found) and any(map(str.isdigit, found)) and self.check(found, "") > 0
+        return 0 < self.cut_off_from <= len(found) and any(map(str.isdigit, found)) and self.check(found, "", "") > 0
 
     @property
     def notice(self) -> str:
@@ -64,7 +66,7 @@ def entropy(text: str) -> float:
 def at_random(least: float, *, of_last: int) -> Check:
     """The last `of_last` characters must have so many bits each: a placeholder of one letter is no key."""
 
-    def check(found: str, following: str) -> int:
+    def check(found: str, before: str, behind: str) -> int:
         return len(found) if entropy(found[-of_last:]) >= least else 0
 
     return check

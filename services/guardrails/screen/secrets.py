@@ -27,12 +27,12 @@ _CUT_OFF_CHARS = 16
 """So much of a token behind its prefix is withheld where the text ends in its middle, as it does at a token limit."""
 
 
-def _not_the_example(found: str, following: str) -> int:
+def _not_the_example(found: str, before: str, behind: str) -> int:
     """AWS's documentation has keys that end in EXAMPLE."""
-    return 0 if found.endswith("EXAMPLE") else at_random(3.0, of_last=16)(found, following)
+    return 0 if found.endswith("EXAMPLE") else at_random(2.5, of_last=16)(found, before, behind)
 
 
-def _key_material(found: str, following: str) -> int:
+def _key_material(found: str, before: str, behind: str) -> int:
     """What stands between the lines of a PEM block is a key if 40 characters of it are unbroken base64."""
     return len(found) if _UNBROKEN.search(found) else 0
 
@@ -76,7 +76,7 @@ SECRETS: tuple[Rule, ...] = (
     _token("github", "GitHub token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), _LETTERS, 36),
     _token("github_fine", "GitHub token", ("github_pat_",), "A-Za-z0-9_", 82),
     _token("gitlab", "GitLab token", _GITLAB, _URL_SAFE, 20),
-    _token("slack", "Slack token", _SLACK, r"A-Za-z0-9\-", 24, bits=2.5),
+    _token("slack", "Slack token", _SLACK, r"A-Za-z0-9\-", 24, bits=2.0),
     _token("slack_webhook", "webhook address", ("hooks.slack.com/services/",), "A-Za-z0-9+/", 43),
     _token("npm", "npm token", ("npm_",), _LETTERS, 36),
     _token("pypi", "PyPI token", ("pypi-AgEIcHlwaS5vcmc",), _URL_SAFE, 50),
