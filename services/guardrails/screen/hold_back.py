@@ -105,11 +105,12 @@ class HoldBack:
 
     def feed(self, piece: str) -> str:
         """Take a piece, and return what may go out now."""
-        if self._held or self._dropping is not None or self.blocked or self._rules.suspicion.search(piece):
+        if self._held or self._dropping is not None or self.blocked:
             return self._scan(piece, final=False)
-        self._before = (
-            piece[-_CONTEXT_CHARS:] if len(piece) >= _CONTEXT_CHARS else (self._before + piece)[-_CONTEXT_CHARS:]
-        )
+        known = self._before + piece
+        if self._rules.suspicion.search(known, len(self._before)):
+            return self._scan(piece, final=False)
+        self._before = known[-_CONTEXT_CHARS:]
         return piece
 
     def finish(self) -> str:

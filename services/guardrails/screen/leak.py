@@ -65,6 +65,8 @@ class LeakWatch:
 
     def feed(self, piece: str) -> str:
         """Take a piece, and return what may go out now."""
+        if self.blocked:
+            return ""
         out: list[str] = []
         for part in _PARTS.findall(piece):
             if part[0].isalnum() or part[0] in _HIDDEN:
@@ -81,6 +83,8 @@ class LeakWatch:
 
     def finish(self) -> str:
         """Nothing follows: return what was held of it."""
+        if self.blocked:
+            return ""
         out: list[str] = []
         self._end_word(out)
         if not self._dropping and not self.blocked:
