@@ -149,6 +149,7 @@ class RunModel:
             pass  # what was released is the answer
         self.priority = max(self.priority, Priority.RESUME)
         if answer is None or stream.blocked:
+            self.screen.passed(stream.released)
             return stopped(stream.released, answer)
         return as_released(answer, stream.released, stream.text_chars, self.screen)
 

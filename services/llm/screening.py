@@ -30,6 +30,10 @@ class AnswerScreen(Protocol):
         """Return a text, or what a call holds, as it may be kept. Raises ContentBlocked."""
         ...
 
+    def passed(self, text: str) -> None:
+        """Take note of the whole of a text that was released: it may be kept as it is."""
+        ...
+
 
 class Unscreened:
     """Implements `AnswerScreen` and `TextGate`, for a model whose answers nobody is shown, such as a judge's."""
@@ -41,6 +45,8 @@ class Unscreened:
 
     def written(self, value: Any) -> Any:
         return value
+
+    def passed(self, text: str) -> None: ...
 
     def feed(self, piece: str) -> str:
         return piece
@@ -54,6 +60,7 @@ def as_released(answer: AIMessage, released: str, taken_chars: int, screen: Answ
 
     `taken_chars` is how much text was streamed: one that is not what was streamed is screened by itself.
     """
+    screen.passed(released)
     try:
         content = answer.content if isinstance(answer.content, str) else str(answer.text)
         if content != released:

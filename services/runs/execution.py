@@ -103,6 +103,7 @@ class Execution:
         if error is None:
             error = self.stopped_by
         said = self.model.answer_text
+        self.screen.passed(said)
         return RunOutcome(
             status=RunStatus.CANCELLED if error is None else RunStatus.FAILED,
             # What it had already said is kept.

@@ -5,19 +5,21 @@ however the text was cut: every decision is made when nothing that follows could
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from services.guard import Action
-from services.guardrails.screen.rules import Rule
-from services.guardrails.screen.shapes import begun, first_characters, suspicion, whole
+from services.guardrails.screen.rules import Mark, Rule
+from services.guardrails.screen.shapes import Word, begun, first_characters, suspicion, whole
 
 MAX_HELD_CHARS = 4_096
 """What is longer and might still become an item is taken for one."""
 
 _TERMINATOR_CHARS = 64
 """At least the length of anything that a rule's `until` matches."""
+
+_PARAGRAPH_END = "\n\n"
 
 _CONTEXT_CHARS = 2
 """How far an item looks back, to know whether it stands inside a word."""
@@ -47,10 +49,19 @@ class _Ready:
     begun: re.Pattern[str]
 
 
+def _nothing(found: str, before: str, behind: str) -> int:
+    """What is looked for only to be known of."""
+    return 0
+
+
 class RuleSet:
     """Rules, ready for use by any number of texts. Where two may begin in the same place, the earlier one goes first."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
+        self.marks = tuple({rule.behind for rule in rules if rule.behind is not None})
+        """What rules want to know of a paragraph."""
+        noted = (*(mark.shape for mark in self.marks), (Word(_PARAGRAPH_END),)) if self.marks else ()
+        rules = (*rules, *(Rule(name="", label="", shape=shape, check=_nothing) for shape in noted))
         self.suspicion = suspicion([rule.shape for rule in rules])
         """Finds where an item may begin."""
         self._by_first: dict[str, list[_Ready]] = {}
@@ -59,12 +70,14 @@ class RuleSet:
             for char in first_characters(rule.shape):
                 self._by_first.setdefault(char, []).append(ready)
 
-    def decide(self, text: str, start: int, said: str, *, final: bool) -> Item | Nothing:
+    def decide(self, text: str, start: int, said: str, marked: Collection[Mark], *, final: bool) -> Item | Nothing:
         """Return the item that begins at `start`, once nothing that follows can change what is to be said of that place."""
         longest = start + MAX_HELD_CHARS
         window = min(len(text), longest)
         for ready in self._by_first[text[start]]:
             rule = ready.rule
+            if rule.behind is not None and rule.behind not in marked:
+                continue
             growing = ready.begun.match(text, start, window) is not None
             if growing:
                 if window == longest:
@@ -88,7 +101,7 @@ class HoldBack:
     An item of a rule that blocks ends the text where it begins: `blocked` is then True, and nothing more comes out.
     """
 
-    __slots__ = ("_before", "_dropping", "_held", "_rules", "_said", "_tripped", "blocked")
+    __slots__ = ("_before", "_dropping", "_held", "_marked", "_rules", "_said", "_tripped", "blocked")
 
     def __init__(self, rules: RuleSet, said: str, tripped: Tripped) -> None:
         self._rules = rules
@@ -96,6 +109,7 @@ class HoldBack:
         self._tripped = tripped
         self._before = ""
         self._held = ""
+        self._marked: set[Mark] = set()
         self._dropping: Rule | None = None
         self.blocked = False
 
@@ -132,8 +146,9 @@ class HoldBack:
         done = at = len(self._before)
         while place := self._rules.suspicion.search(known, at):
             at = place.start()
-            item = self._rules.decide(known, at, self._said, final=final)
+            item = self._rules.decide(known, at, self._said, self._marked, final=final)
             if item is Nothing.HERE:
+                self._note(known, at)
                 at += 1
                 continue
             out.append(known[done:at])
@@ -144,6 +159,11 @@ class HoldBack:
         out.append(known[done:])
         self._before = known[-_CONTEXT_CHARS:]
         return ""
+
+    def _note(self, text: str, at: int) -> None:
+        if text.startswith(_PARAGRAPH_END, at):
+            self._marked.clear()
+        self._marked.update(mark for mark in self._rules.marks if mark.pattern.match(text, at))
 
     def _replaced(self, rule: Rule, behind: str, out: list[str]) -> str:
         self._tripped(rule)

@@ -9,11 +9,14 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
-from services.guardrails.screen.rules import Rule, Spares
+from services.guardrails.screen.rules import Mark, Rule, Spares
 from services.guardrails.screen.shapes import Some, Word
 
 _HOST = re.compile(r"(?:(?:https?|ftp):[/\\]*|[/\\]{2,})([^\s/\\?#\"'()<>\]]{1,255})", re.IGNORECASE)
 """A scheme or two slashes, and a host as browsers read it: they forgive slashes that are too few, too many or the wrong way."""
+
+_TEXT = re.compile(r"\A(?:!\[[^\]]*)?\][(:]")
+"""Before the address."""
 
 _ESCAPE = re.compile(r"\\(?=[!-/:-@\[-`{-~])")
 """Markdown's: the backslash before a punctuation mark."""
@@ -25,7 +28,7 @@ _TO_THE_SPACE = re.compile(r"[^\s\"'`<>()\]]*+")
 
 def hosts_of(item: str) -> list[str]:
     """Return the hosts that an image or a link names, in lower case, without user and port."""
-    address = html.unescape(item.partition("](")[2] or item)
+    address = html.unescape(_TEXT.sub("", item))
     named = [*_HOST.findall(address), *_HOST.findall(_ESCAPE.sub("", address))]
     return [host.rpartition("@")[2].partition(":")[0].rstrip(".").lower() for host in named]
 
@@ -35,25 +38,42 @@ def _to_elsewhere(found: str, before: str, behind: str) -> int:
     return len(found) if hosts_of(found) else 0
 
 
-_MARKDOWN = (Word("!["), Some(r"^\]\n", 0, 3_000), Word("]("), Some(r"\s<", 0, 4))
+_BEGINNINGS = ((Some(r"hHfF/\\", 1, 1), Some(r"tT/\\", 1, 1)), (Word("&"),))
+"""Of an address with a host: a scheme or slashes, or what Markdown reads as one of these."""
+
+_PLAIN_ALT = Some(r"^\[\]\\`\n", 0, 200)
+
+_INTRICATE = Mark(shape=(Word("!["), _PLAIN_ALT, Word("]")), pattern=re.compile(rf"!\[(?!{_PLAIN_ALT.whole}\])"))
+"""An image whose text is long or has brackets of its own: it may end at any `](` of its paragraph."""
 
 _IMAGES: tuple[Rule, ...] = (
     *(
         Rule(
             name="link.image",
             label="image",
-            shape=(*_MARKDOWN, *beginning, Some(r"^)\n", 1, 1_000)),
+            shape=(*opening, Some(r"\s<", 0, 8), *beginning, Some(r"^)\n", 1, 1_000)),
             check=_to_elsewhere,
             until=_BRACKET_OR_LINE_END,
+            behind=behind,
+            lead=lead,
         )
-        # A scheme, or slashes; or what Markdown reads as one of these. Any other address has no host.
-        for beginning in ((Some(r"hHfF/\\", 1, 1), Some(r"tT/\\", 1, 1)), (Word("&"),))
+        for opening, behind, lead in (
+            ((Word("!["), _PLAIN_ALT, Word("](")), None, ""),
+            ((Word("]("),), _INTRICATE, "] "),
+        )
+        for beginning in _BEGINNINGS
     ),
-    # By reference: its address stands elsewhere, perhaps further on.
-    Rule(
-        name="link.image",
-        label="image",
-        shape=(Word("!["), Some(r"^\]\n", 0, 3_000), Word("]["), Some(r"^\]\n", 0, 1_000), Word("]")),
+    # Where an image by reference has its address, before or after it. A link by reference looks the same.
+    *(
+        Rule(
+            name="link.reference",
+            label="address",
+            shape=(Word("]:"), Some(r"\s<", 0, 8), *beginning, Some(r"^\s>", 1, 1_000)),
+            check=_to_elsewhere,
+            rest=_TO_THE_SPACE,
+            lead="]: ",
+        )
+        for beginning in _BEGINNINGS
     ),
     Rule(
         name="link.image",

@@ -107,6 +107,7 @@ class RunScreen:
         self._prompts = prompts
         self._report = report
         self._reported: set[str] = set()
+        self._passed: set[str] = set()
 
     def stream(self) -> "TextScreen":
         """Return the screen of one text by a model."""
@@ -122,9 +123,17 @@ class RunScreen:
 
     def kept(self, text: str) -> str:
         """Return a text that a tool returned, or an error, as it may be read, shown and stored."""
+        if text in self._passed:
+            return text
         stream = TextScreen(HoldBack(self._screen.data, self._said, self._tripped), None)
         released = stream.feed(text) + stream.finish()
-        return WITHHELD if stream.blocked else released
+        kept = WITHHELD if stream.blocked else released
+        self.passed(kept)
+        return kept
+
+    def passed(self, text: str) -> None:
+        """Take note that this is what was released: it is shown and stored as it is."""
+        self._passed.add(text)
 
     def event(self, event: EventT) -> EventT:
         """Return an event as it may be logged and shown."""

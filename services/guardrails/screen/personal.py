@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from services.guardrails.screen.rules import Check, Rule, Spares
 from services.guardrails.screen.shapes import Some, Word
 
-_CARD_SIZES: Mapping[str, Collection[int]] = {
+_CARD_SIZES: Mapping[str, tuple[int, ...]] = {
     "4": (13, 16, 19),
     **dict.fromkeys(("51", "52", "53", "54", "55", "22", "23", "24", "25", "26", "27"), (16,)),
     **dict.fromkeys(("34", "37"), (15,)),
@@ -48,6 +48,8 @@ _IBAN_SIZES: Mapping[str, int] = {
 _FRACTION = re.compile(r"\d\.\Z")
 """Behind this come the decimals of a number."""
 
+_DOMAIN = re.compile(r"(?:[A-Za-z0-9\-]{1,63}\.)+[A-Za-z]{2,24}(?![A-Za-z0-9\-])")
+
 _NOT_A_LOCAL_PART = frozenset(".-+%")
 
 
@@ -64,16 +66,14 @@ def mod_97(iban: str) -> bool:
 
 def _card(found: str, before: str, behind: str) -> int:
     """The longest card number that begins here and ends where a group of digits does."""
+    ends = [end for end, char in enumerate(found, 1) if char.isdigit()]
+    digits = "".join(found[end - 1] for end in ends)
     if _FRACTION.search(before):
         return 0
-    for end in range(len(found), 12, -1):
-        if not found[end - 1].isdigit() or _follows(found, end, behind).isdigit():
-            continue
-        digits = re.sub("[ -]", "", found[:end])
-        if any(digits.startswith(head) and len(digits) in sizes for head, sizes in _CARD_SIZES.items()) and luhn(
-            digits
-        ):
-            return end
+    for size in reversed(_CARD_SIZES.get(digits[:1]) or _CARD_SIZES[digits[:2]]):
+        whole = size <= len(ends) and not _follows(found, ends[size - 1], behind).isdigit()
+        if whole and luhn(digits[:size]):
+            return ends[size - 1]
     return 0
 
 
@@ -106,6 +106,8 @@ def _ssn(found: str, before: str, behind: str) -> int:
 
 def _international(found: str, before: str, behind: str) -> int:
     """A plus sign and 8 to 15 digits."""
+    if before[-1:].isalnum():
+        return 0
     end = len(found.rstrip(" ().-/"))
     digits = sum(map(str.isdigit, found))
     return end if 8 <= digits <= 15 and not _follows(found, end, behind).isalnum() else 0
@@ -130,12 +132,10 @@ def _ip_address(found: str, before: str, behind: str) -> int:
 
 
 def _email(found: str, before: str, behind: str) -> int:
-    """Letters on both sides of the @, and a domain that ends in letters."""
-    local, _, domain = found.partition("@")
-    domain = domain.rstrip(".-")
-    if local[0] in _NOT_A_LOCAL_PART or not re.search(r"\.[A-Za-z]{2,24}\Z", domain):
-        return 0
-    return len(local) + 1 + len(domain)
+    """A name, and as much behind the @ as is a domain."""
+    local, _, rest = found.partition("@")
+    domain = _DOMAIN.match(rest)
+    return 0 if domain is None or local[0] in _NOT_A_LOCAL_PART else len(local) + 1 + domain.end()
 
 
 def _rule(name: str, label: str, check: Check, *shape: Word | Some) -> Rule:

@@ -31,11 +31,23 @@ TOKEN = re.compile(r"[A-Za-z0-9_\-+/=]*+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What has to be known of a paragraph before some items in it can be judged: whether `pattern` has matched.
+
+    Whether it does is clear as soon as what came could not become `shape` any more.
+    """
+
+    shape: Shape
+    pattern: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """`name` is for programs (`secret.github`), `label` is what stands in the text instead of the item.
 
     What follows an item and matches `rest` goes with it, however long that is; with `until`, everything up to that. One that
-    the end of the text cuts off counts from `cut_off_from` characters on, with a digit among them; 0 is never.
+    the end of the text cuts off counts from `cut_off_from` characters on, with a digit among them; 0 is never. Where
+    `behind` is set, that must have occurred in the same paragraph.
     """
 
     name: str
@@ -46,6 +58,9 @@ class Rule:
     rest: re.Pattern[str] | None = None
     until: re.Pattern[str] | None = None
     cut_off_from: int = 0
+    behind: Mark | None = None
+    lead: str = ""
+    """What stands before the notice."""
     action: Action = Action.REDACT
 
     def is_cut_off(self, found: str) -> bool:
@@ -54,7 +69,7 @@ class Rule:
 
     @property
     def notice(self) -> str:
-        return f"[redacted: {self.label}]"
+        return f"{self.lead}[redacted: {self.label}]"
 
 
 def entropy(text: str) -> float:

@@ -78,7 +78,7 @@ def first_characters(shape: Shape) -> frozenset[str]:
 
 
 _APART = r"(?:(?<![A-Za-z0-9].)|(?<=\\[nrt].))"
-"""After the first character of an item: it does not stand inside a word, or stands behind an escaped line end."""
+"""After a first letter or digit: the item does not begin inside a word, or begins behind an escaped line end."""
 
 
 def suspicion(shapes: Sequence[Shape]) -> re.Pattern[str]:
@@ -89,7 +89,10 @@ def suspicion(shapes: Sequence[Shape]) -> re.Pattern[str]:
     by_first: dict[str, set[str]] = {}
     for head in {head for shape in shapes for head in shape[0].heads}:
         by_first.setdefault(head[0], set()).add(head[1:])
-    branches = [f"{re.escape(first)}{_APART}{_tree(rests)}" for first, rests in sorted(by_first.items())]
+    branches = [
+        f"{re.escape(first)}{_APART if first.isalnum() else ''}{_tree(rests)}"
+        for first, rests in sorted(by_first.items())
+    ]
     return re.compile("|".join(branches) or r"(?!)", re.DOTALL)
 
 

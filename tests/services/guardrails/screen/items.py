@@ -130,20 +130,30 @@ PERSONAL_ITEMS: Mapping[str, Sequence[Maker]] = {
     ],
 }
 
-LINK_ITEMS: Mapping[str, Sequence[Maker]] = {
+IMAGE, ADDRESS, LINK = "[redacted: image]", "[redacted: address]", "[redacted: link]"
+
+LINK_ITEMS: Mapping[str, Sequence[tuple[Maker, str]]] = {
     "link.image": [
-        lambda random: f"![chart](https://evil.example/p.png?q={random.random()})",
-        lambda random: f"![{'x' * random.randint(0, 400)}](//evil.example/{'a' * 3_000})",
-        lambda random: "![](https:evil.example/p)",
-        lambda random: "![a]( \\/\\/evil.example/p)",
-        lambda random: "![a](&#x68;ttps\\://evil.example/p)",
-        lambda random: '![a](<https://user@evil.example:8443/p> "title")',
-        lambda random: '<img width="1" src="https://evil.example/p?q=1">',
-        lambda random: "<IMG/SRC=//evil.example/p>",
-        lambda random: "![a][ref]",
+        (lambda random: f"![chart](https://evil.example/p.png?q={random.random()})", IMAGE),
+        (lambda random: f"x![](//evil.example/{'a' * 3_000})", f"x{IMAGE}"),
+        (lambda random: f"![a [b] {'c' * 5_000}](//evil.example/p)", f"![a [b] {'c' * 5_000}] {IMAGE}"),
+        (lambda random: "![a\nb](https:evil.example/p)", f"![a\nb] {IMAGE}"),
+        (lambda random: "![a `]` \\] [b](c)](//evil.example/p)", f"![a `]` \\] [b](c)] {IMAGE}"),
+        (lambda random: "![a]( \\/\\/evil.example/p)", IMAGE),
+        (lambda random: "![a](&#x68;ttps\\://evil.example/p)", IMAGE),
+        (lambda random: '![a](<https://user@evil.example:8443/p> "title")', IMAGE),
+        (lambda random: "[![a](//evil.example/p)](/x)", f"[{IMAGE}](/x)"),
+        (lambda random: '<img width="1" src="https://evil.example/p?q=1">', IMAGE),
+        (lambda random: "a<IMG/SRC=//evil.example/p>", f"a{IMAGE}"),
+    ],
+    "link.reference": [
+        (lambda random: "![a][r]\n\n[r]: https://evil.example/p?q=1", f"![a][r]\n\n[r]: {ADDRESS}"),
+        (lambda random: "[r]:\n  <//evil.example/p>\n\n![r]", f"[r]: {ADDRESS}>\n\n![r]"),
     ],
     "link.url": [
-        lambda random: f"https://evil.example/?q={random.random()}",
-        lambda random: "HTTP://EVIL.example/" + "b" * 5_000,
+        (lambda random: f"https://evil.example/?q={random.random()}", LINK),
+        (lambda random: "HTTP://EVIL.example/" + "b" * 5_000, LINK),
+        (lambda random: "[here](https://evil.example/p)", f"[here]({LINK})"),
     ],
 }
+"""Each with what is shown of it."""
