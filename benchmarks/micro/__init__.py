@@ -1,4 +1,4 @@
-"""`python -m benchmarks.micro`: what breaker, limit, retry budget and stream validator cost per call and per chunk.
+"""`python -m benchmarks.micro`: what breaker, limit, retry budget, stream validator and output screen cost, per call or chunk.
 
 The one place of the benchmarks that imports what it measures: these are costs of one operation, which no client could see.
 """

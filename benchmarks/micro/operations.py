@@ -7,6 +7,7 @@ from contextlib import suppress
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 
+from benchmarks.micro import screening
 from benchmarks.micro.timing import Operation
 from services.errors import RateLimitExceeded
 from services.limits.in_memory import MemoryRates, MemorySlots
@@ -92,6 +93,7 @@ def operations() -> Sequence[Operation]:
         rate_refused(),
         validator(),
         attempt(),
+        *screening.operations(),
     )
 
 

@@ -105,8 +105,10 @@ class AnswerStream:
         if self._thought is not None:
             self._end_thought()
         if released := self._text.feed(delta):
-            self._release(released)
-        if self._text.blocked:
+            self.parts.append(released)
+            if not self._silent:
+                self._sink.text(released, self._source)
+        elif self._text.blocked:
             raise ContentBlocked("A guardrail stopped the answer.")
 
     def reasoning(self, delta: str) -> None:
@@ -126,12 +128,9 @@ class AnswerStream:
         if self._thought is not None:
             self._end_thought()
         if rest := self._text.finish():
-            self._release(rest)
-
-    def _release(self, text: str) -> None:
-        self.parts.append(text)
-        if not self._silent:
-            self._sink.text(text, self._source)
+            self.parts.append(rest)
+            if not self._silent:
+                self._sink.text(rest, self._source)
 
     def _end_thought(self) -> None:
         """A thought ends where the answer goes on."""

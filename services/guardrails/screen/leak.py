@@ -67,6 +67,8 @@ class LeakWatch:
         """Take a piece, and return what may go out now."""
         if self.blocked:
             return ""
+        if not self._holding and piece[:1] == " " and piece[1:].isalnum() and self._passes(piece[1:]):
+            return piece
         out: list[str] = []
         for part in _PARTS.findall(piece):
             if part[0].isalnum() or part[0] in _HIDDEN:
@@ -91,6 +93,14 @@ class LeakWatch:
             out.append(self._held)
         self._held = ""
         return "".join(out)
+
+    def _passes(self, word: str) -> bool:
+        """The usual piece is a space and a word, and the usual word has nothing to do with the prompt: take it, if it is so."""
+        last = (*self._last, _plain(self._word)) if self._word else self._last
+        if last[1 - GRAM_WORDS :] in self._prompts.beginnings or last in self._prompts.grams:
+            return False
+        self._last, self._word = last[1 - GRAM_WORDS :], word
+        return True
 
     def _begin_or_go_on(self, part: str) -> None:
         if not self._word:

@@ -51,7 +51,7 @@ _IMAGES: tuple[Rule, ...] = (
         Rule(
             name="link.image",
             label="image",
-            shape=(*opening, Some(r"\s<", 0, 8), *beginning, Some(r"^)\n", 1, 1_000)),
+            shape=(*opening, Some(r"\s<", 0, 200), *beginning, Some(r"^)\n", 1, 1_000)),
             check=_to_elsewhere,
             until=_BRACKET_OR_LINE_END,
             behind=behind,
@@ -68,7 +68,7 @@ _IMAGES: tuple[Rule, ...] = (
         Rule(
             name="link.reference",
             label="address",
-            shape=(Word("]:"), Some(r"\s<", 0, 8), *beginning, Some(r"^\s>", 1, 1_000)),
+            shape=(Word("]:"), Some(r"\s<", 0, 200), *beginning, Some(r"^\s>", 1, 1_000)),
             check=_to_elsewhere,
             rest=_TO_THE_SPACE,
             lead="]: ",

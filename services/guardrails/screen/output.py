@@ -208,27 +208,24 @@ class TextScreen:
 
     def feed(self, piece: str) -> str:
         """Take a piece, and return what may go out now."""
-        return _or_closed(self._feed, piece)
+        try:
+            released = self._hold_back.feed(piece)
+            return released if self._leak is None or not released else self._leak.feed(released)
+        except _BUGS as error:
+            raise _unavailable(error) from error
 
     def finish(self) -> str:
         """Nothing follows: return what was held of it."""
-        return _or_closed(self._finish, "")
-
-    def _feed(self, piece: str) -> str:
-        released = self._hold_back.feed(piece)
-        return released if self._leak is None or not released else self._leak.feed(released)
-
-    def _finish(self, rest: str) -> str:
-        rest = self._hold_back.finish()
-        return rest if self._leak is None else self._leak.feed(rest) + self._leak.finish()
+        try:
+            rest = self._hold_back.finish()
+            return rest if self._leak is None else self._leak.feed(rest) + self._leak.finish()
+        except _BUGS as error:
+            raise _unavailable(error) from error
 
 
-def _or_closed(step: Callable[[str], str], text: str) -> str:
-    try:
-        return step(text)
-    except _BUGS as error:
-        logger.exception("the output screen failed")
-        raise GuardrailUnavailable("The answer could not be screened, so it was stopped.") from error
+def _unavailable(error: BaseException) -> GuardrailUnavailable:
+    logger.error("the output screen failed", exc_info=error)
+    return GuardrailUnavailable("The answer could not be screened, so it was stopped.")
 
 
 def _mapped(change: Callable[[str], str], value: Any) -> Any:
