@@ -48,6 +48,9 @@ _IBAN_SIZES: Mapping[str, int] = {
 _FRACTION = re.compile(r"\d\.\Z")
 """Behind this come the decimals of a number."""
 
+_IN_A_WORD = re.compile(r"(?<!\\)[A-Za-z0-9]\Z")
+"""The character before is a letter, and not that of an escaped line end."""
+
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9\-]{1,63}\.)+[A-Za-z]{2,24}(?![A-Za-z0-9\-])")
 
 _NOT_A_LOCAL_PART = frozenset(".-+%")
@@ -106,7 +109,7 @@ def _ssn(found: str, before: str, behind: str) -> int:
 
 def _international(found: str, before: str, behind: str) -> int:
     """A plus sign and 8 to 15 digits."""
-    if before[-1:].isalnum():
+    if _IN_A_WORD.search(before):
         return 0
     end = len(found.rstrip(" ().-/"))
     digits = sum(map(str.isdigit, found))

@@ -17,6 +17,7 @@ RULES: dict[str, Rule] = {rule.name: rule for rule in (*STRICT.rules(), *STRICT.
 STRICT_SCREEN, DEFAULT_SCREEN = OutputScreen(STRICT), OutputScreen()
 
 CHUNKINGS = 1_000
+AROUND = [("", ""), ("Here: ", " is it."), ("x\n", "\ny"), ('{"a": "', '"}'), ("(`", "`)"), ("x\\n", "\\ny")]
 
 
 def test_every_rule_has_an_item() -> None:
@@ -31,9 +32,7 @@ def test_nothing_of_an_item_gets_out(name: str) -> None:
     makers = ITEMS[name]
     for number in range(CHUNKINGS):
         item = makers[number % len(makers)](random)
-        before, after = random.choice(
-            [("", ""), ("Here: ", " is it."), ("x\n", "\ny"), ('{"a": "', '"}'), ("(`", "`)")]
-        )
+        before, after = random.choice(AROUND[: 5 if name == "personal.email" else 6])  # the n would be part of it
         text = f"{before}{item}{after}"
         assert (
             released(screen, pieces(text, random, most=random.choice((1, 3, 12, 80)))) == f"{before}{notice}{after}"

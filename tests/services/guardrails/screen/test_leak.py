@@ -58,10 +58,13 @@ def test_what_follows_comes_out() -> None:
     assert out == f"My rules: You are Kim, {PROMPT_NOTICE} and so on."
 
 
-def test_seven_words_are_no_leak() -> None:
-    """Phrases coincide: a run has eight words."""
+def test_eight_words_are_a_leak_and_seven_are_none() -> None:
+    """Phrases coincide."""
     text = f"Yes: {excerpt(0, 7)}!"
     assert released(screen_of(DEFAULT, system=PROMPT), [text]) == text
+    assert (
+        released(screen_of(DEFAULT, system=PROMPT), [f"Yes: {excerpt(0, 8)}!"]) == f"Yes: You are Kim, {PROMPT_NOTICE}"
+    )
 
 
 def test_what_the_user_wrote_himself_is_no_secret() -> None:
