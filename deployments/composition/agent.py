@@ -106,7 +106,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         purses=lambda claim: treasury.purse(payer_of(claim, settling.plans.of(claim.run.tenant_id).budgets)),
         prompts=prompts,
         limits=_limits(settings.runs),
-        screen=output_screen(settings.guardrail.output),
+        screen=output_screen(settings.guardrail.output, meter),
     )
     keeper = LeaseKeeper(
         leases=LeaseRepository(database),

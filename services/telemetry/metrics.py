@@ -141,6 +141,13 @@ BUDGET_ALERTS = Metric(
     labels=("scope", "percent"),
 )
 
+OUTPUT_WITHHELD = Metric(
+    name="mainstay_output_withheld",
+    kind="counter",
+    description="Runs in which a rule of the output screen withheld something (`redact`) or ended the answer (`block`).",
+    labels=("rule", "action"),
+)
+
 WEBHOOK_ATTEMPTS = Metric(
     name="mainstay_webhook_attempts",
     kind="counter",
@@ -193,6 +200,7 @@ METRICS: Mapping[str, Metric] = {
         TOOL_CALL_SUCCESS_RATE,
         LIMIT_REFUSALS,
         BUDGET_ALERTS,
+        OUTPUT_WITHHELD,
         WEBHOOK_ATTEMPTS,
         ACCESS_REFUSED,
         PERMISSION_DENIED,

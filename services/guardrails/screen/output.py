@@ -27,6 +27,7 @@ from services.guardrails.screen.hold_back import HoldBack, RuleSet
 from services.guardrails.screen.leak import LeakWatch, Prompts, words_of
 from services.guardrails.screen.policy import OutputPolicy
 from services.guardrails.screen.rules import Rule
+from services.telemetry.metrics import OUTPUT_WITHHELD, UNMEASURED, Meter
 from services.types import Message, Run, RunOutcome, ToolCall
 
 logger = logging.getLogger(__name__)
@@ -69,8 +70,9 @@ _TEXTS: Mapping[type[Any], tuple[str, ...]] = {
 class OutputScreen:
     """Built once per replica; immutable but for what it knows of prompts."""
 
-    def __init__(self, policy: OutputPolicy = OutputPolicy()) -> None:  # noqa: B008  frozen
+    def __init__(self, policy: OutputPolicy = OutputPolicy(), *, meter: Meter = UNMEASURED) -> None:  # noqa: B008  frozen
         self.policy = policy
+        self.meter = meter
         rules = policy.rules()
         self.data = RuleSet(rules)
         """For what tools return and errors say."""
@@ -190,6 +192,7 @@ class RunScreen:
         self._reported.add(rule)
         done = "The answer was stopped" if action is Action.BLOCK else "Something was withheld"
         message = f"{done}: {label}."
+        self._screen.meter.record(OUTPUT_WITHHELD, 1.0, {"rule": rule, "action": action.value})
         self._report(GuardrailTripped(stage=Stage.OUTPUT, rule=rule, action=action, message=message))
 
 

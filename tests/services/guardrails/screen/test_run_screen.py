@@ -1,5 +1,6 @@
 """What a run is about to show besides the text of a model: events, and how it ended."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_args
 from uuid import uuid4
@@ -18,8 +19,9 @@ from services.events import (
     ToolStarted,
 )
 from services.guard import Action, Stage
-from services.guardrails.screen.output import _TEXTS, WITHHELD
+from services.guardrails.screen.output import _TEXTS, WITHHELD, OutputScreen
 from services.guardrails.screen.policy import OutputPolicy
+from services.telemetry.metrics import OUTPUT_WITHHELD, Metric
 from services.types import Interruption, Message, RunOutcome, RunStatus, ToolCall, Usage
 from tests.services.guardrails.screen.streams import screen_of
 
@@ -89,6 +91,21 @@ def test_what_was_released_is_not_screened_again() -> None:
     screen = screen_of()
     screen.passed(CARD)
     assert screen.kept(CARD) == CARD
+
+
+def test_a_rule_that_fires_is_counted_once_for_each_run() -> None:
+    """By rule and action, and by nothing that has no bound."""
+    counted: list[tuple[str, float, Mapping[str, str]]] = []
+
+    class Counting:
+        def record(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
+            counted.append((metric.name, value, labels))
+
+    screen = OutputScreen(meter=Counting())
+    for _ in range(2):
+        run = screen_of(screen)
+        assert [run.kept(f"{number}: {CARD}") for number in range(3)] == [f"{number}: {NOTICE}" for number in range(3)]
+    assert counted == [(OUTPUT_WITHHELD.name, 1.0, {"rule": "personal.card", "action": "redact"})] * 2
 
 
 @pytest.mark.parametrize("value", [None, 1, 1.5, True, "text", ["a", ("b",)], {"a": {"b": ["c"]}}])
