@@ -7,6 +7,7 @@ characters hide nothing. One word in eight replaced hides a short excerpt, and a
 import re
 from collections.abc import Callable, Sequence
 
+from services.guard import Action
 from services.guardrails.normalise import normalise
 
 GRAM_WORDS = 4
@@ -49,7 +50,7 @@ class LeakWatch:
     """
 
     def __init__(
-        self, prompts: Prompts, said: Callable[[], Sequence[str]], leaked: Callable[[], None], notice: str | None
+        self, prompts: Prompts, said: Callable[[], Sequence[str]], leaked: Callable[[Action], None], notice: str | None
     ) -> None:
         self._prompts = prompts
         self._said = said
@@ -126,8 +127,7 @@ class LeakWatch:
         elif len(self._run) >= RUN_WORDS:
             self._end_of_patience(out)
         if len(self._seen) >= self._prompts.contained_from and not self.blocked:
-            self._leaked()
-            self.blocked = True
+            self._stop()
 
     def _end_of_patience(self, out: list[str]) -> None:
         run = " ".join(self._run)
@@ -135,12 +135,16 @@ class LeakWatch:
             self._seen.difference_update(zip(*(self._run[offset:] for offset in range(GRAM_WORDS)), strict=False))
             self._let_go(out)
             return
-        self._leaked()
         if self._notice is None:
-            self.blocked = True
-        else:
-            out.append(self._notice)
-            self._held, self._dropping = "", True
+            self._stop()
+            return
+        self._leaked(Action.REDACT)
+        out.append(self._notice)
+        self._held, self._dropping = "", True
+
+    def _stop(self) -> None:
+        self._leaked(Action.BLOCK)
+        self.blocked = True
 
     def _let_go(self, out: list[str]) -> None:
         out.append(self._held)

@@ -108,8 +108,8 @@ class RunScreen:
         self._said = said
         self._prompts = prompts
         self._report = report
-        self._reported: set[str] = set()
-        self._passed: set[str] = set()
+        self._reported: set[tuple[str, Action]] = set()
+        self._passed: dict[RuleSet, set[str]] = {screen.prose: set(), screen.data: set()}
 
     def stream(self) -> "TextScreen":
         """Return the screen of one text by a model."""
@@ -125,24 +125,33 @@ class RunScreen:
 
     def kept(self, text: str) -> str:
         """Return a text that a tool returned, or an error, as it may be read, shown and stored."""
-        if text in self._passed:
-            return text
-        stream = TextScreen(HoldBack(self._screen.data, self._said, self._tripped), None)
-        released = stream.feed(text) + stream.finish()
-        kept = WITHHELD if stream.blocked else released
-        self.passed(kept)
-        return kept
+        return self._by(self._screen.data, text)
 
     def passed(self, text: str) -> None:
-        """Take note that this is what was released: it is shown and stored as it is."""
-        self._passed.add(text)
+        """Take note that this is what was released of a model's text: it is shown and stored as it is."""
+        for passed in self._passed.values():
+            passed.add(text)
+
+    def _by(self, rules: RuleSet, text: str) -> str:
+        if text in self._passed[rules]:
+            return text
+        stream = TextScreen(HoldBack(rules, self._said, self._tripped), None)
+        released = stream.feed(text) + stream.finish()
+        kept = WITHHELD if stream.blocked else released
+        self._passed[rules].add(kept)
+        return kept
+
+    def _spoken(self, text: str) -> str:
+        """Return a text that a graph wrote by itself into its answer."""
+        return self._by(self._screen.prose, text)
 
     def event(self, event: EventT) -> EventT:
         """Return an event as it may be logged and shown."""
         changed: dict[str, Any] = {}
+        screened = self._spoken if isinstance(event, TextDelta | ReasoningDelta) else self.kept
         for name in _TEXTS.get(type(event), ()):
             text = getattr(event, name)
-            if (shown := self.kept(text)) != text:
+            if (shown := screened(text)) != text:
                 changed[name] = shown
         return replace(event, **changed) if changed else event
 
@@ -160,7 +169,8 @@ class RunScreen:
 
     def _message(self, message: Message) -> Message:
         calls = tuple(self._call(call) for call in message.tool_calls)
-        return replace(message, content=self.kept(message.content), tool_calls=calls)
+        screened = self._spoken if message.role == "assistant" else self.kept
+        return replace(message, content=screened(message.content), tool_calls=calls)
 
     def _call(self, call: ToolCall) -> ToolCall:
         return replace(call, name=self.kept(call.name), arguments=self.kept(call.arguments))
@@ -180,16 +190,16 @@ class RunScreen:
     def _said_words(self) -> Sequence[str]:
         return words_of(self._said)
 
-    def _leaked(self) -> None:
-        self._tell("prompt", self._screen.policy.prompt, "instructions")
+    def _leaked(self, action: Action) -> None:
+        self._tell("prompt", action, "instructions")
 
     def _tripped(self, rule: Rule) -> None:
         self._tell(rule.name, rule.action, rule.label)
 
     def _tell(self, rule: str, action: Action, label: str) -> None:
-        if rule in self._reported:
+        if (rule, action) in self._reported:
             return
-        self._reported.add(rule)
+        self._reported.add((rule, action))
         done = "The answer was stopped" if action is Action.BLOCK else "Something was withheld"
         message = f"{done}: {label}."
         self._screen.meter.record(OUTPUT_WITHHELD, 1.0, {"rule": rule, "action": action.value})

@@ -78,7 +78,7 @@ async def test_an_end_that_cannot_be_screened_is_a_failure() -> None:
         return GraphResult(messages=(Message(role="assistant", content="the tok_ it is"),))
 
     world = World(script)
-    world.engine._screen.data = RuleSet([Rule(name="x", label="x", shape=(Word("tok_"),), check=broken)])
+    world.engine._screen.prose = RuleSet([Rule(name="x", label="x", shape=(Word("tok_"),), check=broken)])
     last = (await world.events())[-1]
     assert isinstance(last, RunFailed)
     assert last.failure.code == "guardrail_unavailable"

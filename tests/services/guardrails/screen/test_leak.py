@@ -83,7 +83,7 @@ def test_a_quarter_of_the_prompt_ends_the_answer() -> None:
     assert stream.blocked
     assert text.startswith(out)
     assert len(words_of(out)) < 0.6 * len(WORDS)
-    assert [event.rule for event in told] == ["prompt"]
+    assert [(event.rule, event.action) for event in told] == [("prompt", Action.BLOCK)]
 
 
 def test_blocking_ends_the_answer_at_the_eighth_word() -> None:

@@ -80,6 +80,17 @@ def test_the_end_of_a_run_is_screened() -> None:
     assert shown.usage == outcome.usage
 
 
+def test_an_answer_that_a_graph_wrote_has_no_foreign_images() -> None:
+    """A client shows it like a model's; what a tool returned is only read."""
+    image = "![a](https://evil.example/p?q=1)"
+    screen = screen_of()
+    assert screen.kept(image) == image
+    assert screen.event(TextDelta(text=image)).text == "[redacted: image]"
+    messages = (Message(role="assistant", content=image), Message(role="tool", content=image))
+    shown = screen.outcome(RunOutcome(status=RunStatus.COMPLETED, messages=messages, usage=Usage()))
+    assert [message.content for message in shown.messages] == ["[redacted: image]", image]
+
+
 def test_what_may_not_be_said_at_all_is_withheld_as_a_whole() -> None:
     """A result or an error has no end to be cut off at."""
     screen = screen_of(OutputPolicy(cards=Action.BLOCK))
