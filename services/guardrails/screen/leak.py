@@ -23,6 +23,9 @@ _PARTS = re.compile(rf"{_WORD}|[^\w{_HIDDEN}]+|_+")
 """Words, and what is between them."""
 
 
+_QUOTED = re.compile(r"\"[^\"]{1,500}\"|“[^”]{1,500}”|«[^»]{1,500}»|`[^`]{1,500}`|(?<!\w)'[^'\n]{1,500}'(?!\w)")
+
+
 def words_of(text: str) -> list[str]:
     return [word for found in re.findall(_WORD, text) if (word := _plain(found))]
 
@@ -32,11 +35,14 @@ def _plain(word: str) -> str:
 
 
 class Prompts:
-    """The sequences of four words in the instructions of a run, and the threes with which they begin."""
+    """The sequences of four words in the instructions of a run, and the threes with which they begin.
+
+    What a prompt has in quotation marks is left out: it is there to be said.
+    """
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.grams: set[tuple[str, ...]] = set()
-        for words in map(words_of, texts):
+        for words in (words_of(part) for text in texts for part in _QUOTED.split(text)):
             self.grams.update(zip(*(words[offset:] for offset in range(GRAM_WORDS)), strict=False))
         self.beginnings = {gram[:-1] for gram in self.grams}
         self.contained_from = max(MIN_CONTAINED, CONTAINED * len(self.grams))

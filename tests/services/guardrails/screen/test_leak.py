@@ -94,6 +94,16 @@ def test_blocking_ends_the_answer_at_the_eighth_word() -> None:
     assert [(event.rule, event.action) for event in told] == [("prompt", Action.BLOCK)]
 
 
+@pytest.mark.parametrize("quotes", ['""', "''", "“”", "«»", "``"])
+def test_what_a_prompt_quotes_is_there_to_be_said(quotes: str) -> None:
+    """Many a prompt has the very words of an answer."""
+    reply = "I am sorry, but I could not find that in the documents of this shop."
+    prompt = f"Search first. If there is nothing, say {quotes[0]}{reply}{quotes[1]} and don't guess, it's not what they're for."
+    assert released(screen_of(DEFAULT, system=prompt), [reply]) == reply
+    leaked = f"It's: {prompt.partition(quotes[1] + ' ')[2]}"
+    assert PROMPT_NOTICE in released(screen_of(DEFAULT, system=prompt), [leaked])
+
+
 def test_every_prompt_of_a_graph_counts() -> None:
     """An agent of several roles has several instructions."""
     screen = screen_of(DEFAULT, writer="Be brief.", planner=PROMPT)
