@@ -15,6 +15,12 @@ RUN_WORDS = 8
 CONTAINED = 0.25
 MIN_CONTAINED = 8
 
+MAX_WORD_CHARS = 1_000
+"""What is longer is no word of a prompt, with however many invisible characters in it."""
+
+MAX_HELD_CHARS = 4_096
+"""What is that far from the last word of the prompt does not belong to it."""
+
 _HIDDEN = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """Invisible, and used to break words up: part of the word that it stands in."""
 
@@ -88,6 +94,8 @@ class LeakWatch:
                 self._held += part
             else:
                 out.append(part)
+            if len(self._held) > MAX_HELD_CHARS:
+                self._let_go(out)
         return "".join(out)
 
     def finish(self) -> str:
@@ -112,7 +120,8 @@ class LeakWatch:
     def _begin_or_go_on(self, part: str) -> None:
         if not self._word:
             self._holding = bool(self._run) or self._last in self._prompts.beginnings
-        self._word += part
+        if len(self._word) <= MAX_WORD_CHARS:
+            self._word += part
 
     def _end_word(self, out: list[str]) -> None:
         """A word is whole: say what becomes of it, and of what was held before it."""

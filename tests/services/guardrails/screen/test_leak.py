@@ -110,6 +110,17 @@ def test_every_prompt_of_a_graph_counts() -> None:
     assert PROMPT_NOTICE in released(screen, [excerpt(5)])
 
 
+@pytest.mark.parametrize("filler", ["x", " ", "\u200b", "-"])
+def test_what_is_held_is_bounded(filler: str) -> None:
+    """A word that does not end, or a gap, is not waited for."""
+    stream = screen_of(DEFAULT, system=PROMPT).stream()
+    out = stream.feed(f"It says {excerpt(0, 5)} ")
+    for _ in range(20_000):
+        out += stream.feed(filler)
+    assert len(out) > 15_000
+    assert out + stream.finish() == f"It says {excerpt(0, 5)} {filler * 20_000}"
+
+
 def test_other_answers_are_not_mistaken() -> None:
     """A thousand answers that share no more than words with the prompt."""
     random = Random(5)
