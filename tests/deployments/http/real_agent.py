@@ -48,7 +48,7 @@ class RealAgent:
             graphs={"react": build("react", GraphOptions(approve=tuple(approve)), tools, checkpointing)},
             gateways={"react": gateway},
             guard=FakeGuard(),
-            observer=self.observer,
+            observers=[self.observer],
             prompts=lambda _: {"system": "Answer in one sentence, whatever it is that you are asked, and stay polite."},
             limits=EngineLimits(first_batch_wait_s=0.0),
             screen=screen,
