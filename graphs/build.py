@@ -17,7 +17,7 @@ from graphs.saver import Checkpointing, RunSaver
 from graphs.spec import GraphOptions, GraphSpec
 from graphs.tools import TOOLS
 from graphs.tools.care import TOOL_BREAKER
-from graphs.tools.effects import with_effect
+from graphs.tools.declaration import declared
 from graphs.tools.resources import ToolResources
 from services.errors import ConfigurationError
 from services.resilience.breaker import Breaker, BreakerListener
@@ -29,7 +29,7 @@ def build_tools(names: Sequence[str], resources: ToolResources) -> tuple[BaseToo
     unknown = [name for name in names if name not in TOOLS]
     if unknown:
         raise ConfigurationError(f"There is no tool {unknown[0]!r}. The tools are: {', '.join(TOOLS)}.", param="tools")
-    return tuple(with_effect(TOOLS[name].factory(resources), TOOLS[name].effect) for name in names)
+    return tuple(declared(TOOLS[name].factory(resources), TOOLS[name]) for name in names)
 
 
 def tool_breakers(
@@ -39,7 +39,7 @@ def tool_breakers(
     random: Callable[[], float] = dice.random,
     listeners: Sequence[BreakerListener] = (),
 ) -> Mapping[str, Breaker]:
-    """Make a breaker, called `tool:<name>`, for every tool with a network effect: for `ToolCare`, once per replica."""
+    """Make a breaker, called `tool:<name>`, for every tool whose calls leave the process: for `ToolCare`, once per replica."""
     return {
         name: Breaker(f"tool:{name}", policy, clock=clock, random=random, listeners=listeners)
         for name, spec in TOOLS.items()

@@ -12,7 +12,7 @@ from graphs.approval import needs_approval
 from graphs.messages import text_of
 from graphs.react import compose_agent
 from graphs.spec import GraphOptions
-from graphs.tools.effects import effect_of
+from graphs.tools.declaration import declaration_of
 from services.errors import ConfigurationError, ContextTooLong, ModelOutputTooLarge, StepLimitExceeded
 from services.runs.types import RunContext
 
@@ -43,7 +43,7 @@ class Specialist:
                     f"{tool.name!r} cannot be put under approval here: in this kind of graph specialists call the tools.",
                     param="approve",
                 )
-            if effect_of(tool) is not None:
+            if declaration_of(tool).ledgered:
                 raise ConfigurationError(
                     f"{tool.name!r} has an effect: in this kind of graph specialists call the tools, and may do so twice.",
                     param="tools",

@@ -19,7 +19,7 @@ from langgraph.errors import GraphBubbleUp
 from pydantic import BaseModel, ValidationError
 
 from graphs.tools.care import ToolLimits
-from graphs.tools.effects import effect_of
+from graphs.tools.declaration import declaration_of
 from graphs.tools.outcomes import Outcome, Problem, Reply, told
 from graphs.tools.results import readable
 from services.errors import DeadlineExceeded, MainstayError
@@ -44,7 +44,7 @@ class CalledTool:
 
     def __init__(self, tool: BaseTool, limits: ToolLimits, breaker: Breaker | None) -> None:
         self._name = tool.name
-        self._has_effect = effect_of(tool) is not None
+        self._has_effect = declaration_of(tool).ledgered
         self._limits = limits
         self._breaker = breaker
         self._tool = self._contained(tool)

@@ -1,4 +1,4 @@
-"""What tools do to the world, done once: marks on tools, the key of a call, and calls that go by the ledger.
+"""What tools do to the world, done once: the key of a call, and calls that go by the ledger.
 
 Before a call with an effect its intent is in the ledger, after it its outcome. A run that is taken over, or that goes on
 after a person was asked, finds there what became of its calls.
@@ -9,9 +9,6 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal
-
-from langchain_core.tools import BaseTool
 
 from graphs.tools.outcomes import Outcome, Problem, Reply, told
 from services.errors import StoreUnavailable
@@ -20,29 +17,13 @@ from services.runs.types import RunContext
 
 logger = logging.getLogger(__name__)
 
-Effect = Literal["idempotent", "once"]
-"""`idempotent`: what the tool calls takes `idempotency_key()`, so the same call may be made again. `once`: it must not be made
-again unless somebody knows that it had no effect."""
-
-_EFFECT = "mainstay_effect"
 _key: ContextVar[str] = ContextVar("idempotency_key")
-
-
-def with_effect(tool: BaseTool, effect: Effect | None) -> BaseTool:
-    """Return the tool with its effect marked on it, so that whatever calls it knows."""
-    return tool if effect is None else tool.model_copy(update={"metadata": {**(tool.metadata or {}), _EFFECT: effect}})
-
-
-def effect_of(tool: BaseTool) -> Effect | None:
-    """Return what was marked on the tool; None for one that only reads."""
-    effect: Effect | None = (tool.metadata or {}).get(_EFFECT)
-    return effect
 
 
 def idempotency_key() -> str:
     """Return the key of the call that is being made: the same, however often this call is made again.
 
-    For tools that are listed with an effect, while they are called. Raises LookupError anywhere else.
+    For tools that declare a `repeat` other than `freely`, while they are called. Raises LookupError anywhere else.
     """
     return _key.get()
 

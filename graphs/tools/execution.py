@@ -18,7 +18,8 @@ from graphs.parallel import in_parallel
 from graphs.tools.caller import called_in
 from graphs.tools.calling import CalledTool
 from graphs.tools.care import ToolCalled, ToolCare
-from graphs.tools.effects import LedgerCalls, effect_of
+from graphs.tools.declaration import declaration_of
+from graphs.tools.effects import LedgerCalls
 from graphs.tools.outcomes import Outcome, Problem, Reply, told
 from graphs.tools.planning import PlannedCall, Planner
 from services.errors import ConfigurationError
@@ -45,7 +46,7 @@ class ToolExecution:
     def __init__(self, tools: Sequence[BaseTool], care: ToolCare) -> None:
         self._observer = care.observer
         self._tools = {tool.name: CalledTool(tool, care.limits, care.breakers.get(tool.name)) for tool in tools}
-        self._effects = {tool.name: effect for tool in tools if (effect := effect_of(tool)) is not None}
+        self._effects = frozenset(tool.name for tool in tools if declaration_of(tool).ledgered)
         if self._effects and care.ledger is None:
             name = next(iter(self._effects))
             raise ConfigurationError(f"The tool {name!r} has an effect, and there is no ledger for it.", param="tools")

@@ -17,7 +17,8 @@ from graphs.approval import approval_question, ask, needs_approval, uncertain_qu
 from graphs.messages import arguments_of, malformed_arguments
 from graphs.tools.calling import wrong_arguments
 from graphs.tools.care import ToolLimits
-from graphs.tools.effects import effect_of, recorded, remembered
+from graphs.tools.declaration import declaration_of
+from graphs.tools.effects import recorded, remembered
 from graphs.tools.outcomes import Outcome, Problem, Reply, told
 from graphs.tools.results import readable
 from services.errors import ConfigurationError
@@ -55,7 +56,8 @@ class Planner:
         self._tools = tools
         self._limits = limits
         self._ledger = ledger
-        self._effects = {name: effect for name, tool in tools.items() if (effect := effect_of(tool)) is not None}
+        self._declared = {name: declaration_of(tool) for name, tool in tools.items()}
+        self._effects = frozenset(name for name, declared in self._declared.items() if declared.ledgered)
         self._approve = frozenset(name for name, tool in tools.items() if needs_approval(tool))
 
     async def plan(self, answer: AIMessage, context: RunContext) -> list[PlannedCall]:
@@ -127,7 +129,7 @@ class Planner:
         """Look up what the ledger knows, and have a person say what it does not."""
         plans = [self._looked_up(plan, known) for plan in plans]
         uncertain = [
-            plan for plan in plans if plan.reply is None and plan.entry and self._effects.get(plan.name) == "once"
+            plan for plan in plans if plan.reply is None and plan.entry and self._declared[plan.name].repeat == "once"
         ]
         if not uncertain or self._ledger is None:
             return plans

@@ -16,6 +16,7 @@ from graphs.runner import GraphRunner
 from graphs.saver import Checkpointing
 from graphs.spec import GraphOptions
 from graphs.tools.care import ToolCalled, ToolCare, ToolLimits
+from graphs.tools.declaration import Declaration, Repeat, declared
 from graphs.tools.execution import ToolExecution
 from graphs.tools.resources import ToolResources
 from services.events import RunEvent, TextDelta
@@ -152,9 +153,20 @@ def resources() -> ToolResources:
     return ToolResources(documents=FewDocuments(), memories=InMemoryMemories(now=lambda: NOON), now=lambda: NOON)
 
 
-def tool_of(function: Callable[..., Awaitable[object]], name: str = "probe") -> BaseTool:
+READS = Declaration(effect="read", returns="trusted")
+
+
+def tool_of(
+    function: Callable[..., Awaitable[object]], name: str = "probe", declaration: Declaration = READS
+) -> BaseTool:
     """A tool that is one async function."""
-    return StructuredTool.from_function(coroutine=function, name=name, description="A tool under test.")
+    tool = StructuredTool.from_function(coroutine=function, name=name, description="A tool under test.")
+    return declared(tool, declaration)
+
+
+def acting(tool: BaseTool, repeat: Repeat) -> BaseTool:
+    """The tool as one that changes something, and whose calls go by the ledger."""
+    return declared(tool, Declaration(effect="write", returns="trusted", repeat=repeat))
 
 
 @dataclass

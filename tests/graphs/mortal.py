@@ -14,7 +14,8 @@ from graphs.runner import GraphRunner
 from graphs.saver import Checkpointing
 from graphs.spec import GraphOptions
 from graphs.tools.care import ToolCare
-from graphs.tools.effects import Effect, idempotency_key, with_effect
+from graphs.tools.declaration import Repeat
+from graphs.tools.effects import idempotency_key
 from services.events import RunEvent, TextDelta, ToolFinished
 from services.runs.checkpoints import Kept
 from services.runs.effects import Begun, EffectCall, EffectOutcome, Entry, Ruling
@@ -23,7 +24,7 @@ from services.storage.checkpointer_memory import MemoryCheckpoints
 from services.storage.memory_effects import MemoryEffects
 from services.types import EventId, Fence, Interruption, Run, RunStatus
 from tests.graphs.durable import idle
-from tests.graphs.fakes import NOON, STORED, RecordingEvents, Reply, resources, turn
+from tests.graphs.fakes import NOON, STORED, RecordingEvents, Reply, acting, resources, turn
 
 
 class Killed(Exception):
@@ -114,7 +115,7 @@ class World:
 
     model: Reply
     kind: str = "react"
-    effect: Effect = "once"
+    effect: Repeat = "once"
     approve: tuple[str, ...] = ()
     memory: MemoryCheckpoints = field(default_factory=lambda: MemoryCheckpoints(STORED.get))
     ledger: MemoryEffects = field(default_factory=lambda: MemoryEffects(STORED.get))
@@ -144,7 +145,7 @@ class World:
         mail = StructuredTool.from_function(coroutine=send_mail, name="send_mail", description="Send a mail.")
         tools: list[BaseTool] = [*build_tools(["calculator", "clock"], resources())]
         if self.kind not in ("plan_execute", "supervisor"):
-            tools.append(with_effect(mail, self.effect))
+            tools.append(acting(mail, self.effect))
         options = GraphOptions(approve=self.approve, tool_care=ToolCare(ledger=MortalEffects(self)))
         return build(self.kind, options, tools, Checkpointing(saver=self.memory, store=MortalStore(self)))
 

@@ -16,7 +16,6 @@ from graphs.runner import GraphRunner
 from graphs.spec import GraphOptions
 from graphs.state import State
 from graphs.tools.care import ToolCare
-from graphs.tools.effects import with_effect
 from graphs.tools.outcomes import Outcome
 from services.errors import ConfigurationError, InvalidRequest
 from services.events import ToolFinished, ToolStarted
@@ -28,6 +27,7 @@ from tests.graphs.fakes import (
     RecordingToolObserver,
     Reply,
     Turn,
+    acting,
     calls,
     make_graph,
     resources,
@@ -306,7 +306,7 @@ def test_specialists_have_no_tools_that_ask_or_act(kind: str) -> None:
     with pytest.raises(ConfigurationError, match="approval"):
         build(kind, GraphOptions(approve=("research",)), tools)
     with pytest.raises(ConfigurationError, match="has an effect"):
-        build(kind, GraphOptions(), [with_effect(tools[0], "once")])
+        build(kind, GraphOptions(), [acting(tools[0], "once")])
 
 
 def test_approval_is_for_tools_that_there_are() -> None:

@@ -15,14 +15,13 @@ from graphs.runner import GraphRunner
 from graphs.saver import Checkpointing
 from graphs.spec import GraphOptions
 from graphs.tools.care import ToolCare
-from graphs.tools.effects import with_effect
 from services.errors import RunSuperseded
 from services.storage.checkpointer import ThreadReader
 from services.storage.database import Database
 from services.storage.effects import EffectRepository
 from services.storage.run_checkpoints import RunCheckpointRepository
 from services.types import RunStatus
-from tests.graphs.fakes import NOON, Stuck, Turn, calls, make_graph, says, shape, tool_of, turn
+from tests.graphs.fakes import NOON, Stuck, Turn, acting, calls, make_graph, says, shape, tool_of, turn
 from tests.services.storage.test_run_checkpoints import in_postgres
 
 pytestmark = pytest.mark.postgres
@@ -131,7 +130,7 @@ async def test_a_person_is_asked_and_answers_later(database: Database) -> None:
 
     def replica() -> GraphRunner:
         options = GraphOptions(approve=("send_mail",), tool_care=ToolCare(ledger=EffectRepository(database)))
-        return build("react", options, [with_effect(tool_of(send_mail, "send_mail"), "once")], stored(database))
+        return build("react", options, [acting(tool_of(send_mail, "send_mail"), "once")], stored(database))
 
     asking = await begun(database, turn(calls(("send_mail", {"to": "alice"}))))
     result = await replica().invoke(asking.context)

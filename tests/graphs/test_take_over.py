@@ -13,7 +13,7 @@ from langgraph.types import Send
 from graphs import GRAPHS
 from graphs.spec import GraphOptions, GraphSpec
 from graphs.state import State
-from graphs.tools.effects import Effect
+from graphs.tools.declaration import Repeat
 from graphs.tools.execution import ToolExecution
 from services.llm.types import ModelCall
 from services.runs.types import GraphResult, RunContext
@@ -65,7 +65,7 @@ async def test_a_service_that_knows_its_keys_is_called_again() -> None:
 
 @pytest.mark.parametrize("effect", ["once", "idempotent"])
 @pytest.mark.parametrize("approve", [(), ("send_mail",)])
-async def test_no_effect_is_repeated(effect: Effect, approve: tuple[str, ...]) -> None:
+async def test_no_effect_is_repeated(effect: Repeat, approve: tuple[str, ...]) -> None:
     """Wherever a replica dies, and the one after it too, each mail is sent once: a person is asked where nobody knows."""
     world = World(mailing, effect=effect, approve=approve)
     undisturbed = await world.to_the_end()
@@ -108,7 +108,7 @@ def side_by_side(options: GraphOptions, tools: Sequence[BaseTool]) -> StateGraph
 @pytest.mark.parametrize("effect", ["once", "idempotent"])
 @pytest.mark.parametrize("approve", [(), ("send_mail",)])
 async def test_no_effect_of_nodes_side_by_side_is_repeated(
-    monkeypatch: pytest.MonkeyPatch, effect: Effect, approve: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch, effect: Repeat, approve: tuple[str, ...]
 ) -> None:
     """Nodes that work at once, each with its own calls, questions and records, keep the same promise."""
     monkeypatch.setattr("graphs.build.GRAPHS", {**GRAPHS, "side_by_side": GraphSpec(compose=side_by_side)})

@@ -94,8 +94,16 @@ def wrong(effects: list[Noted], expected: list[Expected]) -> list[str]:
 
 
 TOOLS: Mapping[str, ToolSpec] = {
-    "note_once": ToolSpec(factory=lambda _resources: StructuredTool.from_function(coroutine=note_once), effect="once"),
+    "note_once": ToolSpec(
+        factory=lambda _resources: StructuredTool.from_function(coroutine=note_once),
+        effect="write",
+        repeat="once",
+        returns="trusted",
+    ),
     "note_idempotent": ToolSpec(
-        factory=lambda _resources: StructuredTool.from_function(coroutine=note_idempotent), effect="idempotent"
+        factory=lambda _resources: StructuredTool.from_function(coroutine=note_idempotent),
+        effect="write",
+        repeat="idempotent",
+        returns="trusted",
     ),
 }

@@ -38,7 +38,12 @@ async def wall_clock() -> str:
 
 
 def _spec(run: Callable[[], Awaitable[object]], *, network: bool = False) -> ToolSpec:
-    return ToolSpec(factory=lambda _resources: StructuredTool.from_function(coroutine=run), network=network)
+    return ToolSpec(
+        factory=lambda _resources: StructuredTool.from_function(coroutine=run),
+        effect="read",
+        returns="trusted",
+        network=network,
+    )
 
 
 TOOLS: Mapping[str, ToolSpec] = {

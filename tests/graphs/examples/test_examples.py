@@ -26,7 +26,9 @@ HERE = Path(__file__).parent
 @pytest.fixture(autouse=True)
 def added(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the reader of the guide adds to `TOOLS` and `GRAPHS`."""
-    monkeypatch.setattr("graphs.build.TOOLS", {**TOOLS, "days_until": ToolSpec(factory=days_until)})
+    monkeypatch.setattr(
+        "graphs.build.TOOLS", {**TOOLS, "days_until": ToolSpec(factory=days_until, effect="read", returns="trusted")}
+    )
     added = {
         "draft_review": GraphSpec(compose=draft_review.compose, prompts=("writer", "critic"), takes_tools=False),
         "plain_langchain": GraphSpec(compose=plain_langchain.compose, prompts=("system",)),

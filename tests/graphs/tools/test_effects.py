@@ -11,7 +11,8 @@ from graphs.build import build
 from graphs.runner import GraphRunner
 from graphs.spec import GraphOptions
 from graphs.tools.care import ToolCare, ToolLimits
-from graphs.tools.effects import Effect, effect_of, idempotency_key, keyed, with_effect
+from graphs.tools.declaration import Repeat
+from graphs.tools.effects import idempotency_key, keyed
 from graphs.tools.execution import ToolExecution
 from graphs.tools.outcomes import Outcome
 from services.errors import ConfigurationError, RunSuperseded, StoreUnavailable
@@ -20,7 +21,7 @@ from services.runs.effects import Begun, EffectCall, EffectOutcome, Entry, Rulin
 from services.storage.memory_effects import MemoryEffects
 from services.types import Fence, Run
 from tests.graphs.durable import Site, idle
-from tests.graphs.fakes import STORED, RecordingToolObserver, Stuck, Turn, calls, says, tool_of, turn
+from tests.graphs.fakes import STORED, RecordingToolObserver, Stuck, Turn, acting, calls, says, tool_of, turn
 
 MAIL = ("probe", {"to": "alice"})
 AWAY = StoreUnavailable("The database cannot be reached.")
@@ -63,8 +64,8 @@ class Ledger:
 class Office:
     """An agent with a tool that has an effect. `happened` is what was done, `keys` what the service knows the calls by."""
 
-    def __init__(self, effect: Effect = "once", act: Callable[[str], Awaitable[str]] | None = None) -> None:
-        self.effect: Effect = effect
+    def __init__(self, effect: Repeat = "once", act: Callable[[str], Awaitable[str]] | None = None) -> None:
+        self.effect: Repeat = effect
         self.happened: list[str] = []
         self.keys: list[str] = []
         self.act = act
@@ -78,7 +79,7 @@ class Office:
             return f"sent to {to}" if self.act is None else await self.act(to)
 
         care = ToolCare(ledger=self.ledger, observer=self.observer, limits=self.limits)
-        tool = with_effect(tool_of(probe), self.effect)
+        tool = acting(tool_of(probe), self.effect)
         return build("react", GraphOptions(tool_care=care), [tool], self.site.checkpointing)
 
     async def killed_while_sending(self, **options: Any) -> Turn:
@@ -314,7 +315,7 @@ async def test_a_call_that_was_cut_off_is_not_called_a_failure() -> None:
 async def test_a_call_that_no_checkpoint_holds_is_not_made() -> None:
     """A graph that has tools called for an answer which is not in its state is told so, before anything is done."""
     office = Office()
-    execution = ToolExecution([with_effect(tool_of(Stuck().wait), "once")], ToolCare(ledger=office.ledger))
+    execution = ToolExecution([acting(tool_of(Stuck().wait), "once")], ToolCare(ledger=office.ledger))
     with pytest.raises(ConfigurationError, match="not in the graph's state"):
         await execution.run(calls(("probe", {})), turn().context)
     assert office.happened == []
@@ -322,17 +323,10 @@ async def test_a_call_that_no_checkpoint_holds_is_not_made() -> None:
 
 def test_a_tool_with_an_effect_needs_a_ledger() -> None:
     """An agent that could not record what its tools do is not built."""
-    tool = with_effect(tool_of(Stuck().wait), "idempotent")
+    tool = acting(tool_of(Stuck().wait), "idempotent")
     with pytest.raises(ConfigurationError, match="no ledger") as refused:
         build("react", GraphOptions(), [tool])
     assert refused.value.param == "tools"
-
-
-def test_an_effect_is_a_mark_on_a_copy() -> None:
-    """The tool itself stays what it was."""
-    tool = tool_of(Stuck().wait)
-    assert effect_of(with_effect(tool, "once")) == "once"
-    assert (effect_of(tool), with_effect(tool, None)) == (None, tool)
 
 
 def test_the_key_is_there_while_a_tool_is_called() -> None:
