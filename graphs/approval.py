@@ -58,9 +58,12 @@ class Answer:
         return _text(self.question) == _text(question)
 
 
-def approval_question(calls: Sequence[ToolCall]) -> JsonObject:
-    """Ask whether calls may be made, in the shape that Agent Chat UI shows."""
-    requests = [{"name": call["name"], "args": call["args"]} for call in calls]
+def approval_question(calls: Sequence[ToolCall], descriptions: Sequence[str | None]) -> JsonObject:
+    """Ask whether calls may be made, in the shape that Agent Chat UI shows. Each has a description if there is one."""
+    requests = [
+        {"name": call["name"], "args": call["args"]} | ({} if description is None else {"description": description})
+        for call, description in zip(calls, descriptions, strict=True)
+    ]
     return {"action_requests": requests, "review_configs": _reviews(calls, FOR_A_CALL)}
 
 

@@ -3,6 +3,7 @@
 import random as dice
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from langchain_core.runnables.config import run_in_executor
@@ -12,12 +13,13 @@ from langgraph.store.base import BaseStore
 from graphs import GRAPHS
 from graphs.approval import needing_approval
 from graphs.decisions import DecisionDesk
+from graphs.outside import OutsideOptions
 from graphs.runner import GraphRunner
 from graphs.saver import Checkpointing, RunSaver
 from graphs.spec import GraphOptions, GraphSpec
 from graphs.tools import TOOLS
 from graphs.tools.care import TOOL_BREAKER
-from graphs.tools.declaration import declared
+from graphs.tools.declaration import declaration_of, declared
 from graphs.tools.resources import ToolResources
 from services.errors import ConfigurationError
 from services.resilience.breaker import Breaker, BreakerListener
@@ -59,13 +61,17 @@ def build(
     Nodes find `store` as `runtime.store`; all runs share it: see `graphs.memories.RunMemories`.
 
     Raises ConfigurationError for an unknown kind, for tools that it does not take, for two tools of one name, for a tool or a
-    node that is not async, and for tools with effects or under approval where the kind or the care cannot look after them.
+    node that is not async, for targets allowed to a tool that has none, and for tools with effects or under approval where
+    the kind or the care cannot look after them.
     """
     spec = _spec(kind)
     if tools and not spec.takes_tools:
         raise ConfigurationError(f"A graph of kind {kind!r} takes no tools.", param="tools")
     _check_tools(tools)
     tools = _under_approval(tools, options.approve)
+    _check_allowed(tools, options)
+    if checkpointing is None:  # no run can be resumed, so nobody can be asked
+        options = replace(options, effects=replace(options.effects, hold="refuse"))
     graph = spec.compose(options, tools)
     for name, node in graph.nodes.items():
         if _is_sync(node.runnable):
@@ -78,6 +84,9 @@ def build(
         DecisionDesk(tools),
         checkpointing=checkpointing,
         max_steps=options.max_steps,
+        outside=OutsideOptions(
+            mark=options.mark_outside, expected=any(declaration_of(tool).returns == "untrusted" for tool in tools)
+        ),
     )
 
 
@@ -117,6 +126,14 @@ def _under_approval(tools: Sequence[BaseTool], names: Sequence[str]) -> Sequence
             message = f"{name!r} is not one of the tools of this agent: {', '.join(known) or 'it has none'}."
             raise ConfigurationError(message, param="approve")
     return [needing_approval(tool) if tool.name in names else tool for tool in tools]
+
+
+def _check_allowed(tools: Sequence[BaseTool], options: GraphOptions) -> None:
+    sinks = {tool.name: declaration_of(tool).sinks for tool in tools}
+    for name in options.effects.allowed:
+        if not sinks.get(name):
+            message = f"{name!r} is not one of the tools of this agent that declare a target."
+            raise ConfigurationError(message, param="allow_targets")
 
 
 def _check_tools(tools: Sequence[BaseTool]) -> None:

@@ -22,6 +22,8 @@ from typing import Any, TypedDict
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from graphs.messages import shortened, text_of
+from graphs.outside import FENCE_TOKENS
+from graphs.provenance import provenance_of
 from services.errors import ModelError, Overloaded
 from services.llm.types import ModelCall
 from services.runs.types import RunContext
@@ -108,7 +110,8 @@ def estimated_tokens(message: BaseMessage) -> int:
     """
     asked = message.tool_calls if isinstance(message, AIMessage) else []
     texts = [text_of(message), *(call["name"] + str(call["args"]) for call in asked)]
-    return MESSAGE_TOKENS + _tokens(*texts)
+    fence = FENCE_TOKENS if isinstance(message, ToolMessage) and provenance_of(message).tainted_by else 0
+    return MESSAGE_TOKENS + fence + _tokens(*texts)
 
 
 async def fitted(

@@ -7,6 +7,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall as LangChainCall
 
+from graphs.provenance import MARK
 from services.llm.finish import known_finish_reason
 from services.types import FinishReason, Message, ToolCall
 
@@ -163,10 +164,10 @@ def spoken(messages: Iterable[BaseMessage]) -> list[BaseMessage]:
 
 
 def _rebuilt(answer: AIMessage, content: Any, calls: list[LangChainCall], malformed: dict[str, str]) -> AIMessage:
-    # "tool_calls" and "function_call" are the raw forms that LangChain would parse once more.
-    extra = {
-        key: value for key, value in answer.additional_kwargs.items() if key not in {"tool_calls", "function_call"}
-    }
+    # "tool_calls" and "function_call" are the raw forms that LangChain would parse once more; no provider says what an answer
+    # stands on.
+    left_out = {"tool_calls", "function_call", MARK}
+    extra = {key: value for key, value in answer.additional_kwargs.items() if key not in left_out}
     return AIMessage(
         content=content,
         name=answer.name,

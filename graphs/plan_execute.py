@@ -17,7 +17,9 @@ from langgraph.runtime import Runtime
 
 from graphs.history import fitted
 from graphs.messages import instructed, settled, spoken, text_of
+from graphs.outside import fenced, harmless
 from graphs.prompts import grounded, prompt, question_of, working_options
+from graphs.provenance import Seen, handed_on, seen_in
 from graphs.react import text_only
 from graphs.spec import GraphOptions
 from graphs.specialist import Specialist
@@ -29,10 +31,13 @@ _ITEM = re.compile(r"^[ \t]*(?:\d+[ \t]*[.):]|[-*•])[ \t]+(?P<step>\S.*)$", re
 
 
 class PlanState(State):
-    """`plan` and `results` belong to one turn: the planner writes both anew. The n-th result is that of the n-th step."""
+    """`plan`, `results` and `tainted_by` belong to one turn: the planner writes them anew. The n-th result is that of the n-th
+    step; `tainted_by` is what was read from outside for any of them.
+    """
 
     plan: list[str]
     results: list[str]
+    tainted_by: list[str]
 
 
 def compose(
@@ -65,6 +70,7 @@ class _PlanAndExecute:
         self._max_plan_steps = options.max_plan_steps
         self._history = options.history
         self._executor = executor
+        self._fence = options.tool_care.fence
 
     async def plan(self, state: PlanState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context, role = runtime.context, prompt(runtime.context, "planner")
@@ -73,7 +79,7 @@ class _PlanAndExecute:
         call = ModelCall(messages=conversation, options=working_options(context))
         answer = await context.model.generate(call, source="planner")
         steps = steps_of(text_of(answer), at_most=self._max_plan_steps)
-        return {**seen.update, "plan": steps or [question_of(state["messages"])], "results": []}
+        return {**seen.update, "plan": steps or [question_of(state["messages"])], "results": [], "tainted_by": []}
 
     async def execute(self, state: PlanState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         step = state["plan"][len(state["results"])]
@@ -81,15 +87,21 @@ class _PlanAndExecute:
         task = (
             f"The request: {question_of(state['messages'])}\n\nResults so far:\n{done}\n\nCarry out this step: {step}"
         )
-        report = await self._executor.work(task, runtime.context)
-        return {"results": [*state["results"], report.text]}
+        seen = seen_in(state["messages"], runtime.context.run).and_by(state["tainted_by"])
+        report = await self._executor.work(task, runtime.context, seen)
+        text = fenced(harmless(report.text), self._fence()) if report.tainted_by else report.text
+        tainted_by = dict.fromkeys((*state["tainted_by"], *report.tainted_by))
+        return {"results": [*state["results"], text], "tainted_by": list(tainted_by)}
 
     async def write(self, state: PlanState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context, role, facts = runtime.context, prompt(runtime.context, "writer"), _numbered(state)
         seen = await fitted(state, context, self._history, prompt="\n".join((role, *facts)))
         conversation = grounded(seen.messages, "Results of the steps", facts)
         call = ModelCall(messages=instructed(role, conversation), options=context.run.options)
-        return {**seen.update, "messages": [text_only(settled(await context.model.generate(call)))]}
+        answer = text_only(settled(await context.model.generate(call)))
+        # The results go with the turn; what they were made of stays known.
+        read = seen_in(state["messages"], context.run).and_by(state["tainted_by"]).tainted_by
+        return {**seen.update, "messages": [handed_on(answer, Seen(tainted_by=read)) if read else answer]}
 
 
 def _numbered(state: PlanState) -> list[str]:

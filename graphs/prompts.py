@@ -6,6 +6,7 @@ from dataclasses import replace
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from graphs.messages import instructed, spoken, text_of
+from graphs.outside import shown_text
 from graphs.state import this_turn
 from services.errors import ConfigurationError
 from services.runs.types import RunContext
@@ -35,7 +36,7 @@ def closing(context: RunContext, role: str, messages: Sequence[BaseMessage]) -> 
     calls, it goes on writing tool calls.
     """
     final = context.prompts.get("final")
-    results = [text_of(message) for message in this_turn(messages) if isinstance(message, ToolMessage)]
+    results = [shown_text(message) for message in this_turn(messages) if isinstance(message, ToolMessage)]
     if final is None or not results:
         return instructed(prompt(context, role), messages)
     return [SystemMessage(content=final), *grounded(messages, "Facts", [f"- {text}" for text in results])]

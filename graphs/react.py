@@ -35,7 +35,7 @@ def compose_agent(
     """Lay out one agent. `role` is the key of its prompt; `source`, where set, names it in the events: its text is then not the
     answer, but work for another agent.
     """
-    agent = _Agent(ToolExecution(tools, options.tool_care), options, role, source)
+    agent = _Agent(ToolExecution(tools, options.tool_care, options.effects), options, role, source)
     graph = StateGraph(State, context_schema=RunContext)
     graph.add_node("model", agent.call_model)
     graph.add_node("tools", agent.call_tools)
@@ -70,7 +70,7 @@ class _Agent:
         return {**seen.update, "messages": [answer if open_tools else text_only(answer)]}
 
     async def call_tools(self, state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        return {"messages": await self._tools.run(state["messages"][-1], runtime.context, source=self._source)}
+        return {"messages": await self._tools.run(state["messages"], runtime.context, source=self._source)}
 
 
 def text_only(answer: AIMessage) -> AIMessage:

@@ -12,6 +12,8 @@ from langgraph.types import Command, Durability
 
 from graphs.decisions import DecisionDesk, told_of
 from graphs.messages import finish_reason_of, from_langchain, to_langchain
+from graphs.outside import FencedModel, OutsideOptions
+from graphs.provenance import incoming
 from graphs.saver import Checkpointing, config_of
 from graphs.state import this_turn
 from graphs.write_behind import WriteBehind
@@ -44,9 +46,16 @@ class GraphRunner:
     """
 
     def __init__(
-        self, graph: Compiled, desk: DecisionDesk, *, checkpointing: Checkpointing | None, max_steps: int
+        self,
+        graph: Compiled,
+        desk: DecisionDesk,
+        *,
+        checkpointing: Checkpointing | None,
+        max_steps: int,
+        outside: OutsideOptions | None = None,
     ) -> None:
         self._graph = graph
+        self._outside = outside or OutsideOptions()
         self._desk = desk
         self._checkpointing = checkpointing
         self._max_steps = max_steps
@@ -57,6 +66,7 @@ class GraphRunner:
         Raises StepLimitExceeded, InvalidRequest without messages or for decisions that do not fit, StoreUnavailable and
         RunSuperseded where the turn's checkpoints cannot be stored, and what the model or a node raises.
         """
+        context = replace(context, model=FencedModel(context.model, self._outside))
         if self._checkpointing is None:
             return await self._turn(context, None)
         async with self._checkpointing.of(context) as checkpoints:
@@ -77,7 +87,9 @@ class GraphRunner:
 
     async def _start(self, context: RunContext, config: RunnableConfig) -> _Start:
         run = context.run
-        inputs = [to_langchain(message, message_id=f"{run.id}:{n}") for n, message in enumerate(run.messages)]
+        inputs = [
+            incoming(to_langchain(message, message_id=f"{run.id}:{n}"), run) for n, message in enumerate(run.messages)
+        ]
         last_input = inputs[-1].id if inputs else None
         if self._checkpointing is not None and context.claim.progress is not None:
             return _Start(input=None, after=last_input or await self._before(run, config))

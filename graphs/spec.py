@@ -9,6 +9,7 @@ from langgraph.graph import StateGraph
 
 from graphs.history import HistoryOptions
 from graphs.tools.care import ToolCare
+from graphs.tools.gate import EffectPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,8 @@ class GraphOptions:
 
     `max_tool_rounds` counts model answers with tool calls per turn, and per specialist or plan step where a graph has
     those; after them the model is called without tools. `max_steps` is LangGraph's recursion limit. `approve` names the tools
-    that a person has to approve each call of.
+    that a person has to approve each call of. `effects` says what becomes of calls that a tainted turn may not make unasked;
+    with `mark_outside` a model is shown text from outside with its spaces marked.
     """
 
     max_tool_rounds: int = 4
@@ -25,6 +27,8 @@ class GraphOptions:
     max_handovers: int = 4
     max_plan_steps: int = 5
     approve: tuple[str, ...] = ()
+    effects: EffectPolicy = field(default_factory=EffectPolicy)
+    mark_outside: bool = False
     history: HistoryOptions = field(default_factory=HistoryOptions)
     tool_care: ToolCare = field(default_factory=ToolCare)
 

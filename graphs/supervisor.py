@@ -17,11 +17,13 @@ from langgraph.runtime import Runtime
 
 from graphs.history import fitted
 from graphs.messages import instructed, settled, shortened
+from graphs.outside import harmless
 from graphs.parallel import in_parallel
 from graphs.prompts import closing, prompt, question_of
+from graphs.provenance import Provenance, Seen, marked, seen_in
 from graphs.react import text_only
 from graphs.spec import GraphOptions
-from graphs.specialist import Specialist
+from graphs.specialist import Report, Specialist
 from graphs.state import State, this_turn
 from services.errors import ConfigurationError
 from services.events import HandedOver
@@ -69,6 +71,7 @@ class _Supervisor:
         self._schemas = schemas
         self._max_handovers = options.max_handovers
         self._history = options.history
+        self._fence = options.tool_care.fence
 
     async def direct(self, state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context, role = runtime.context, prompt(runtime.context, "supervisor")
@@ -84,35 +87,42 @@ class _Supervisor:
         answer = messages[-1]
         assert isinstance(answer, AIMessage)  # noqa: S101  # route() sends nothing else here
         room = self._max_handovers - _handovers(messages[:-1])
-        request = question_of(messages)
+        request, seen = question_of(messages), seen_in(messages, runtime.context.run)
         work = [
-            self._transfer(call, request, runtime.context, allowed=index < room)
+            self._transfer(call, request, runtime.context, seen, allowed=index < room)
             for index, call in enumerate(answer.tool_calls)
         ]
         return {"messages": await in_parallel(work)}
 
-    async def _transfer(self, call: ToolCall, request: str, context: RunContext, *, allowed: bool) -> ToolMessage:
+    async def _transfer(
+        self, call: ToolCall, request: str, context: RunContext, seen: Seen, *, allowed: bool
+    ) -> ToolMessage:
         specialist = self._specialists.get(call["name"].removeprefix(TRANSFER))
         if specialist is None:
             known = ", ".join(TRANSFER + name for name in self._specialists)
-            return _reply(call, f"There is no tool called {call['name'][:100]!r}. The tools are: {known}.", ok=False)
+            text = f"There is no tool called {call['name'][:100]!r}. The tools are: {known}."
+            return _reply(call, Report(text=text, ok=False))
         if not allowed:
-            return _reply(call, f"Not done: at most {self._max_handovers} hand-overs are made per turn.", ok=False)
+            text = f"Not done: at most {self._max_handovers} hand-overs are made per turn."
+            return _reply(call, Report(text=text, ok=False))
         task = str(call["args"].get("task") or request)
         context.events.emit(HandedOver(from_agent="supervisor", to_agent=specialist.name, reason=shortened(task)))
         await context.events.drain()
-        report = await specialist.work(f"{task}\n\nIt is part of this request of the user: {request}", context)
-        return _reply(call, report.text, ok=report.ok)
+        report = await specialist.work(f"{task}\n\nIt is part of this request of the user: {request}", context, seen)
+        return _reply(call, report, fence=self._fence() if report.tainted_by else "")
 
 
 def _handovers(messages: Sequence[Any]) -> int:
     return sum(len(message.tool_calls) for message in this_turn(messages) if isinstance(message, AIMessage))
 
 
-def _reply(call: ToolCall, text: str, *, ok: bool) -> ToolMessage:
-    return ToolMessage(
-        content=text, tool_call_id=call["id"] or "", name=call["name"], status="success" if ok else "error"
-    )
+def _reply(call: ToolCall, report: Report, *, fence: str = "") -> ToolMessage:
+    """What the supervisor reads of a hand-over: a report on what came from outside comes from outside."""
+    text = harmless(report.text) if report.tainted_by else report.text
+    status = "success" if report.ok else "error"
+    message = ToolMessage(content=text, tool_call_id=call["id"] or "", name=call["name"], status=status)
+    origin = f"tool:{call['name']}"
+    return marked(message, Provenance(origin=origin, tainted_by=report.tainted_by, fence=fence))
 
 
 def _transfer_schema(name: str, tools: Sequence[BaseTool]) -> Mapping[str, Any]:

@@ -8,6 +8,8 @@ from typing import Protocol
 
 class Stage(StrEnum):
     INPUT = "input"
+    TOOL_CALL = "tool_call"
+    """No guard is asked: the gate of the tools decides by itself, and reports what it stops."""
     TOOL_RESULT = "tool_result"
     OUTPUT = "output"
 

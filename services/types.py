@@ -251,6 +251,8 @@ class Run:
     decisions: tuple[Mapping[str, Any], ...] | None = None
     """What a person decided, where the run goes on with an interrupted one instead of a message: one per call asked about, in
     order, each `{"type": "approve" | "edit" | "reject" | "respond"}` with `edited_action: {name, args}` or `message`."""
+    flagged: bool = False
+    """Whether the input guard let its messages through with a doubt: the turn is tainted from its beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

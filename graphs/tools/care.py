@@ -1,6 +1,7 @@
 """How the tools of a replica are looked after: limits per agent, breakers and an observer for all of them."""
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -56,13 +57,20 @@ class Unobserved:
     def tool_called(self, call: ToolCalled) -> None: ...
 
 
+def new_fence() -> str:
+    """Return a delimiter that nobody can guess."""
+    return secrets.token_hex(6)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCare:
     """One per replica, so that what a tool did to one run is known to the next. `breakers` are by the tool's name: a tool
-    without one is always called. Without a `ledger` no agent can have a tool with an effect.
+    without one is always called. Without a `ledger` no agent can have a tool whose calls go by it. `fence` makes the
+    delimiter of a result from outside.
     """
 
     limits: ToolLimits = field(default_factory=ToolLimits)
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
     observer: ToolObserver = field(default_factory=Unobserved)
     ledger: Effects | None = None
+    fence: Callable[[], str] = new_fence

@@ -14,8 +14,8 @@ from services.errors import ConfigurationError
 
 Effect = Literal["undeclared", "read", "write", "egress", "irreversible"]
 """`read` changes nothing. `write` changes what can be changed back. `egress` lets data leave, to somebody whom an argument
-names. `irreversible` cannot be taken back, and what is undeclared counts as that. `egress` and `irreversible` are guarded alike,
-so either will do for a mail, which is both."""
+names. `irreversible` cannot be taken back, and what is undeclared counts as that. Both are guarded alike, so either will do for
+a mail, which is both."""
 
 Sink = Literal["url", "recipient", "path"]
 """What an argument names. `url`: its host is what counts. `recipient`: an address, a handle, an account. `path`: a file, or any
@@ -35,8 +35,8 @@ _DECLARATION = "mainstay_declaration"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """`sinks` are the arguments that name a target, as models know them. `network` says that its calls leave the process, so that
-    others' failures are its own: it gets a circuit breaker.
+    """`sinks` are the arguments that name a target, as models know them. `network` says that its calls leave the process, so
+    that others' failures are its own: it gets a circuit breaker.
 
     A tool that does more than read has to say whether it may be done again: without that it raises ConfigurationError.
     """

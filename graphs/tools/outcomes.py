@@ -34,6 +34,8 @@ class Outcome(StrEnum):
     """Not called: a person did not allow it."""
     ANSWERED = "answered"
     """Not called: a person gave the result."""
+    HELD = "held"
+    """Not called: something from outside had been read, nobody had named whom it would reach, and nobody could be asked."""
 
 
 class Problem(StrEnum):
@@ -57,6 +59,7 @@ class Problem(StrEnum):
     UNCERTAIN = "uncertain"
     UNATTENDED = "unattended"
     REJECTED = "rejected"
+    HELD = "held"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,11 @@ ADVICE: Mapping[Problem, Advice] = {
     Problem.REJECTED: Advice(
         outcome=Outcome.REJECTED,
         text="{name} was not called: a person did not allow it. Do not ask for it again; go on without it.",
+    ),
+    Problem.HELD: Advice(
+        outcome=Outcome.HELD,
+        text="{name} was not called: text from outside was read before ({origins}), and nobody has named its target. Go on"
+        " without it; say that the user has to name it.",
     ),
 }
 

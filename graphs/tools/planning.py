@@ -14,16 +14,20 @@ from langchain_core.messages.tool import ToolCall
 from langchain_core.tools import BaseTool
 
 from graphs.approval import approval_question, ask, needs_approval, uncertain_question
-from graphs.messages import arguments_of, malformed_arguments
+from graphs.messages import arguments_of, malformed_arguments, shortened
+from graphs.provenance import Seen
 from graphs.tools.calling import wrong_arguments
 from graphs.tools.care import ToolLimits
 from graphs.tools.declaration import declaration_of
 from graphs.tools.effects import recorded, remembered
+from graphs.tools.gate import EffectGate, EffectPolicy, Held
 from graphs.tools.outcomes import Outcome, Problem, Reply, told
 from graphs.tools.results import readable
 from services.errors import ConfigurationError
 from services.runs.effects import EffectCall, Effects, Entry, Ruling
 from services.runs.types import RunContext
+
+MAX_ORIGINS_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,7 @@ class PlannedCall:
 
     `id` is what the ledger knows it by: the id of the message that asks for it, and its place among that message's calls.
     Ids that models give to calls are often the same in every answer. `entry` is what the ledger holds of a call that is to be
-    made again, and `ruled` says that its new intent is recorded already.
+    made again, and `ruled` says that its new intent is recorded already. `held` is why the gate does not let it pass by itself.
     """
 
     id: str
@@ -43,6 +47,7 @@ class PlannedCall:
     old: bool = False
     entry: Entry | None = None
     ruled: bool = False
+    held: Held | None = None
 
     @property
     def name(self) -> str:
@@ -52,20 +57,25 @@ class PlannedCall:
 class Planner:
     """Plans the calls of one agent's answers. The tools' marks say which have an effect, and which a person approves."""
 
-    def __init__(self, tools: Mapping[str, BaseTool], limits: ToolLimits, ledger: Effects | None) -> None:
+    def __init__(
+        self, tools: Mapping[str, BaseTool], limits: ToolLimits, ledger: Effects | None, policy: EffectPolicy
+    ) -> None:
         self._tools = tools
         self._limits = limits
         self._ledger = ledger
+        self._gate = EffectGate(tools, policy.allowed)
+        self._hold = policy.hold
         self._declared = {name: declaration_of(tool) for name, tool in tools.items()}
         self._effects = frozenset(name for name, declared in self._declared.items() if declared.ledgered)
         self._approve = frozenset(name for name, tool in tools.items() if needs_approval(tool))
 
-    async def plan(self, answer: AIMessage, context: RunContext) -> list[PlannedCall]:
+    async def plan(self, answer: AIMessage, context: RunContext, seen: Seen) -> list[PlannedCall]:
         """Return the calls of `answer` in order, ready to be made. The turn may end here, with a question to a person.
 
+        `seen` is what the model had read that gave the answer.
         Raises StoreUnavailable and RunSuperseded where calls have effects.
         """
-        plans = [self._first_look(answer, index) for index in range(len(answer.tool_calls))]
+        plans = [self._first_look(answer, index, seen) for index in range(len(answer.tool_calls))]
         known = await self._recalled(plans, context)
         plans = self._approved(plans, known, context)
         plans = await self._resolved(plans, known, context)
@@ -78,12 +88,15 @@ class Planner:
             await context.checkpoints.flush()
         return plans
 
-    def _first_look(self, answer: AIMessage, index: int) -> PlannedCall:
+    def _first_look(self, answer: AIMessage, index: int, seen: Seen) -> PlannedCall:
         call, arguments = answer.tool_calls[index], arguments_of(answer, answer.tool_calls[index])
-        reply = self._refusal(answer, index, arguments)
-        return PlannedCall(id=f"{answer.id}:{index}", index=index, call=call, arguments=arguments, reply=reply)
+        held = self._gate.held(call, seen)
+        reply = self._refusal(answer, index, arguments, asked=held is not None or call["name"] in self._approve)
+        return PlannedCall(
+            id=f"{answer.id}:{index}", index=index, call=call, arguments=arguments, reply=reply, held=held
+        )
 
-    def _refusal(self, answer: AIMessage, index: int, arguments: str) -> Reply | None:
+    def _refusal(self, answer: AIMessage, index: int, arguments: str, *, asked: bool) -> Reply | None:
         """Why the call is not made at all, None where it can be."""
         call, limits = answer.tool_calls[index], self._limits
         name = call["name"]
@@ -96,7 +109,7 @@ class Planner:
         if len(arguments) > limits.max_argument_chars:
             return told(Problem.TOO_LONG, name=name, chars=len(arguments), max_chars=limits.max_argument_chars)
         # Nobody is asked about a call that cannot be made. Of the others the tool says so itself.
-        wrong = wrong_arguments(self._tools[name], call["args"]) if name in self._approve else None
+        wrong = wrong_arguments(self._tools[name], call["args"]) if asked else None
         return None if wrong is None else told(Problem.WRONG_ARGUMENTS, name=name, details=wrong)
 
     async def _recalled(self, plans: Sequence[PlannedCall], context: RunContext) -> Mapping[str, Entry]:
@@ -109,16 +122,19 @@ class Planner:
     def _approved(
         self, plans: Sequence[PlannedCall], known: Mapping[str, Entry], context: RunContext
     ) -> list[PlannedCall]:
-        asked = [plan for plan in plans if plan.reply is None and plan.name in self._approve]
-        if not asked:
-            return list(plans)
         run = context.run
-        if run.ephemeral:
-            return _with(plans, [replace(plan, reply=told(Problem.UNATTENDED, name=plan.name)) for plan in asked])
+        asked = [plan for plan in plans if plan.reply is None and (plan.held or plan.name in self._approve)]
+        alone = [plan for plan in asked if run.ephemeral or (self._hold == "refuse" and plan.name not in self._approve)]
+        plans = _with(plans, [_unattended(plan) for plan in alone])
+        asked = [plan for plan in asked if plan not in alone]
+        if not asked:
+            return plans
         # What an earlier run was told is good only if that run went ahead: it may have ended first, and this one been asked.
         acted = {run_id for entry in known.values() for run_id in entry.runs}
         decisions = ask(
-            approval_question([plan.call for plan in asked]),
+            approval_question(
+                [plan.call for plan in asked], [plan.held.description if plan.held else None for plan in asked]
+            ),
             lambda answer: answer.run_id == run.id or answer.run_id in acted,
         )
         return _with(plans, [self._decided(plan, decision) for plan, decision in zip(asked, decisions, strict=True)])
@@ -180,6 +196,14 @@ class Planner:
 
     def _text(self, said: str) -> str:
         return readable(said, self._limits.max_result_chars)
+
+
+def _unattended(plan: PlannedCall) -> PlannedCall:
+    """The call where nobody can be asked about it."""
+    if plan.held is None:
+        return replace(plan, reply=told(Problem.UNATTENDED, name=plan.name))
+    origins = shortened(", ".join(plan.held.tainted_by), MAX_ORIGINS_CHARS)
+    return replace(plan, reply=told(Problem.HELD, name=plan.name, origins=origins))
 
 
 def _ruling(plan: PlannedCall) -> Ruling:

@@ -10,12 +10,12 @@ from services.resilience.window import RollingWindow
 BUCKETS = 30
 """In how many steps a call leaves the window."""
 
-_SAYS_NOTHING = frozenset({Outcome.CANCELLED, Outcome.REJECTED, Outcome.ANSWERED})
+_SAYS_NOTHING = frozenset({Outcome.CANCELLED, Outcome.REJECTED, Outcome.ANSWERED, Outcome.HELD})
 
 
 class SuccessRates:
     """Of each tool's calls within the last `window_s`, the share that gave a result. Cancelled calls do not count, nor do those
-    that a person decided.
+    that a person decided or that were held.
 
     Per replica. A refused, failed, late or unavailable call and a withheld result are all no success: the agent had to go
     on without. Names are expected to be bounded, as those that a `ToolObserver` is told are.

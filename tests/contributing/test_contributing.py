@@ -77,7 +77,7 @@ async def test_the_tool_answers_by_its_line(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("graphs.build.TOOLS", {**TOOLS, **eval(f"{{{registry_line('days_until')}}}", names)})
     tools = build_tools(["clock", "days_until"], resources())
     execution = ToolExecution(tools, ToolCare())
-    [message] = await execution.run(calls(("days_until", {"day": "2026-12-24"})), turn().context)
+    [message] = await execution.run([calls(("days_until", {"day": "2026-12-24"}))], turn().context)
     assert message.content == "32 days until Thursday, 24 December 2026"
     assert "days_until" not in tool_breakers()
 

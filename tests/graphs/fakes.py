@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
 from graphs import GRAPHS
 from graphs.build import build, build_tools
+from graphs.provenance import incoming
 from graphs.runner import GraphRunner
 from graphs.saver import Checkpointing
 from graphs.spec import GraphOptions
@@ -188,10 +189,17 @@ def memory(**options: Any) -> Checkpointing:
     return Checkpointing(saver=checkpoints, store=checkpoints, **options)
 
 
-def make_graph(kind: str = "react", checkpointing: Checkpointing | None = None, **options: Any) -> GraphRunner:
-    """A graph of that kind with the usual tools, if it takes any."""
+def make_graph(
+    kind: str = "react",
+    checkpointing: Checkpointing | None = None,
+    tools: Sequence[BaseTool] | None = None,
+    **options: Any,
+) -> GraphRunner:
+    """A graph of that kind with these tools, or with the usual ones, if it takes any."""
     names = () if kind in GRAPHS and not GRAPHS[kind].takes_tools else ALL_TOOLS
-    return build(kind, GraphOptions(**options), build_tools(names, resources()), checkpointing)
+    return build(
+        kind, GraphOptions(**options), build_tools(names, resources()) if tools is None else tools, checkpointing
+    )
 
 
 @dataclass
@@ -263,7 +271,9 @@ async def answer_of(
     """The message that a model reads after one call of a tool named `probe`."""
     tool = function if isinstance(function, BaseTool) else tool_of(function)
     execution = ToolExecution([tool], care or ToolCare(limits=limits or ToolLimits()))
-    [message] = await execution.run(calls(("probe", arguments)), (turned or turn()).context)
+    context = (turned or turn()).context
+    asked = incoming(HumanMessage("Hello"), context.run)
+    [message] = await execution.run([asked, calls(("probe", arguments))], context)
     assert isinstance(message, ToolMessage)
     return message
 

@@ -44,7 +44,7 @@ async def test_calls_run_at_once_and_answer_in_order() -> None:
 
     turned = turn()
     asked = calls(("probe", {"who": "first"}), ("probe", {"who": "second"}))
-    messages = await ToolExecution([tool_of(meet)], ToolCare()).run(asked, turned.context)
+    messages = await ToolExecution([tool_of(meet)], ToolCare()).run([asked], turned.context)
     assert [m.content for m in messages] == ["first", "second"]
     assert shape(messages) == ["tool(c0)", "tool(c1)"]
     assert [event.call_id for event in turned.events.of(ToolStarted)] == ["c0", "c1"]
@@ -58,7 +58,7 @@ async def test_events_carry_what_the_model_reads() -> None:
 
     turned = turn()
     await ToolExecution([tool_of(probe)], ToolCare()).run(
-        calls(("probe", {"city": "Bern"})), turned.context, source="weather"
+        [calls(("probe", {"city": "Bern"}))], turned.context, source="weather"
     )
     [started], [finished] = turned.events.of(ToolStarted), turned.events.of(ToolFinished)
     assert (started.arguments, started.source) == ('{"city": "Bern"}', "weather")
@@ -100,7 +100,7 @@ async def test_arguments_that_are_no_object_are_quoted_back(written: str) -> Non
         AIMessage(content="", invalid_tool_calls=[{"name": "probe", "args": written, "id": "c", "error": None}])
     )
     turned = turn()
-    [message] = await ToolExecution([tool_of(probe)], ToolCare()).run(asked, turned.context)
+    [message] = await ToolExecution([tool_of(probe)], ToolCare()).run([asked], turned.context)
     assert message.content == f"The arguments of probe must be one JSON object. Write them anew. This is not: {written}"
     assert turned.events.of(ToolStarted)[0].arguments == written
 
@@ -111,7 +111,7 @@ async def test_an_unknown_tool_is_named_with_the_known_ones() -> None:
     async def probe() -> str:
         return ""
 
-    [message] = await ToolExecution([tool_of(probe)], ToolCare()).run(calls(("other", {})), turn().context)
+    [message] = await ToolExecution([tool_of(probe)], ToolCare()).run([calls(("other", {}))], turn().context)
     assert message.content == "There is no tool called 'other'. The tools are: probe."
 
 
@@ -124,7 +124,7 @@ async def test_more_calls_than_allowed_are_answered_but_not_made() -> None:
         return "ok"
 
     execution = ToolExecution([tool_of(probe)], ToolCare(limits=ToolLimits(max_calls=2)))
-    messages = await execution.run(calls(*[("probe", {"n": n}) for n in range(4)]), turn().context)
+    messages = await execution.run([calls(*[("probe", {"n": n}) for n in range(4)])], turn().context)
     assert made == [0, 1]
     assert [getattr(message, "status", None) for message in messages] == ["success", "success", "error", "error"]
 
@@ -196,7 +196,7 @@ async def test_without_a_verdict_the_run_fails() -> None:
 
     execution = ToolExecution([tool_of(quick, "quick"), tool_of(stuck.wait, "stuck")], ToolCare())
     with pytest.raises(GuardrailUnavailable):
-        await execution.run(calls(("quick", {}), ("stuck", {})), turn(guard=Down()).context)
+        await execution.run([calls(("quick", {}), ("stuck", {}))], turn(guard=Down()).context)
     assert stuck.cancelled
 
 
@@ -208,7 +208,9 @@ async def test_cancellation_reaches_every_tool() -> None:
         return str(await stuck[n].wait())
 
     task = asyncio.create_task(
-        ToolExecution([tool_of(probe)], ToolCare()).run(calls(("probe", {"n": 0}), ("probe", {"n": 1})), turn().context)
+        ToolExecution([tool_of(probe)], ToolCare()).run(
+            [calls(("probe", {"n": 0}), ("probe", {"n": 1}))], turn().context
+        )
     )
     for one in stuck:
         await one.reached.wait()
@@ -258,7 +260,7 @@ async def test_each_call_is_reported(asked: tuple[str, dict[str, Any]], guard: G
 
     observer = RecordingToolObserver()
     execution = ToolExecution([tool_of(probe)], ToolCare(observer=observer))
-    await execution.run(calls(asked), turn(guard=guard).context)
+    await execution.run([calls(asked)], turn(guard=guard).context)
     [called] = observer.called
     assert (called.tool, called.outcome, called.abandoned) == ("probe", outcome, False)
     assert (called.duration_s is None) is (outcome is Outcome.REFUSED)
@@ -268,7 +270,7 @@ async def test_invented_names_are_counted_as_one() -> None:
     """However many tools a model makes up, they are one label."""
     observer = RecordingToolObserver()
     execution = ToolExecution([], ToolCare(observer=observer))
-    await execution.run(calls(*[(f"invented_{n}", {}) for n in range(3)]), turn().context)
+    await execution.run([calls(*[(f"invented_{n}", {}) for n in range(3)])], turn().context)
     assert [(called.tool, called.outcome) for called in observer.called] == [("unknown", Outcome.REFUSED)] * 3
 
 
@@ -289,7 +291,7 @@ async def test_durations_are_those_of_the_tool() -> None:
 
     observer, turned = RecordingToolObserver(), turn(guard=Slow())
     context = replace(turned.context, deadline=Deadline.after(60.0, lambda: now))
-    await ToolExecution([tool_of(probe)], ToolCare(observer=observer)).run(calls(("probe", {})), context)
+    await ToolExecution([tool_of(probe)], ToolCare(observer=observer)).run([calls(("probe", {}))], context)
     assert [called.duration_s for called in observer.called] == [2.5]
     assert [event.duration_s for event in turned.events.of(ToolFinished)] == [2.5]
 
@@ -298,7 +300,7 @@ async def test_a_cancelled_call_is_reported_as_such() -> None:
     """A call that ended with its run says nothing of its tool, and has no duration."""
     stuck, observer = Stuck(), RecordingToolObserver()
     execution = ToolExecution([tool_of(stuck.wait)], ToolCare(observer=observer))
-    task = asyncio.create_task(execution.run(calls(("probe", {})), turn().context))
+    task = asyncio.create_task(execution.run([calls(("probe", {}))], turn().context))
     await stuck.reached.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

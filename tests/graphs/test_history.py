@@ -22,6 +22,8 @@ from graphs.history import (
     turns_of,
     window_tokens,
 )
+from graphs.outside import FENCE_TOKENS
+from graphs.provenance import Provenance, marked
 from services.errors import DeadlineExceeded, ModelUnavailable, Overloaded
 from services.types import ModelOptions
 from tests.graphs.fakes import Turn, says, shape, turn
@@ -75,7 +77,8 @@ def size(messages: Sequence[AnyMessage]) -> int:
         (user("\ud800"), MESSAGE_TOKENS + 1),
         (HumanMessage(content=[{"type": "text", "text": "a" * 40}]), MESSAGE_TOKENS + 10),
         (call("c"), MESSAGE_TOKENS + 4),
-        (result("c", "a" * 8), MESSAGE_TOKENS + 2),
+        (result("c", "a" * 8), MESSAGE_TOKENS + FENCE_TOKENS + 2),
+        (marked(result("c", "a" * 8), Provenance(origin="tool:clock")), MESSAGE_TOKENS + 2),
     ],
 )
 def test_a_message_is_about_so_many_tokens(message: AnyMessage, tokens: int) -> None:

@@ -89,7 +89,7 @@ def side_by_side(options: GraphOptions, tools: Sequence[BaseTool]) -> StateGraph
         return {}
 
     async def send(state: State, runtime: Runtime[RunContext]) -> Mapping[str, Any]:
-        results = await execution.run(state["messages"][-1], runtime.context)
+        results = await execution.run(state["messages"], runtime.context)
         return {"messages": [AIMessage(str(result.content)) for result in results if isinstance(result, ToolMessage)]}
 
     async def answer(state: State, runtime: Runtime[RunContext]) -> Mapping[str, Any]:

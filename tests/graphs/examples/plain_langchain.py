@@ -17,7 +17,7 @@ from services.runs.types import RunContext
 
 
 def compose(options: GraphOptions, tools: Sequence[BaseTool]) -> StateGraph[State, RunContext, State, State]:
-    execution = ToolExecution(tools, options.tool_care)
+    execution = ToolExecution(tools, options.tool_care, options.effects)
 
     async def agent(state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
         model = RunChatModel(context=runtime.context)
@@ -27,7 +27,7 @@ def compose(options: GraphOptions, tools: Sequence[BaseTool]) -> StateGraph[Stat
         return {"messages": [await chain.ainvoke([system, *state["messages"]])]}
 
     async def call_tools(state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        return {"messages": await execution.run(state["messages"][-1], runtime.context)}
+        return {"messages": await execution.run(state["messages"], runtime.context)}
 
     graph = StateGraph(State, context_schema=RunContext)
     graph.add_node("agent", agent)

@@ -54,7 +54,7 @@ class Replica:
 
     async def call(self, turned: Turn | None = None, **arguments: Any) -> str:
         context = (turned or turn()).context
-        [message] = await self.execution.run(calls(("probe", arguments)), context)
+        [message] = await self.execution.run([calls(("probe", arguments))], context)
         return str(message.content)
 
 
@@ -231,7 +231,7 @@ async def test_probes_are_few() -> None:
     for _ in range(5):
         await tried.call()
     tried.clock.now += 10.0
-    messages = await tried.execution.run(calls(*[("probe", {})] * 16), turn().context)
+    messages = await tried.execution.run([calls(*[("probe", {})] * 16)], turn().context)
     assert [message.content for message in messages] == ["ok"] * 3 + [UNAVAILABLE] * 13
 
 
@@ -248,7 +248,7 @@ async def test_slowness_within_its_time_is_no_failure() -> None:
     care = ToolCare(breakers={"probe": breaker})
     context = replace(turn().context, deadline=Deadline.after(10_000.0, lambda: now))
     for _ in range(20):
-        await ToolExecution([tool_of(probe)], care).run(calls(("probe", {"query": "x"})), context)
+        await ToolExecution([tool_of(probe)], care).run([calls(("probe", {"query": "x"}))], context)
     snapshot = breaker.snapshot()
     assert (snapshot.state, snapshot.slow_rate) == (BreakerState.CLOSED, 0.0)
     assert snapshot.calls > 0

@@ -164,7 +164,7 @@ async def test_a_tool_may_serve_several_agents() -> None:
 
     tool = tool_of(probe)
     for execution in [ToolExecution([tool], ToolCare()) for _ in range(2)]:
-        [message] = await execution.run(calls(("probe", {"city": "Bern"})), turn().context)
+        [message] = await execution.run([calls(("probe", {"city": "Bern"}))], turn().context)
         assert message.content == '{"city": "Bern"}'
     assert await tool.ainvoke({"city": "Bern"}) == {"city": "Bern"}
 
@@ -280,7 +280,7 @@ async def test_the_runs_end_stops_a_tool_before_its_time() -> None:
     stuck, observer, turned = Stuck(), RecordingToolObserver(), turn()
     context = replace(turned.context, deadline=Deadline.after(0.01, lambda: 0.0))
     execution = ToolExecution([tool_of(stuck.wait)], ToolCare(observer=observer))
-    [message] = await execution.run(calls(("probe", {})), context)
+    [message] = await execution.run([calls(("probe", {}))], context)
     assert message.content == "probe was stopped: there is no time left. Answer with what you have."
     assert observer.called == [ToolCalled(tool="probe", outcome=Outcome.CANCELLED)]
 
@@ -308,7 +308,7 @@ async def test_a_tool_that_ignores_its_cancellation_does_not_hold_the_run(deaf: 
     execution = ToolExecution(
         [tool_of(deaf.wait, "deaf"), tool_of(stuck.wait, "stuck")], ToolCare(limits=ToolLimits(grace_s=0.01))
     )
-    task = asyncio.create_task(execution.run(calls(("deaf", {}), ("stuck", {})), turn().context))
+    task = asyncio.create_task(execution.run([calls(("deaf", {}), ("stuck", {}))], turn().context))
     await deaf.reached.wait()
     await stuck.reached.wait()
     task.cancel()
@@ -324,7 +324,7 @@ async def test_a_second_cancellation_waits_no_longer(deaf: Deaf) -> None:
     """Who cancels again while a deaf tool is waited for need not wait out its grace."""
     before = asyncio.all_tasks()
     execution = ToolExecution([tool_of(deaf.wait)], ToolCare(limits=ToolLimits(grace_s=3_600.0)))
-    task = asyncio.create_task(execution.run(calls(("probe", {})), turn().context))
+    task = asyncio.create_task(execution.run([calls(("probe", {}))], turn().context))
     await deaf.reached.wait()
     task.cancel()
     await asyncio.sleep(0)
@@ -343,14 +343,14 @@ async def test_what_is_left_behind_is_bounded(deaf: Deaf) -> None:
     limits = ToolLimits(timeout_s=0.01, grace_s=0.01, max_abandoned=2)
     execution = ToolExecution([tool_of(deaf.wait)], ToolCare(limits=limits, observer=observer))
     for _ in range(3):
-        [message] = await execution.run(calls(("probe", {})), turn().context)
+        [message] = await execution.run([calls(("probe", {}))], turn().context)
     assert message.content == ("probe is not available right now (it failed repeatedly); go on without it and say so.")
     assert deaf.ignored == 2
     assert observer.called[-1] == ToolCalled(tool="probe", outcome=Outcome.UNAVAILABLE)
     left_behind = asyncio.all_tasks() - before
     deaf.free.set()
     await asyncio.wait(left_behind)
-    [message] = await execution.run(calls(("probe", {})), turn().context)
+    [message] = await execution.run([calls(("probe", {}))], turn().context)
     assert message.content == "free at last"
 
 

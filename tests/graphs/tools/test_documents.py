@@ -75,6 +75,6 @@ async def test_what_people_ask_is_found(database: Database) -> None:
         "water filter": "HF-2",
         "student discount": "15 percent",
     }
-    answers = await execution.run(calls(*[("search_documents", {"query": query}) for query in asked]), turn().context)
+    answers = await execution.run([calls(*[("search_documents", {"query": query}) for query in asked])], turn().context)
     missed = [q for (q, part), answer in zip(asked.items(), answers, strict=True) if part not in str(answer.content)]
     assert missed == []

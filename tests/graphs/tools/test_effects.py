@@ -317,7 +317,7 @@ async def test_a_call_that_no_checkpoint_holds_is_not_made() -> None:
     office = Office()
     execution = ToolExecution([acting(tool_of(Stuck().wait), "once")], ToolCare(ledger=office.ledger))
     with pytest.raises(ConfigurationError, match="not in the graph's state"):
-        await execution.run(calls(("probe", {})), turn().context)
+        await execution.run([calls(("probe", {}))], turn().context)
     assert office.happened == []
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from langchain_core.tools import ToolException
 
+from graphs.provenance import Seen
 from graphs.tools.caller import called_in, caller
 from graphs.tools.memory import MAX_NOTE_CHARS, NOTES, recall, remember
 from graphs.tools.resources import ToolResources
@@ -22,9 +23,10 @@ class Agent:
 
     memories: InMemoryMemories = field(default_factory=lambda: InMemoryMemories(now=lambda: NOON))
     user_id: str = "u"
+    seen: Seen = field(default_factory=Seen)
 
     async def use(self, make: Any, **arguments: Any) -> str:
-        with called_in(self.run):
+        with called_in(self.run, self.seen):
             return str(await make(ToolResources(documents=FewDocuments(), memories=self.memories)).ainvoke(arguments))
 
     @property

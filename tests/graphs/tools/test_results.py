@@ -163,7 +163,7 @@ async def test_a_hostile_result_costs_what_its_limit_costs(kind: str) -> None:
 
     execution = ToolExecution([tool_of(probe)], ToolCare())
     try:
-        [message] = await execution.run(calls(("probe", {})), turn().context)
+        [message] = await execution.run([calls(("probe", {}))], turn().context)
         traced = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -22,7 +22,7 @@ def test_a_rate_is_the_share_of_results() -> None:
     assert rates.current() == {"search": 0.75, "clock": 1.0}
 
 
-SAYS_NOTHING = (Outcome.CANCELLED, Outcome.REJECTED, Outcome.ANSWERED)
+SAYS_NOTHING = (Outcome.CANCELLED, Outcome.REJECTED, Outcome.ANSWERED, Outcome.HELD)
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome not in SAYS_NOTHING])
@@ -35,7 +35,7 @@ def test_every_outcome_counts(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("outcome", SAYS_NOTHING)
 def test_what_says_nothing_does_not_count(outcome: Outcome) -> None:
-    """A run that was ended says nothing of its tools, nor does a person who decided what becomes of a call."""
+    """A run that was ended says nothing of its tools, nor does a person who decided, or a call that was held."""
     rates = SuccessRates(clock=Clock())
     rates.record("search", outcome)
     assert rates.current() == {}

@@ -36,7 +36,7 @@ async def used(name: str, available: ToolResources | None = None, **arguments: A
     care = ToolCare(ledger=MemoryEffects(lambda _: turned.context.run))
     execution = ToolExecution(build_tools([name], available or resources()), care)
     answer = calls((name, arguments)).model_copy(update={"id": "answer"})
-    [message] = await execution.run(answer, turned.context)
+    [message] = await execution.run([answer], turned.context)
     assert isinstance(message, ToolMessage)
     return str(message.content), message.status
 
@@ -72,7 +72,7 @@ async def test_survives_malformed_json(name: str) -> None:
     execution = ToolExecution(
         build_tools([name], resources()), ToolCare(ledger=MemoryEffects(lambda _: turned.context.run))
     )
-    [message] = await execution.run(answer, turned.context)
+    [message] = await execution.run([answer], turned.context)
     assert "one JSON object" in str(message.content)
 
 
