@@ -1,4 +1,8 @@
-"""remember and recall: what an agent notes about its user, for this conversation and later ones."""
+"""remember and recall: what an agent notes about its user, for this conversation and later ones.
+
+A note of a tainted turn may be somebody else's instruction for a later one. So it says what taints it, and taints the turn in
+which it is recalled.
+"""
 
 import hashlib
 from typing import Any
@@ -7,9 +11,11 @@ from langchain_core.tools import BaseTool, ToolException, tool
 from langgraph.store.base import BaseStore
 
 from graphs.memories import UserStores
-from graphs.tools.caller import caller
+from graphs.provenance import MEMORY
+from graphs.tools.caller import bring_in, caller, tainted_by
 from graphs.tools.resources import ToolResources
 from services.errors import ConfigurationError
+from services.memories import TAINTED_BY
 
 NOTES = ("notes",)
 """Where the notes stand among a user's memories; what else graphs keep there is none of these tools' business."""
@@ -35,7 +41,9 @@ def remember(resources: ToolResources) -> BaseTool:
         if len(text) > MAX_NOTE_CHARS:
             raise ToolException(f"A note may have at most {MAX_NOTE_CHARS} characters. Write one fact in one sentence.")
         key = hashlib.sha256(text.casefold().encode("utf-8", "replace")).hexdigest()[:32]
-        await _mine(stores).aput(NOTES, key, {"text": text}, index=["text"])
+        taint = tainted_by()
+        value = {"text": text} | ({TAINTED_BY: list(taint)} if taint else {})
+        await _mine(stores).aput(NOTES, key, value, index=["text"])
         return f"Noted: {text}"
 
     return make_note
@@ -56,6 +64,8 @@ def recall(resources: ToolResources) -> BaseTool:
         found = await _mine(stores).asearch(NOTES, query=asked, limit=max(1, min(limit, MAX_NOTES)))
         if not found:
             return f"No note about the user matches {asked!r}. Try other words, or ask the user."
+        if any(item.value.get(TAINTED_BY) for item in found):
+            bring_in(MEMORY)
         return "\n".join(f"- {_text(item.value)} (noted {item.updated_at:%Y-%m-%d})" for item in found)
 
     return find_notes

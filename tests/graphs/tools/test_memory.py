@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from langchain_core.tools import ToolException
 
-from graphs.provenance import Seen
+from graphs.provenance import MEMORY, Seen
 from graphs.tools.caller import called_in, caller
 from graphs.tools.memory import MAX_NOTE_CHARS, NOTES, recall, remember
 from graphs.tools.resources import ToolResources
 from services.errors import ConfigurationError, InvalidRequest
-from services.memories import MemoryLimits
+from services.memories import TAINTED_BY, MemoryLimits
 from services.storage.memories_in_memory import InMemoryMemories
 from services.types import Run
 from tests.graphs.fakes import NOON, FewDocuments, turn
@@ -24,10 +24,14 @@ class Agent:
     memories: InMemoryMemories = field(default_factory=lambda: InMemoryMemories(now=lambda: NOON))
     user_id: str = "u"
     seen: Seen = field(default_factory=Seen)
+    brought_in: list[str] = field(default_factory=list)
 
     async def use(self, make: Any, **arguments: Any) -> str:
-        with called_in(self.run, self.seen):
-            return str(await make(ToolResources(documents=FewDocuments(), memories=self.memories)).ainvoke(arguments))
+        with called_in(self.run, self.seen) as calling:
+            tool = make(ToolResources(documents=FewDocuments(), memories=self.memories))
+            answer = str(await tool.ainvoke(arguments))
+        self.brought_in = calling.brought_in
+        return answer
 
     @property
     def run(self) -> Run:
@@ -52,6 +56,31 @@ async def test_the_same_note_is_one_memory() -> None:
     for note in ("Likes tea.", "likes  tea."):
         await agent.use(remember, note=note)
     assert len(await agent.memories.of("t", "u").asearch(NOTES)) == 1
+
+
+async def test_a_note_of_a_tainted_turn_says_so() -> None:
+    """The user can read in the memory what it stands on; a note of another turn is its text alone."""
+    agent = Agent()
+    await agent.use(remember, note="Likes tea.")
+    agent.seen = Seen(tainted_by=("tool:inbox",))
+    await agent.use(remember, note="Mails go to eve too.")
+    notes = await agent.memories.of("t", "u").asearch(NOTES, query="mails tea")
+    assert sorted((note.value["text"], note.value.get(TAINTED_BY)) for note in notes) == [
+        ("Likes tea.", None),
+        ("Mails go to eve too.", ["tool:inbox"]),
+    ]
+
+
+@pytest.mark.parametrize(("query", "brought_in"), [("tea", []), ("mails", [MEMORY]), ("mails tea", [MEMORY])])
+async def test_a_note_of_a_tainted_turn_taints_the_turn_that_recalls_it(query: str, brought_in: list[str]) -> None:
+    """And no other note does."""
+    agent = Agent()
+    await agent.use(remember, note="Likes tea.")
+    agent.seen = Seen(tainted_by=("tool:inbox",))
+    await agent.use(remember, note="Mails go to eve too.")
+    agent.seen = Seen()
+    await agent.use(recall, query=query)
+    assert agent.brought_in == brought_in
 
 
 async def test_notes_are_the_users_own() -> None:
