@@ -58,6 +58,27 @@ class HistorySettings(Section):
     summarise: bool = Field(default=True, description="whether a model call notes what no longer fits")
 
 
+class FetchSettings(Section):
+    """What the tool `fetch` may ask for."""
+
+    allow_hosts: tuple[str, ...] = Field(default=(), description="unless empty, no other; *.example.com: all below it")
+    allow_ports: tuple[Port, ...] = (443,)
+    allow_http: bool = Field(
+        default=False, description="whether pages may be http as well; add the port to allow_ports"
+    )
+    allow_private: tuple[IPvAnyNetwork, ...] = Field(
+        default=(), description="networks such as 10.20.0.0/16 that may be asked though they are not public"
+    )
+    timeout_s: float = Field(default=10.0, gt=0, le=20, description="for one page with its redirects")
+    max_bytes: int = Field(default=1_048_576, ge=1_024, le=8 * 1_048_576, description="of one page")
+    max_redirects: int = Field(default=5, ge=0, le=20, description="on the page's own site; to others none is followed")
+    max_connections: int = Field(default=32, ge=1, le=1_000, description="pages at once, per replica")
+
+
+class ToolSettings(Section):
+    fetch: FetchSettings = FetchSettings()
+
+
 class GraphSettings(Section):
     """A served agent: clients choose it by its key, as their `model`."""
 
@@ -65,6 +86,17 @@ class GraphSettings(Section):
     description: str
     tools: tuple[Name, ...] = ()
     approve: tuple[Name, ...] = Field(default=(), description="those of its tools whose every call a person approves")
+    allow_targets: Mapping[Name, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="by tool: what a tainted turn may reach too; *.example.com, *@example.com or folder/* for all below it",
+    )
+    hold: Literal["ask", "refuse"] = Field(
+        default="ask", description="what becomes of a call to any other: a person is asked, or it is not made"
+    )
+    mark_outside: bool = Field(
+        default=False,
+        description="whether text from outside is shown with its spaces marked; small models cannot read it",
+    )
     providers: tuple[Name, ...] = Field(
         default=(), description="which are asked, in this order; unset: all, as they are listed"
     )
@@ -277,6 +309,7 @@ class Settings(Section):
     graphs: Mapping[Name, GraphSettings] = Field(min_length=1)
     default_graph: Name
     runs: RunSettings = RunSettings()
+    tools: ToolSettings = ToolSettings()
     memory: MemorySettings = MemorySettings()
     http: HttpSettings = HttpSettings()
     database: DatabaseSettings = DatabaseSettings()

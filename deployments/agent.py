@@ -23,6 +23,7 @@ from services.resilience.priority import Priority
 from services.runs.engine import RunEngine
 from services.runs.lease_keeper import LeaseKeeper
 from services.runs.multiplex import Frame
+from services.security.pages import HttpPages
 from services.storage.database import Database
 from services.types import RunTicket
 
@@ -36,6 +37,7 @@ class AgentParts:
     webhooks: Webhooks | None
     routes: tuple[Route, ...]
     embeddings: OpenAIEmbeddings | None
+    pages: HttpPages
     database: Database
     prompts: LivePrompts
     breakers: LiveBreakers
@@ -116,4 +118,5 @@ class AgentReplica:
             await route.provider.aclose()
         if self._parts.embeddings is not None:
             await self._parts.embeddings.aclose()
+        await self._parts.pages.aclose()
         await self._parts.database.close()

@@ -11,8 +11,8 @@ from services.types import Principal
 MAX_QUERY_CHARS = 1_000
 
 TAINTED_BY = "tainted_by"
-"""Key of a memory's value: what from outside had been read before it was made, such as `["tool:fetch"]`. Without it nothing had.
-Whoever makes memories writes it, and whoever shows a model one that has it taints the turn."""
+"""Key of a memory's value: what from outside had been read before it was made, such as `["tool:fetch"]`; without it nothing
+had. Whoever makes memories writes it, and whoever shows a model one that has it taints the turn."""
 
 Namespace = tuple[str, ...]
 """Where a memory stands among its user's, outermost label first. A label holds no dot, so one with dots between is the same."""

@@ -18,6 +18,7 @@ from deployments.composition.limits import LivePlans, open_quota_stores, plans_o
 from deployments.composition.load import load_monitor
 from deployments.composition.memories import open_embeddings, open_memories
 from deployments.composition.output import output_screen
+from deployments.composition.pages import open_pages
 from deployments.composition.retention import retention_policy
 from deployments.composition.routes import configured_breaker, open_route
 from deployments.composition.webhooks import open_webhooks
@@ -89,7 +90,8 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     guard = RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s)
     embeddings = await open_embeddings(settings.memory, database)
     memories = open_memories(settings.memory, database, embeddings)
-    resources = ToolResources(documents=DocumentRepository(database), memories=memories)
+    pages = open_pages(settings)
+    resources = ToolResources(documents=DocumentRepository(database), memories=memories, pages=pages)
     ledger = PatientEffects(EffectRepository(database), tries=10, retry_s=0.5, sleep=asyncio.sleep)
     care = ToolCare(breakers=tools, observer=tool_report, ledger=ledger)
     checkpointing = Checkpointing(saver=ThreadReader(database), store=RunCheckpointRepository(database))
@@ -135,6 +137,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         webhooks=open_webhooks(settings, database, meter),
         routes=tuple(routes.values()),
         embeddings=embeddings,
+        pages=pages,
         database=database,
         prompts=prompts,
         breakers=breakers,

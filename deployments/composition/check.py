@@ -16,6 +16,7 @@ from graphs.tools.resources import Passage, ToolResources
 from services.errors import ConfigurationError
 from services.guardrails.chain import build_chain
 from services.llm import PROVIDERS
+from services.security.pages import Page, PageUnavailable
 from services.storage.memories_in_memory import InMemoryMemories
 from services.storage.memory_effects import MemoryEffects
 
@@ -25,6 +26,13 @@ class _NoDocuments:
 
     async def search(self, query: str, limit: int) -> Sequence[Passage]:
         return ()
+
+
+class _NoPages:
+    """Implements `Pages` for graphs that are built and never run."""
+
+    async def get(self, url: str) -> Page:
+        raise PageUnavailable("There is no web here.")
 
 
 def check(settings: Settings) -> None:
@@ -45,7 +53,7 @@ def check(settings: Settings) -> None:
         asked = [provider for provider in settings.providers if provider.name in (graph.providers or [provider.name])]
         if graph.tools and not any(provider.tools for provider in asked):
             raise ConfigurationError(f"graphs.{name}.tools: none of its providers can call tools.")
-    resources = ToolResources(documents=_NoDocuments(), memories=InMemoryMemories())
+    resources = ToolResources(documents=_NoDocuments(), memories=InMemoryMemories(), pages=_NoPages())
     build_graphs(settings, resources, ToolCare(ledger=MemoryEffects(lambda _: None)))
     build_chain(settings.guardrail.rules, {})
 

@@ -10,6 +10,7 @@ from graphs.memories import RunMemories
 from graphs.saver import Checkpointing
 from graphs.spec import GraphOptions
 from graphs.tools.care import ToolCare
+from graphs.tools.gate import EffectPolicy
 from graphs.tools.resources import ToolResources
 from services.errors import ConfigurationError
 from services.runs.types import Graph
@@ -61,6 +62,8 @@ def _build(
         max_tool_rounds=graph.max_tool_rounds,
         max_steps=graph.max_steps,
         approve=graph.approve,
+        effects=EffectPolicy(allowed=graph.allow_targets, hold=graph.hold),
+        mark_outside=graph.mark_outside,
         history=history,
         tool_care=care,
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from graphs.tools.calculator import calculator
 from graphs.tools.clock import clock
+from graphs.tools.fetch import fetch
 from graphs.tools.memory import recall, remember
 from graphs.tools.search_documents import search_documents
 from graphs.tools.spec import ToolSpec
@@ -16,6 +17,7 @@ from graphs.tools.spec import ToolSpec
 TOOLS: Mapping[str, ToolSpec] = {
     "calculator": ToolSpec(factory=calculator, effect="read", returns="trusted"),
     "clock": ToolSpec(factory=clock, effect="read", returns="trusted"),
+    "fetch": ToolSpec(factory=fetch, effect="egress", sinks={"url": "url"}, repeat="freely", returns="untrusted"),
     "recall": ToolSpec(factory=recall, effect="read", returns="trusted", network=True),
     "remember": ToolSpec(factory=remember, effect="write", repeat="idempotent", returns="trusted", network=True),
     "search_documents": ToolSpec(factory=search_documents, effect="read", returns="trusted", network=True),

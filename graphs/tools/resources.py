@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from graphs.memories import UserStores
+from services.security.pages import Pages
 
 
 class Passage(Protocol):
@@ -39,8 +40,9 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResources:
-    """`now` returns the current time with a time zone. Without `memories` the tools that need them cannot be made."""
+    """`now` returns the current time with a time zone. Tools that need `memories` or `pages` cannot be made without them."""
 
     documents: DocumentSearch
     memories: UserStores | None = None
+    pages: Pages | None = None
     now: Callable[[], datetime] = utc_now

@@ -32,6 +32,8 @@ def test_what_ships_can_be_built(overlay: str) -> None:
         ({"graphs": {"react": {"tools": ["calculator", "calculator"]}}}, "graphs.react.tools"),
         ({"graphs": {"react": {"tools": ["nobody"]}}}, "graphs.react.tools"),
         ({"graphs": {"react": {"kind": "nobody"}}}, "graphs.react.kind"),
+        ({"graphs": {"react": {"allow_targets": {"clock": ["x"]}}}}, "graphs.react.allow_targets"),
+        ({"graphs": {"react": {"allow_targets": {"fetch": ["x"]}}}}, "graphs.react.allow_targets"),
         ({"graphs": {"react": {"prompts": {"sytem": "x"}}}}, "graphs.react.prompts.sytem"),
         ({"evaluator": {"criteria": ["nobody"]}}, "evaluator.criteria"),
         ({"guardrail": {"rules": ["nobody"]}}, "nobody"),
@@ -46,6 +48,11 @@ def test_what_cannot_be_built_is_named(overrides: Mapping[str, Any], named: str)
     """A wrong name, a graph that does not fit its tools, and a chat model that is not installed."""
     with pytest.raises(ConfigurationError, match=re.escape(named)):
         check(load([], overrides))
+
+
+def test_an_agent_may_be_given_the_web() -> None:
+    """With the hosts that it may ask in any turn."""
+    check(load([], {"graphs": {"react": {"tools": ["fetch"], "allow_targets": {"fetch": ["*.example.com"]}}}}))
 
 
 def test_a_graph_knows_its_roles() -> None:

@@ -25,6 +25,8 @@ from services.guard import ALLOWED, Guard, Stage, Verdict
 from services.llm.types import ModelCall
 from services.runs.deadline import Deadline
 from services.runs.types import RunContext
+from services.security.addresses import AddressPolicy
+from services.security.pages import Page, PageUnavailable
 from services.storage.checkpointer_memory import MemoryCheckpoints
 from services.storage.memories_in_memory import InMemoryMemories
 from services.types import Claim, EventId, Message, ModelOptions, Progress, Run, RunStatus, Usage
@@ -150,8 +152,19 @@ class FewDocuments:
         return [p for p in self.passages if all(word in p.text.lower() for word in words)][:limit]
 
 
+class OnePage:
+    """A web of one page."""
+
+    async def get(self, url: str) -> Page:
+        AddressPolicy().check(url)
+        if url != "https://example.com/":
+            raise PageUnavailable("Its host is not known.")
+        return Page(url=url, media_type="text/html", charset=None, body=b"<title>Example</title><p>Hello.", whole=True)
+
+
 def resources() -> ToolResources:
-    return ToolResources(documents=FewDocuments(), memories=InMemoryMemories(now=lambda: NOON), now=lambda: NOON)
+    memories = InMemoryMemories(now=lambda: NOON)
+    return ToolResources(documents=FewDocuments(), memories=memories, pages=OnePage(), now=lambda: NOON)
 
 
 READS = Declaration(effect="read", returns="trusted")

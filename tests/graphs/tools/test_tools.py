@@ -141,7 +141,7 @@ async def test_search_says_when_it_finds_nothing() -> None:
 
 def test_unknown_tools_are_refused() -> None:
     """A name that no registry entry has is an error that lists those there are."""
-    with pytest.raises(ConfigurationError, match="calculator, clock, recall, remember, search_documents"):
+    with pytest.raises(ConfigurationError, match="calculator, clock, fetch, recall, remember, search_documents"):
         build_tools(["calculater"], resources())
 
 
