@@ -1,5 +1,6 @@
 """Calls of a tainted turn: which are made, which a person is asked about, and which are not made."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,8 +24,8 @@ from services.events import GuardrailTripped, ToolFinished, ToolStarted
 from services.guard import Action, Stage
 from services.runs.types import GraphResult
 from services.types import Interruption, Message
-from tests.graphs.durable import Site
-from tests.graphs.fakes import RecordingToolObserver, Reply, Turn, calls, says, tool_of, turn
+from tests.graphs.durable import Site, idle
+from tests.graphs.fakes import RecordingToolObserver, Reply, Stuck, Turn, calls, says, tool_of, turn
 
 READ = ("read_mail", {})
 EVE = "eve@evil.example"
@@ -189,8 +190,27 @@ async def test_a_flagged_turn_is_tainted_from_its_beginning() -> None:
     turned = turn(calls(mail(EVE)), run=flagged)
     result = await office.replica().invoke(turned.context)
     assert "flagged input" in request(result)["description"]
-    await office.decide(turned, {"type": "approve"})
-    assert office.sent == [EVE]
+    decided = office.site.decided(turned, [{"type": "reject"}], says("Done."))
+    unflagged = replace(decided.context, run=replace(decided.context.run, flagged=False))
+    await office.replica().invoke(unflagged)
+    assert office.sent == []
+
+
+async def test_taint_outlives_the_replica() -> None:
+    """Another one that takes the run over after the reading finds it in the thread."""
+    office, stuck = Office(), Stuck()
+    first = turn(calls(READ), lambda call: stuck.wait(), user="Read it.")
+    running = asyncio.create_task(office.replica().invoke(first.context))
+    await stuck.reached.wait()
+    await idle()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    second = office.site.taken_over(first, calls(mail(EVE)))
+    assert second.context.claim.progress is not None
+    result = await office.replica().invoke(second.context)
+    assert request(result)["args"]["to"] == EVE
+    assert [event.name for event in second.events.of(ToolStarted)] == []
 
 
 async def test_what_a_client_sends_as_history_taints() -> None:
