@@ -77,13 +77,16 @@ class EffectGate:
         }
         self._allowed = allowed
 
-    def held(self, call: ToolCall, seen: Seen) -> Held | None:
-        """Return why a call is held, None where it may be made. `seen` is what the model had read that asked for it."""
+    def held(self, call: ToolCall, seen: Seen, words: UsersWords) -> Held | None:
+        """Return why a call is held, None where it may be made.
+
+        `seen` is what the model had read that asked for it, `words` are the user's in that.
+        """
         guarded = self._guarded.get(call["name"])
         if guarded is None or not seen.tainted:
             return None
         declared, known = guarded
-        words, patterns = UsersWords(seen.words), self._allowed.get(call["name"], ())
+        patterns = self._allowed.get(call["name"], ())
         unnamed: list[str] = []
         reached = 0
         # An argument that the schema does not show could be another name of a sink.

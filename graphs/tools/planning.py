@@ -23,6 +23,7 @@ from graphs.tools.effects import recorded, remembered
 from graphs.tools.gate import EffectGate, EffectPolicy, Held
 from graphs.tools.outcomes import Outcome, Problem, Reply, told
 from graphs.tools.results import readable
+from graphs.tools.targets import UsersWords
 from services.errors import ConfigurationError
 from services.runs.effects import EffectCall, Effects, Entry, Ruling
 from services.runs.types import RunContext
@@ -75,7 +76,8 @@ class Planner:
         `seen` is what the model had read that gave the answer.
         Raises StoreUnavailable and RunSuperseded where calls have effects.
         """
-        plans = [self._first_look(answer, index, seen) for index in range(len(answer.tool_calls))]
+        words = UsersWords(seen.words)
+        plans = [self._first_look(answer, index, seen, words) for index in range(len(answer.tool_calls))]
         known = await self._recalled(plans, context)
         plans = self._approved(plans, known, context)
         plans = await self._resolved(plans, known, context)
@@ -88,9 +90,9 @@ class Planner:
             await context.checkpoints.flush()
         return plans
 
-    def _first_look(self, answer: AIMessage, index: int, seen: Seen) -> PlannedCall:
+    def _first_look(self, answer: AIMessage, index: int, seen: Seen, words: UsersWords) -> PlannedCall:
         call, arguments = answer.tool_calls[index], arguments_of(answer, answer.tool_calls[index])
-        held = self._gate.held(call, seen)
+        held = self._gate.held(call, seen, words)
         reply = self._refusal(answer, index, arguments, asked=held is not None or call["name"] in self._approve)
         return PlannedCall(
             id=f"{answer.id}:{index}", index=index, call=call, arguments=arguments, reply=reply, held=held

@@ -10,6 +10,7 @@ import re
 import string
 from collections.abc import Collection, Sequence
 from functools import cached_property
+from itertools import accumulate
 
 from graphs.tools.declaration import Sink
 from services.security.addresses import host_of
@@ -17,6 +18,8 @@ from services.security.addresses import host_of
 MAX_TARGETS = 64
 """Of one argument. A call with more is one that nobody has named the targets of."""
 
+MAX_TARGET_CHARS = 2_048
+MAX_ACCOUNT_CHARS = 64
 MIN_ACCOUNT_DIGITS = 6
 """A target with so many digits is an account or a telephone number, which people write with spaces and models without."""
 
@@ -51,7 +54,7 @@ def targets_of(value: object, sink: Sink) -> tuple[str, ...] | None:
 
 
 def _target(text: str, sink: Sink) -> str | None:
-    if not text.isprintable():
+    if len(text) > MAX_TARGET_CHARS or not text.isprintable():
         return None
     match sink:
         case "url":
@@ -98,10 +101,9 @@ class UsersWords:
         if sink == "url":
             return target in self._hosts
         wanted = [word.removeprefix("#").removeprefix("@") for word in target.split()]
-        digits = sum(character.isdigit() for character in target)
+        is_account = len(target) <= MAX_ACCOUNT_CHARS and sum(map(str.isdigit, target)) >= MIN_ACCOUNT_DIGITS
         return any(
-            _in_a_row(words, wanted) or (digits >= MIN_ACCOUNT_DIGITS and _spelled_out(words, "".join(wanted)))
-            for words in self._words
+            _in_a_row(words, wanted) or (is_account and _spelled_out(words, "".join(wanted))) for words in self._words
         )
 
     @cached_property
@@ -132,19 +134,15 @@ def _bare(word: str) -> str:
 
 
 def _in_a_row(words: Sequence[str], wanted: Sequence[str]) -> bool:
-    length = len(wanted)
-    starts = range(len(words) - length + 1) if length else ()
-    return any(words[start : start + length] == wanted for start in starts)
+    return bool(wanted) and f" {' '.join(wanted)} " in f" {' '.join(words)} "
 
 
 def _spelled_out(words: Sequence[str], wanted: str) -> bool:
     """Whether whole words in a row make up what is wanted, without the spaces."""
-    for start in range(len(words)):
-        joined = ""
-        for word in words[start:]:
-            joined += word
-            if joined == wanted:
-                return True
-            if not wanted.startswith(joined):
-                break
+    joined, edges = "".join(words), {0, *accumulate(map(len, words))}
+    at = joined.find(wanted)
+    while at >= 0:
+        if at in edges and at + len(wanted) in edges:
+            return True
+        at = joined.find(wanted, at + 1)
     return False

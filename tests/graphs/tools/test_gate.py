@@ -19,6 +19,7 @@ from graphs.tools.care import ToolCare
 from graphs.tools.declaration import Declaration, declared
 from graphs.tools.gate import EffectGate, EffectPolicy, Hold
 from graphs.tools.outcomes import Outcome
+from graphs.tools.targets import UsersWords
 from services.errors import ConfigurationError
 from services.events import GuardrailTripped, ToolFinished, ToolStarted
 from services.guard import Action, Stage
@@ -248,7 +249,7 @@ def gate_of(tool: BaseTool, **allowed: Sequence[str]) -> EffectGate:
 
 
 def held(gate: EffectGate, seen: Seen = TAINTED, **arguments: Any) -> bool:
-    return gate.held(ToolCall(name="probe", args=arguments, id="c"), seen) is not None
+    return gate.held(ToolCall(name="probe", args=arguments, id="c"), seen, UsersWords(seen.words)) is not None
 
 
 async def probe(to: str = "", cc: str | None = None, file: str | None = None) -> str:
@@ -300,7 +301,7 @@ def test_a_reason_shows_what_is_hidden() -> None:
     """What a model wrote for a target is quoted, cut, and has no invisible or look-alike letter left in it."""
     gate = gate_of(tool_of(probe, declaration=Declaration(effect="egress", repeat="once", sinks={"to": "recipient"})))
     target = "bank's\N{CYRILLIC SMALL LETTER O}" + "x" * 1_000
-    found = gate.held(ToolCall(name="probe", args={"to": target}, id="c"), TAINTED)
+    found = gate.held(ToolCall(name="probe", args={"to": target}, id="c"), TAINTED, UsersWords(()))
     assert found is not None
     assert "\\u043e" in found.description
     assert len(found.description) < 700

@@ -1,9 +1,11 @@
 """Whom a call reaches, and whether somebody has named them."""
 
+import time
+
 import pytest
 
 from graphs.tools.declaration import Sink
-from graphs.tools.targets import MAX_TARGETS, UsersWords, allows, targets_of
+from graphs.tools.targets import MAX_TARGET_CHARS, MAX_TARGETS, UsersWords, allows, targets_of
 
 
 def named(said: str, value: object, sink: Sink) -> bool:
@@ -150,6 +152,31 @@ def test_a_path_is_named_as_a_whole(value: str, is_named: bool) -> None:
 def test_an_argument_that_is_left_empty_names_nobody(value: object) -> None:
     """An optional recipient that is not there is no target, and no doubt either."""
     assert targets_of(value, "recipient") == ()
+
+
+@pytest.mark.parametrize(
+    ("piece", "value", "sink"),
+    [
+        ("1 ", "1" * 2_000, "recipient"),
+        ("1 ", "1" * 63 + "2", "recipient"),
+        ("a ", "a " * 1_000 + "b", "recipient"),
+        ("a.", "https://a.b/", "url"),
+        ("https://", "https://a.b/", "url"),
+        ("a" * 253 + " ", "https://a.b/", "url"),
+        ("((((", "x", "path"),
+    ],
+)
+def test_looking_a_target_up_is_linear(piece: str, value: str, sink: Sink) -> None:
+    """Both come from somebody who may want a replica to stand still: of 1 MB of words 5 s would be far from linear."""
+    said = piece * (1_048_576 // len(piece))
+    started = time.perf_counter()
+    assert not named(said, value, sink)
+    assert time.perf_counter() - started < 5.0
+
+
+def test_a_target_without_end_is_none() -> None:
+    """It is not looked up at all."""
+    assert targets_of("x" * (MAX_TARGET_CHARS + 1), "recipient") is None
 
 
 @pytest.mark.parametrize(
