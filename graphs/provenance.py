@@ -63,21 +63,17 @@ class Seen:
 
 def seen_in(messages: Sequence[BaseMessage], run: Run) -> Seen:
     """Return what a model has read that has read these messages, in this run. They have to begin with what was said to it."""
-    found = [provenance_of(message) for message in messages]
-    tainted_by = [origin for one in found for origin in one.tainted_by]
+    found = [(message, provenance_of(message)) for message in messages]
     # What was flagged may hold anybody's words: somebody pastes a page, and asks what it says.
     own = [
-        (text,)
-        for message, one in zip(messages, found, strict=True)
-        if isinstance(message, HumanMessage)
-        and one.origin == USER
-        and not one.tainted_by
-        and (text := str(message.text))
+        str(message.text)
+        for message, one in found
+        if isinstance(message, HumanMessage) and one.origin == USER and not one.tainted_by
     ]
-    words = tuple(text for texts in (*own, *(one.words for one in found)) for text in texts)
+    words = (*own, *(text for _, one in found for text in one.words))
     whole = any(isinstance(message, HumanMessage) and MARK in message.additional_kwargs for message in messages)
     at_first = [*([FLAGGED_INPUT] if run.flagged else []), *([] if whole else [UNKNOWN])]
-    return Seen(words=words).and_by([*at_first, *tainted_by])
+    return Seen(words=words).and_by([*at_first, *(origin for _, one in found for origin in one.tainted_by)])
 
 
 def provenance_of(message: BaseMessage) -> Provenance:
