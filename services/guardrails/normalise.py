@@ -3,16 +3,102 @@
 import re
 import unicodedata
 
-_INVISIBLE = re.compile(
-    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
-)
-_SPACE = re.compile(r"\s+")
+from services.guardrails.lookalikes import LATIN, LOOKALIKES, STROKES
 
-_LOOKALIKES = str.maketrans("аеорсухіјѕ" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ" + "ο", "aeopcyxijs" + "ABEZHIKMNOPTYX" + "o")
-"""Cyrillic and Greek letters that look like Latin ones (the whole-script confusables of Unicode TS 39)."""
+_WORD = re.compile(r"\w+")
+_ASCII_LETTER = re.compile(r"[a-z]")
+_STOPS = re.compile(r"[.!?;:]++(\s|$)?|[。！？؟।…]+|\n[ \t\r]{0,8}\n")
+_STOP = "\0"
+"""Stands for the end of a sentence until everything else that is no word is gone."""
+_NOT_WORD = re.compile(r"[^\w\0\u0900-\u0dff\u0e00-\u0eff]+")
+"""Vowel signs of Indic scripts are part of their words, which `\\w` does not know."""
+_MARKS = re.compile(r"[\u0300-\u036f\u064b-\u0652]+")
+
+
+def _class_of(characters: str) -> re.Pattern[str]:
+    return re.compile(f"[{re.escape(characters)}]+")
+
+
+_FORMAT = "".join(chr(code) for code in range(0x20000) if unicodedata.category(chr(code)) == "Cf")
+_FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"
+_INVISIBLE = re.compile(f"[{re.escape(_FORMAT + _FILLERS)}\ufe00-\ufe0f\U000e0000-\U000e0fff]+")
+"""Format characters (Cf), and what else takes no room: fillers, variation selectors, tags."""
+
+# To translate a text costs ten times as much as to see that there is nothing to translate.
+_SHAPES = _class_of("".join(map(chr, LATIN)))
+_FOREIGN = _class_of("".join(map(chr, LOOKALIKES)))
+_STROKES = _class_of("".join(map(chr, STROKES)))
+
+
+def fold(text: str) -> str:
+    """Return `text` in lower case, compatibility forms and look-alikes folded, without invisible characters."""
+    if text.isascii():
+        return text.lower()
+    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+    if _SHAPES.search(text):
+        text = text.translate(LATIN)
+    # In lower case there may be something to compose, or a format character that had none.
+    text = unicodedata.normalize("NFKC", text.lower())
+    return _latin(text) if _FOREIGN.search(text) else text
 
 
 def normalise(text: str) -> str:
-    """Return `text` in lower case, compatibility forms and look-alikes folded, without invisible characters."""
-    visible = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
-    return _SPACE.sub(" ", visible.translate(_LOOKALIKES)).strip().lower()
+    """Return the normal form: the text folded, with single spaces."""
+    return spaced_once(fold(text))
+
+
+def spaced_once(folded: str) -> str:
+    return " ".join(folded.split())
+
+
+def plain(text: str) -> str:
+    """Return the plain form of a text, see `words`."""
+    return words(fold(text))
+
+
+def words(folded: str) -> str:
+    """Return the words of a folded text, one space between them, and a full stop of its own where a sentence ends.
+
+    Accents and every other punctuation are gone, and dots within words too: `ignore, all.previous "rules"! now` is
+    `ignore all previous rules . now`.
+    """
+    text = _STOPS.sub(_stopped, folded).replace("'", "").replace("’", "").replace("_", " ")
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFD", text)))
+        if _STROKES.search(text):
+            text = text.translate(STROKES)
+    return spaced_once(_NOT_WORD.sub(" ", text).replace(_STOP, " . "))
+
+
+def _stopped(match: re.Match[str]) -> str:
+    """A run of stops ends a sentence if white space follows; else it is within a word."""
+    return " " if match[0][0] in ".!?;:" and match[1] is None else f" {_STOP} "
+
+
+def _latin(text: str) -> str:
+    """Spell the words that mix Latin letters with look-alikes of other alphabets in Latin ones (Unicode TS 39, 5.1).
+
+    A word wholly of look-alikes may be a word of its own language. It is spelt in Latin where another one is mixed.
+    """
+    whole: list[tuple[int, int]] = []
+    pieces: list[str] = []
+    end, mixed = 0, False
+    for match in _WORD.finditer(text):
+        word = match[0]
+        if word.isascii() or not _FOREIGN.search(word):
+            continue
+        spelt = word.translate(LOOKALIKES)
+        if _ASCII_LETTER.search(word):
+            pieces += (text[end : match.start()], spelt)
+            end, mixed = match.end(), True
+        elif spelt.isascii():
+            whole.append(match.span())
+    if not mixed:
+        return text
+    pieces.append(text[end:])
+    latin = "".join(pieces)
+    pieces, end = [], 0
+    for start, stop in whole:  # a letter is spelt by one letter, so that places are the same
+        pieces += (latin[end:start], latin[start:stop].translate(LOOKALIKES))
+        end = stop
+    return "".join((*pieces, latin[end:]))
