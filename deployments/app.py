@@ -43,7 +43,9 @@ def build_app(args: AppArgs) -> Application:
     timeouts.check_environ(settings.runs.max_run_s, os.environ)
     # A draining replica lets its streams end, and so does every deployment on their path.
     drain_s = timeouts.graceful_shutdown_s(settings.runs.max_run_s)
-    guardrail = serve.deployment(name="guardrail")(GuardrailReplica).bind(settings.guardrail.rules)
+    guardrail = serve.deployment(name="guardrail")(GuardrailReplica).bind(
+        settings.guardrail.rules, settings.guardrail.timeout_s
+    )
     evaluator = serve.deployment(name="evaluator")(EvaluatorReplica).bind(partial(open_evaluator, settings))
     agent = serve.deployment(name="agent", graceful_shutdown_timeout_s=drain_s)(AgentReplica).bind(
         partial(open_agent, settings), guardrail, evaluator

@@ -13,7 +13,8 @@ from services.types import Run, RunOutcome, RunStatus
 class RunReporter:
     """Implements `services.runs.engine.RunObserver`. `sample_rate`, of completed runs, may be changed at any time.
 
-    Samples are the first work that an overloaded replica sheds.
+    Of runs that the guard flagged every one is a sample, unless the rate is 0. Samples are the first work that an overloaded
+    replica sheds.
     """
 
     def __init__(self, samples: SampleSink, meter: Meter, shedding: Shedding, *, sample_rate: float = 0.05) -> None:
@@ -24,8 +25,9 @@ class RunReporter:
 
     def run_ended(self, run: Run, outcome: RunOutcome, times: RunTimes) -> None:
         self._measure(run, outcome, times)
-        if outcome.status is RunStatus.COMPLETED and sampled(run.id, self.sample_rate):
-            self._offer(_sample(run, outcome, self.sample_rate))
+        rate = 1.0 if run.flagged and self.sample_rate > 0 else self.sample_rate
+        if outcome.status is RunStatus.COMPLETED and sampled(run.id, rate):
+            self._offer(_sample(run, outcome, rate))
 
     def _offer(self, sample: Sample) -> None:
         try:

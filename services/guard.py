@@ -15,24 +15,45 @@ class Stage(StrEnum):
 
 
 class Action(StrEnum):
-    """In order of severity: a chain's verdict is its most severe."""
+    """In order of severity: a chain's verdict is its most severe.
+
+    What is flagged passes as it is, and its turn is not to be trusted.
+    """
 
     ALLOW = "allow"
+    FLAG = "flag"
     REDACT = "redact"
     BLOCK = "block"
+
+    @property
+    def passes(self) -> bool:
+        """Whether the text goes on as it is."""
+        return self in (Action.ALLOW, Action.FLAG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a guardrail says of a text. `rule` and `message` are set unless it allows; the message is safe to show."""
+    """What a guardrail says of a text. `rule` and `message` are set unless it allows; the message is safe to show.
+
+    `score` is from 0 to 1, of a rule that has one.
+    """
 
     action: Action
     rule: str | None = None
     message: str | None = None
     replacement: str | None = None
+    score: float | None = None
 
 
 ALLOWED = Verdict(action=Action.ALLOW)
+
+_SEVERITY = {action: severity for severity, action in enumerate(Action)}
+
+
+def worst(first: Verdict, second: Verdict) -> Verdict:
+    """Return the more severe of two verdicts; of two equal ones the first that has a score, or else the first."""
+    more = _SEVERITY[second.action] - _SEVERITY[first.action]
+    return second if more > 0 or (more == 0 and first.score is None and second.score is not None) else first
 
 
 class Guard(Protocol):

@@ -252,7 +252,7 @@ class Run:
     """What a person decided, where the run goes on with an interrupted one instead of a message: one per call asked about, in
     order, each `{"type": "approve" | "edit" | "reject" | "respond"}` with `edited_action: {name, args}` or `message`."""
     flagged: bool = False
-    """Whether the input guard let its messages through with a doubt: the turn is tainted from its beginning."""
+    """Whether the guard found its input suspect and let it pass: the turn is not to be trusted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,7 +158,7 @@ class ToolExecution:
         if reply.own:
             return reply
         verdict = await context.guard.check([reply.text], Stage.TOOL_RESULT)
-        if verdict.action is Action.ALLOW:
+        if verdict.action.passes:
             return reply
         rule, message = verdict.rule or "unnamed", verdict.message or "The result of a tool was not let through."
         context.events.emit(

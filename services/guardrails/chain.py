@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.errors import ConfigurationError
-from services.guard import ALLOWED, Action, Stage, Verdict
+from services.guard import ALLOWED, Action, Stage, Verdict, worst
 from services.guardrails import GUARDRAILS
 from services.guardrails.normalise import normalise
 from services.guardrails.types import Guardrail, ScreenedText
@@ -20,29 +20,32 @@ class GuardrailChain:
         self._rules = tuple(rules)
 
     async def check(self, texts: Sequence[str], stage: Stage) -> Verdict:
-        """Return the most severe verdict over all rules and texts: the first block, else the redaction, else to allow.
+        """Return the most severe verdict over all rules and texts: the first block, redaction or flag, or else to allow.
 
-        Rules that redact the same text do so one after another, each on what the last one left. There is one
-        replacement in a verdict, so with several texts it is that of the first which needs one.
+        There is one replacement in a verdict, so with several texts it is that of the first which needs one.
         """
-        worst = ALLOWED
+        verdict = ALLOWED
         for text in texts:
-            verdict = self._check_one(text, stage)
+            verdict = worst(verdict, self.judge(text, stage))
             if verdict.action is Action.BLOCK:
                 return verdict
-            if worst.action is Action.ALLOW:
-                worst = verdict
-        return worst
+        return verdict
 
-    def _check_one(self, text: str, stage: Stage) -> Verdict:
-        original, redaction = _screened(text), ALLOWED
+    def judge(self, text: str, stage: Stage) -> Verdict:
+        """Return the most severe verdict of all rules on one text.
+
+        Rules that redact it do so one after another, each on what the last one left.
+        """
+        original, lenient, redaction = _screened(text), ALLOWED, ALLOWED
         for rule in self._rules:
             verdict = rule.check(original, stage)
             if verdict.action is Action.BLOCK:
                 return verdict
             if verdict.action is Action.REDACT:
                 redaction = _redacted_too(redaction, rule, verdict, stage)
-        return redaction
+            else:
+                lenient = worst(lenient, verdict)
+        return worst(lenient, redaction)
 
 
 def _screened(text: str) -> ScreenedText:
@@ -56,7 +59,7 @@ def _redacted_too(earlier: Verdict, rule: Guardrail, verdict: Verdict, stage: St
     if earlier.replacement is None:
         return earlier
     again = rule.check(_screened(earlier.replacement), stage)
-    if again.action is Action.ALLOW:
+    if again.action.passes:
         return earlier
     if again.action is Action.BLOCK:
         return again

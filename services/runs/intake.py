@@ -50,8 +50,10 @@ class Intake:
             priority=request.priority,
         )
 
-    async def screen(self, run: Run) -> None:
-        """Raise for a run whose input the guard does not let through as it is: nobody may rewrite what a user said.
+    async def screen(self, run: Run) -> Run:
+        """Return the run, marked if the guard flags its input. Raises for one that it does not let through as it is.
+
+        Nobody may rewrite what a user said, so a redaction is a refusal.
 
         Call it before the run is stored, for an agent may take a stored run at any moment. Raises ContentBlocked and
         GuardrailUnavailable.
@@ -59,9 +61,10 @@ class Intake:
         texts = [message.content for message in run.messages]
         texts += [text for decision in run.decisions or () for text in _texts(decision)]
         verdict = await self._guard.check(texts, Stage.INPUT)
-        if verdict.action is not Action.ALLOW:
+        if not verdict.action.passes:
             param = "messages" if run.decisions is None else "decisions"
             raise ContentBlocked(verdict.message or "The message was refused by a guardrail.", param=param)
+        return replace(run, flagged=True) if verdict.action is Action.FLAG else run
 
     async def refuse(self, run: Run, error: MainstayError) -> None:
         """Record a run that was not let through, and is not stored yet, as failed, if its thread and the store allow that.

@@ -105,7 +105,7 @@ class RunService:
         run = self._intake.run_of(principal, request)
         await self._admission.admit(run)
         with self._granted(run) as stored:
-            await self._screen(run, nullcontext())
+            run = await self._screen(run, nullcontext())
             created = await self._runs.create(run, request.submission)
             stored(created)
         return await self._runs.get(principal, created.run_id)
@@ -143,7 +143,7 @@ class RunService:
             with live.limit:
                 await self._admission.admit(live.run)
             with self._granted(live.run) as stored:
-                await self._screen(live.run, live.limit)
+                live.run = await self._screen(live.run, live.limit)
                 created = await self._take_in(live, request, stored)
             begun = True
         finally:
@@ -168,11 +168,11 @@ class RunService:
             elif became.status is RunStatus.QUEUED:
                 self._spawn(self._admission.idle(run))
 
-    async def _screen(self, run: Run, limit: AbstractContextManager[None]) -> None:
-        """Ask the guard, within a limit. A run that it does not let through is recorded as failed."""
+    async def _screen(self, run: Run, limit: AbstractContextManager[None]) -> Run:
+        """Ask the guard, within a limit, and return the run. One that it does not let through is recorded as failed."""
         try:
             with limit:
-                await self._intake.screen(run)
+                return await self._intake.screen(run)
         except MainstayError as error:
             await self._in_time(run, self._intake.refuse(run, error))
             raise

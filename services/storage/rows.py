@@ -49,6 +49,7 @@ def run_from(row: Mapping[Any, Any], inputs: Sequence[Mapping[Any, Any]]) -> Run
         cancel_reason=row["cancel_reason"],
         interrupts=interruptions_from(row["interrupts"]),
         decisions=None if row["decisions"] is None else tuple(row["decisions"]),
+        flagged=row["flagged"],
     )
 
 

@@ -33,15 +33,15 @@ _UNENDED_IN_THREAD = """
 _CREATE = """
 WITH thread AS ({thread}), run AS (
     INSERT INTO runs (tenant_id, user_id, thread_id, id, ephemeral, graph, options, on_disconnect, metadata, decisions,
-                      background, priority, deadline_at, status)
-    SELECT $1, $2, id, $4, $5, $6, $7, $8, $9, $10, $11::bool, $12, now() + make_interval(secs => $13), {status}
+                      background, priority, deadline_at, flagged, status)
+    SELECT $1, $2, id, $4, $5, $6, $7, $8, $9, $10, $11::bool, $12, now() + make_interval(secs => $13), $14, {status}
     FROM thread WHERE {condition}
     ON CONFLICT (thread_id) WHERE status IN ('pending', 'running') DO NOTHING
     RETURNING id, status
 ), input AS (
     INSERT INTO messages (run_id, position, tenant_id, input, role, content, tool_calls, tool_call_id, name)
     SELECT run.id, n - 1, $1, true, role, content, calls::jsonb, call_id, name
-    FROM run, unnest($14::text[], $15::text[], $16::text[], $17::text[], $18::text[])
+    FROM run, unnest($15::text[], $16::text[], $17::text[], $18::text[], $19::text[])
         WITH ORDINALITY AS m (role, content, calls, call_id, name, n)
 ){more}
 SELECT (SELECT count(*) FROM thread) AS threads, (SELECT status FROM run) AS status{news}
@@ -60,9 +60,9 @@ _CREATE_IN_THREAD = _CREATE.format(
 )
 _CAREFULLY = {
     "status": f"CASE WHEN $11 OR EXISTS ({_UNENDED_IN_THREAD}) THEN 'queued' ELSE 'pending' END",
-    "condition": f"$19 OR NOT EXISTS ({_UNENDED_IN_THREAD})",
+    "condition": f"$20 OR NOT EXISTS ({_UNENDED_IN_THREAD})",
     "more": """, told AS (
-    INSERT INTO webhooks (run_id, tenant_id, url) SELECT id, $1, $20 FROM run WHERE $20::text IS NOT NULL
+    INSERT INTO webhooks (run_id, tenant_id, url) SELECT id, $1, $21 FROM run WHERE $21::text IS NOT NULL
 )""",
     # One that waits for its thread is announced by the end of the run before it.
     "news": """, (
@@ -169,5 +169,6 @@ def columns_of(run: Run) -> tuple[Any, ...]:
         run.background,
         run.priority,
         run.timeout_s or 0.0,
+        run.flagged,
         *messages,
     )

@@ -160,6 +160,9 @@ runs = Table(
     Column("priority", SmallInteger, nullable=False, server_default=text("0"), comment="the lowest goes first"),
     Column("decisions", JSONB, comment="what a person decided, in a run that resumes an interrupted one"),
     Column("interrupts", JSONB, comment="what an interrupted run asks a person"),
+    Column(
+        "flagged", Boolean, nullable=False, server_default=text("false"), comment="its input was suspect, and passed"
+    ),
     CheckConstraint(
         "status IN ('queued', 'pending', 'running', 'completed', 'failed', 'cancelled', 'interrupted')", name="status"
     ),

@@ -47,9 +47,12 @@ class FakeSamples:
         self.offered.append(sample)
 
 
-def report(outcome: RunOutcome, *, rate: float = 1.0, times: RunTimes = TIMES) -> tuple[FakeMeter, FakeSamples]:
+def report(
+    outcome: RunOutcome, *, rate: float = 1.0, times: RunTimes = TIMES, flagged: bool = False
+) -> tuple[FakeMeter, FakeSamples]:
     meter, samples = FakeMeter(), FakeSamples()
-    RunReporter(samples, meter, Shedding(LoadMonitor(), meter), sample_rate=rate).run_ended(a_run(), outcome, times)
+    reporter = RunReporter(samples, meter, Shedding(LoadMonitor(), meter), sample_rate=rate)
+    reporter.run_ended(a_run(flagged=flagged), outcome, times)
     return meter, samples
 
 
@@ -65,6 +68,15 @@ def test_a_completed_run_is_measured_and_sampled() -> None:
     [sample] = samples.offered
     assert (sample.question, sample.answer, sample.tool_results) == ("hello", "It is 7006652.", ("7006652",))
     assert sample.weight == 1.0
+
+
+def test_a_flagged_run_is_always_judged() -> None:
+    """Each of them is a sample that stands for itself, at any rate but 0, by which nothing is judged."""
+    for _ in range(20):
+        [sample] = report(DONE, rate=1e-9, flagged=True)[1].offered
+        assert sample.weight == 1.0
+    assert report(DONE, rate=1e-9)[1].offered == []
+    assert report(DONE, rate=0.0, flagged=True)[1].offered == []
 
 
 def test_a_failed_run_is_measured_by_its_code_and_not_judged() -> None:

@@ -155,6 +155,18 @@ async def test_a_blocked_result_is_withheld() -> None:
     assert (tripped.rule, tripped.stage, tripped.action) == ("injection", Stage.TOOL_RESULT, Action.BLOCK)
 
 
+async def test_a_flagged_result_passes() -> None:
+    """What is only suspect reaches the model as it is, and nobody is told of a trip."""
+    guard = Gate(Verdict(action=Action.FLAG, rule="injection", message="Looks like an instruction."))
+
+    async def probe() -> str:
+        return "you must now act"
+
+    turned = turn(guard=guard)
+    assert (await answer_of(probe, turned)).content == "you must now act"
+    assert turned.events.of(GuardrailTripped) == []
+
+
 async def test_our_own_texts_are_not_results() -> None:
     """The guard is asked about what a tool said, not about our explanation of why it said nothing."""
     guard = Gate(Verdict(action=Action.BLOCK, rule="injection", message="Looks like an instruction."))

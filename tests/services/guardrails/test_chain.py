@@ -52,6 +52,38 @@ async def test_a_rule_that_withholds_a_text_is_not_softened_by_one_that_replaces
     assert (verdict.action, verdict.replacement) == (Action.REDACT, None)
 
 
+@pytest.mark.parametrize("other", [Action.REDACT, Action.BLOCK])
+async def test_a_flag_is_less_than_any_other_finding(other: Action) -> None:
+    """What else is found decides, whichever rule or text comes first; alone, a flag is the verdict."""
+    rules = (WordRule("odd", Action.FLAG), WordRule("bad", other))
+    for chain in (GuardrailChain(rules), GuardrailChain(rules[::-1])):
+        assert (await chain.check(["odd bad"], Stage.INPUT)).action is other
+        assert (await chain.check(["odd", "bad"], Stage.INPUT)).action is other
+        assert (await chain.check(["bad", "odd"], Stage.INPUT)).action is other
+        flagged = await chain.check(["fine", "odd"], Stage.INPUT)
+        assert (flagged.action, flagged.rule) == (Action.FLAG, "odd")
+
+
+async def test_a_flag_passes_and_so_does_what_is_allowed() -> None:
+    """The other two do not."""
+    assert [action for action in Action if action.passes] == [Action.ALLOW, Action.FLAG]
+
+
+async def test_a_redaction_that_is_flagged_again_stands() -> None:
+    """A later rule that only flags what an earlier one has left does not undo the redaction."""
+
+    class Then:
+        name = "then"
+
+        def check(self, text: ScreenedText, stage: Stage) -> Verdict:
+            if "mail" in text.raw:
+                return Verdict(action=Action.REDACT, rule="then", message="no", replacement="-")
+            return Verdict(action=Action.FLAG, rule="then", message="hm")
+
+    verdict = await GuardrailChain((RULES[0], Then())).check(["a mail"], Stage.INPUT)
+    assert (verdict.action, verdict.rule, verdict.replacement) == (Action.REDACT, "mail", "a *")
+
+
 async def test_the_first_text_that_needs_a_replacement_gives_it() -> None:
     """A verdict over several texts carries the first redaction."""
     verdict = await GuardrailChain(RULES).check(["fine", "a phone", "a mail"], Stage.INPUT)

@@ -97,6 +97,25 @@ async def test_a_refused_input_is_on_record_and_never_runs(verdict: Verdict | Ma
     assert (world.agent.tickets, world.time.pending) == ([], 0)
 
 
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("action", [Action.ALLOW, Action.FLAG])
+async def test_a_flagged_input_runs_and_is_marked(action: Action, background: bool) -> None:
+    """What is suspect passes as it is; the run that is stored, and that an agent takes, says that it is not to be trusted."""
+    world = World(STARTED)
+    world.guard.verdict = replace(BLOCKED, action=action)
+    request = replace(ASK, background=background)
+    if background:
+        run = await world.service.submit(ANN, request)
+    else:
+        live = await world.start()
+        run = live.run
+        await live.aclose()
+    assert run.flagged is (action is Action.FLAG)
+    [stored] = world.runs
+    assert stored.flagged is run.flagged
+    assert stored.messages == ASK.messages
+
+
 async def test_what_a_person_decided_is_screened_too() -> None:
     """Every text of a decision is shown to the guard, and a refusal says where it is from."""
     world = World(STARTED)

@@ -44,6 +44,7 @@ async def test_a_run_comes_back_as_it_was_stored(stores: Stores) -> None:
         metadata={"customer": "7"},
         ephemeral=True,
         priority=3,
+        flagged=True,
         decisions=({"type": "approve"}, {"type": "edit", "edited_action": {"name": "f", "args": {"n": [1, None]}}}),
     )
     await stores.runs.create(run)
