@@ -49,6 +49,7 @@ class AgentParts:
     gauges: tuple[Callable[[], None], ...]
     reporter: RunReporter
     chores: "tuple[asyncio.Task[Any], ...]"
+    settlers: "tuple[asyncio.Task[Any], ...]"
     drain_s: float
 
 
@@ -107,7 +108,11 @@ class AgentReplica:
         """
         for chore in self._parts.chores:
             chore.cancel()
+        # Runs that are draining wait for their bills to be paid, and hold their places.
         await self._parts.keeper.shut_down(self._parts.drain_s)
+        for settler in self._parts.settlers:
+            settler.cancel()
+        await asyncio.wait(self._parts.settlers)
         await self._parts.settling.settle()
         await self._parts.treasury.settle_all()
         await self._parts.quota_stores.aclose()

@@ -120,10 +120,12 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     chores = [
         *_chores(settings, database, keeper),
         prune_forever(quota_stores, every_s=settings.retention.every_s),
-        settling.settle_forever(),
-        treasury.settle_forever(),
-        settling.renew_forever(lambda: engine.held),
     ]
+    settlers = (
+        settling.settle_forever(),
+        settling.renew_forever(lambda: engine.held),
+        treasury.settle_forever(),
+    )
     if settings.runs.warm_up_s:
         name = settings.default_graph
         chores.append(
@@ -134,6 +136,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         engine=engine,
         keeper=keeper,
         chores=tuple(map(asyncio.create_task, chores)),
+        settlers=tuple(map(asyncio.create_task, settlers)),
         webhooks=open_webhooks(settings, database, meter),
         routes=tuple(routes.values()),
         embeddings=embeddings,

@@ -26,9 +26,7 @@ EXPOSED = (
 
 
 class RateLimits:
-    """Charges every request of a known caller. What starts a run is charged with it, once its body is understood: here it is
-    charged to this replica's own view alone, so that a flood of bodies that are not costs no more than any other.
-    """
+    """Charges every request of a known caller, before anything is read of its body."""
 
     def __init__(self, app: ASGIApp, *, limiter: Limiter, run_paths: Collection[str]) -> None:
         self._app = app
@@ -49,8 +47,7 @@ class RateLimits:
 
         try:
             self._limiter.check_flood(principal, route)
-            if route is not RouteClass.RUNS:
-                await self._limiter.take_request(principal, route)
+            await self._limiter.take_request(principal, route)
         except MainstayError as error:
             await failure_response(error.to_failure())(scope, receive, send_with_headers)
             return

@@ -155,7 +155,7 @@ class RedisSlots:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise StoreUnavailable where Redis could not answer; what it says of a wrong command is a bug, and passes."""
+    """Raise StoreUnavailable where Redis could not do it; what it says of a wrong command is a bug, and passes."""
     from redis import exceptions
 
     try:
@@ -168,4 +168,16 @@ def translated() -> Iterator[None]:
         exceptions.ClusterDownError,
         exceptions.MasterDownError,
     ) as error:
-        raise StoreUnavailable("The store of the limits cannot be reached.", retry_after_s=1.0) from error
+        raise _unavailable() from error
+    except exceptions.ResponseError as error:
+        if str(error).split(" ")[0] in _NOT_NOW:
+            raise _unavailable() from error
+        raise
+
+
+_NOT_NOW = frozenset({"BUSY", "MISCONF", "NOREPLICAS", "NOAUTH", "LOADING", "TRYAGAIN"})
+"""What Redis says of itself, and not of a command: a script runs too long, it cannot write, it has lost its replicas."""
+
+
+def _unavailable() -> StoreUnavailable:
+    return StoreUnavailable("The store of the limits cannot be reached.", retry_after_s=1.0)

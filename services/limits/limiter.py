@@ -6,14 +6,25 @@ the replica's view. While the store cannot be reached each replica gives out a s
 less, never to everything.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 from uuid import UUID
 
 from services.errors import ConcurrencyLimitExceeded, RateLimitExceeded, StoreUnavailable
 from services.limits.in_memory import MemoryRates, MemorySlots
-from services.limits.plans import Limit, Plans, RouteClass, Scope, request_limits, run_slots, token_limits
+from services.limits.plans import (
+    Limit,
+    Plans,
+    RouteClass,
+    Scope,
+    request_limits,
+    run_slots,
+    token_bills,
+    token_limits,
+)
 from services.limits.quota import Charge, Quota, Reading, Taken
 from services.limits.stores import RateStore, Slots, SlotStore
 from services.llm.capability import CHARS_PER_TOKEN
@@ -21,6 +32,8 @@ from services.telemetry.metrics import LIMIT_REFUSALS, Meter
 from services.types import Principal, Run
 
 logger = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
 
 SLOT_TTL_S = 15.0
 """How long a run that nobody looks after holds its slots."""
@@ -71,21 +84,18 @@ class Limiter:
         await self._take(request_limits(self.plans.of(principal.tenant_id), principal, route))
 
     async def admit(self, run: Run) -> None:
-        """Charge a run, with the tokens that it is expected to need, and have it hold its slots.
+        """Charge the tokens that a run is expected to need, and have it hold its slots.
 
         Whoever looks after the run renews them every RENEW_EVERY_S and releases them at its end. Raises RateLimitExceeded
-        and ConcurrencyLimitExceeded, upon which it holds none.
+        and ConcurrencyLimitExceeded, upon which it holds none. The request itself is charged before, see `take_request`.
         """
         principal = owner_of(run)
         plan = self.plans.of(run.tenant_id)
-        held = [] if run.background else run_slots(plan, principal)
-        await self._acquire(run.id, held)
         tokens = expected_tokens(run, self._policy.expected_output_tokens)
         granted = False
         try:
-            await self._take(
-                [*request_limits(plan, principal, RouteClass.RUNS), *token_limits(plan, principal, tokens)]
-            )
+            await self._acquire(run.id, [] if run.background else run_slots(plan, principal))
+            await self._take(token_limits(plan, principal, tokens))
             granted = True
         finally:
             if not granted:
@@ -104,12 +114,12 @@ class Limiter:
     async def unused(self, run: Run) -> None:
         """Release the slots of a run that there is not, and give back its tokens; the request was made."""
         await self.idle(run)
-        given_back = -expected_tokens(run, self._policy.expected_output_tokens)
-        limits = token_limits(self.plans.of(run.tenant_id), owner_of(run), given_back)
-        if not limits:
+        expected = expected_tokens(run, self._policy.expected_output_tokens)
+        bills = token_bills(self.plans.of(run.tenant_id), owner_of(run), used=0.0, expected=expected)
+        if not bills:
             return
         try:
-            await self._rates.settle([limit.charge for limit in limits])
+            await self._rates.settle(bills)
         except StoreUnavailable as error:
             logger.warning("run %s: its tokens could not be given back: %s", run.id, error)
 
@@ -127,7 +137,7 @@ class Limiter:
             return
         charges = [limit.charge for limit in limits]
         try:
-            taken = await self._rates.take(charges)
+            taken = await unbroken(self._rates.take(charges))
         except StoreUnavailable as error:
             logger.warning("the store of the limits is away, this replica gives out its share: %s", error)
             taken = await self._alone.take([self._shared(charge) for charge in charges])
@@ -178,6 +188,13 @@ class Limiter:
 
 
 _OWNER = {Scope.USER: "The user", Scope.TENANT: "The tenant"}
+
+
+async def unbroken(asking: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Let what is asked of a store come to its end, also when whoever asks has left: breaking it off costs a connection."""
+    task = asyncio.create_task(asking)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return await asyncio.shield(task)
 
 
 def owner_of(run: Run) -> Principal:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from services.limits.budgets import WITHOUT_BUDGETS, Budgets
@@ -84,17 +84,23 @@ def request_limits(plan: Plan, principal: Principal, route: RouteClass) -> list[
     ]
 
 
-def token_limits(plan: Plan, principal: Principal, tokens: float) -> list[Limit]:
-    """Return what so many model tokens are charged to."""
+def token_limits(plan: Plan, principal: Principal, expected: float) -> list[Limit]:
+    """Return what a run is charged that is expected to need so many model tokens: of each quota at most all of it."""
     return [
         Limit(
             what="tokens",
             scope=scope,
-            charge=Charge(key=key_of("tokens", scope, principal), quota=allowance.tokens, units=tokens),
+            charge=Charge(key=key_of("tokens", scope, principal), quota=quota, units=min(expected, float(quota.limit))),
         )
         for scope, allowance in plan.scopes()
-        if allowance.tokens is not None
+        if (quota := allowance.tokens) is not None
     ]
+
+
+def token_bills(plan: Plan, principal: Principal, *, used: float, expected: float) -> list[Charge]:
+    """Return what settles `token_limits`: what was used beyond what was charged, or, negative, what is given back of it."""
+    charged = [limit.charge for limit in token_limits(plan, principal, expected)]
+    return [replace(charge, units=used - charge.units) for charge in charged]
 
 
 def run_slots(plan: Plan, principal: Principal) -> list[tuple[Scope, Slots]]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from services.errors import StoreUnavailable
 from services.limits.limiter import RENEW_EVERY_S, SLOT_TTL_S, expected_tokens, owner_of
-from services.limits.plans import Plans, token_limits
+from services.limits.plans import Plans, token_bills
 from services.limits.quota import Charge
 from services.limits.stores import RateStore, SlotStore
 from services.runs.engine import RunTimes
@@ -51,9 +51,9 @@ class RunSettling:
     def run_ended(self, run: Run, outcome: RunOutcome, _times: RunTimes) -> None:
         """Have it settled soon."""
         used = outcome.usage.input_tokens + outcome.usage.output_tokens
-        owed = used - expected_tokens(run, self._expected_output_tokens)
-        for limit in token_limits(self.plans.of(run.tenant_id), owner_of(run), owed):
-            self._bill(limit.charge)
+        expected = expected_tokens(run, self._expected_output_tokens)
+        for charge in token_bills(self.plans.of(run.tenant_id), owner_of(run), used=used, expected=expected):
+            self._bill(charge)
         if not run.background:
             self._ended[run.id] = None
         self._news.set()
@@ -63,7 +63,11 @@ class RunSettling:
         while True:
             await self._news.wait()
             await self._sleep(FLUSH_AFTER_S)
-            if not await self.settle():
+            # gather makes whatever is raised a value: nobody awaits this task, and whatever it leaves stays charged.
+            [settled] = await asyncio.gather(self.settle(), return_exceptions=True)
+            if isinstance(settled, BaseException):
+                logger.error("what runs used could not be charged", exc_info=settled)
+            if settled is not True:
                 await self._sleep(RETRY_AFTER_S)
 
     async def settle(self) -> bool:
@@ -77,15 +81,16 @@ class RunSettling:
                 ended = {}
             if bills:
                 await self._rates.settle(list(bills.values()))
+                bills = {}
         except StoreUnavailable as error:
             logger.warning("what %d runs used could not be charged yet: %s", len(ended) or len(bills), error)
+            self._news.set()
+        finally:  # what a cancellation has interrupted is kept as well, for the last time
             for charge in bills.values():
                 self._bill(charge)
             self._ended = {**ended, **self._ended}
             self._let_go()
-            self._news.set()
-            return False
-        return True
+        return not (ended or bills)
 
     async def renew_forever(self, held: Callable[[], Collection[UUID]]) -> None:
         """Hold the slots of the runs that are `held` here as long as they are."""
@@ -94,10 +99,9 @@ class RunSettling:
             runs = held()
             if not runs:
                 continue
-            try:
-                await self._slots.renew(runs, SLOT_TTL_S)
-            except StoreUnavailable as error:
-                logger.warning("the slots of %d runs could not be renewed: %s", len(runs), error)
+            [failure] = await asyncio.gather(self._slots.renew(runs, SLOT_TTL_S), return_exceptions=True)
+            if isinstance(failure, BaseException):
+                logger.warning("the slots of %d runs could not be renewed", len(runs), exc_info=failure)
 
     def _bill(self, charge: Charge) -> None:
         earlier = self._bills.get(charge.key)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TypeVar
 from uuid import UUID
 
 from services.errors import BudgetExceeded, StoreUnavailable
@@ -31,6 +31,8 @@ from services.runs.engine import RunTimes
 from services.types import Claim, Run, RunOutcome, Usage
 
 logger = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
 
 RETRY_S = 1.0
 RESERVE_TRIES = 10
@@ -104,14 +106,18 @@ class Treasury:
         return self._prices.of(model) if bounded or model in self._prices.models else self._prices.other or FREE
 
     async def reserve(self, payer: Payer, amount: Amount, expected: Amount) -> Reservation:
-        """Raises BudgetExceeded and, when a database that may be being restarted is still away, StoreUnavailable."""
+        """Raises BudgetExceeded, and StoreUnavailable."""
+        return await self._patiently(lambda: self._reserve(payer, amount, expected))
+
+    async def _patiently(self, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        """Do it, with patience for a database that is being restarted. Raises StoreUnavailable when it is still away then."""
         for _ in range(RESERVE_TRIES - 1):
             try:
-                return await self._reserve(payer, amount, expected)
+                return await work()
             except StoreUnavailable as error:
-                logger.warning("run %s: nothing can be reserved yet: %s", payer.run_id, error)
+                logger.warning("budgets cannot be asked yet: %s", error)
                 await self._sleep(RESERVE_RETRY_S)
-        return await self._reserve(payer, amount, expected)
+        return await work()
 
     async def _reserve(self, payer: Payer, amount: Amount, expected: Amount) -> Reservation:
         reservation = Reservation(
@@ -135,6 +141,7 @@ class Treasury:
         if short is None:
             return reservation
         whose, budget = ("tenant", budgets.tenant) if short.user_id == WHOLE_TENANT else ("user", budgets.user)
+        await self._tell(short, budget, 100)  # nothing fits in any more, whatever of it is spent and what reserved
         raise BudgetExceeded(
             f"The {whose}'s budget for {short.month:%B %Y} ({self.in_words(budget)}) does not cover another model call: "
             f"{self.in_words(short.spent)} are spent, {self.in_words(short.reserved)} reserved by calls at work."
@@ -142,7 +149,7 @@ class Treasury:
 
     async def take_over(self, payer: Payer) -> None:
         """Settle what lost attempts at the run have left. Raises StoreUnavailable."""
-        await self._look_at(await self._store.abandon(payer.run_id, before_attempt=payer.attempt), payer.budgets)
+        await self._patiently(lambda: self._store.abandon(payer.run_id, before_attempt=payer.attempt))
 
     def run_ended(self, run: Run, _outcome: RunOutcome, _times: RunTimes) -> None:
         """Implements `services.runs.engine.RunObserver`.
@@ -165,13 +172,19 @@ class Treasury:
         while True:
             await self._news.wait()
             self._news.clear()
-            if not await self.settle_all():
-                await self._sleep(RETRY_S)
-                self._news.set()
+            # gather makes whatever is raised a value: nobody awaits this task, and runs wait for what it does.
+            [settled] = await asyncio.gather(self.settle_all(), return_exceptions=True)
+            if settled is True:
+                continue
+            if isinstance(settled, BaseException):
+                logger.error("bills could not be paid, and will be tried again", exc_info=settled)
+            await self._sleep(RETRY_S)
+            self._news.set()
 
     async def settle_all(self) -> bool:
         """Pay what is owed now, and return whether the store took it."""
-        return await self._abandon() and await self._pay()
+        paid = await self._pay()
+        return await self._abandon() and paid
 
     async def _abandon(self) -> bool:
         """Settle what runs that have ended had lost."""
@@ -185,24 +198,41 @@ class Treasury:
         return True
 
     async def _pay(self) -> bool:
-        owed = dict(self._owed)
+        owed = list(self._owed.values())
         if not owed:
             return True
         try:
-            accounts = await self._store.settle([each.bill for each in owed.values()])
-            for reservation_id in owed:
-                del self._owed[reservation_id]
-            for payer in {(each.payer.tenant_id, each.payer.user_id): each.payer for each in owed.values()}.values():
-                await self._look_at([account for account in accounts if _is_of(account, payer)], payer.budgets)
-        except StoreUnavailable as error:
-            logger.warning("what %d model calls have cost cannot be written yet: %s", len(self._owed), error)
-            return not self._owed
-        else:
-            return True
+            [paid] = await asyncio.gather(self._pay_together(owed), return_exceptions=True)
+            if isinstance(paid, Exception) and not isinstance(paid, StoreUnavailable):
+                paid = await self._pay_one_by_one(owed)
         finally:
-            for each in owed.values():
+            for each in owed:
                 if not each.tried.done():
                     each.tried.set_result(None)
+        if isinstance(paid, BaseException):
+            logger.warning("what %d model calls have cost cannot be written yet: %s", len(self._owed), paid)
+            return False
+        return True
+
+    async def _pay_together(self, owed: Sequence["_Owed"]) -> None:
+        accounts = await self._store.settle([each.bill for each in owed])
+        for each in owed:
+            del self._owed[each.bill.reservation_id]
+        for payer in {(each.payer.tenant_id, each.payer.user_id): each.payer for each in owed}.values():
+            await self._look_at([account for account in accounts if _is_of(account, payer)], payer.budgets)
+
+    async def _pay_one_by_one(self, owed: Sequence["_Owed"]) -> StoreUnavailable | None:
+        """Pay what can be paid where one of the bills is wrong. That one is let go of: its reservation ends as expected."""
+        for each in owed:
+            if each.bill.reservation_id not in self._owed:
+                continue
+            [failure] = await asyncio.gather(self._pay_together([each]), return_exceptions=True)
+            if isinstance(failure, StoreUnavailable):
+                return failure
+            if isinstance(failure, Exception):
+                logger.error("run %s: what a call has cost cannot be written", each.payer.run_id, exc_info=failure)
+                self._owed.pop(each.bill.reservation_id, None)
+        return None
 
     def in_words(self, amount: Amount | Budget) -> str:
         """Return an amount, or what of it a budget bounds, as a person reads it."""
@@ -216,12 +246,16 @@ class Treasury:
             budget = budgets.tenant if account.user_id == WHOLE_TENANT else budgets.user
             used = 100 * budget.share_of(account.spent)
             percent = next((step for step in ALERT_PERCENTS if used >= step), None)
-            key = (account.tenant_id, account.user_id, account.month)
-            if percent is None or self._told.get(key, 0) >= percent:
-                continue
-            if await self._store.alert(account, percent):
-                self._observer.budget_used(account, budget, percent)
-            self._told[key] = percent
+            if percent is not None:
+                await self._tell(account, budget, percent)
+
+    async def _tell(self, account: Account, budget: Budget, percent: int) -> None:
+        key = (account.tenant_id, account.user_id, account.month)
+        if self._told.get(key, 0) >= percent:
+            return
+        if await self._store.alert(account, percent):
+            self._observer.budget_used(account, budget, percent)
+        self._told[key] = percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +277,7 @@ class RunPurse:
         self._payer = payer
         self._owed = payer.spent
         self._taken_over = payer.attempt == 1
+        self._taking_over = asyncio.Lock()
 
     async def reserve(self, model: str, most: Tokens, expected: Tokens) -> "HeldAmount":
         treasury, payer = self._treasury, self._payer
@@ -251,14 +286,16 @@ class RunPurse:
             micros=price.at_most_micros(most.input, most.output),
             tokens=most.input + most.output,
         )
+        async with self._taking_over:
+            if not self._taken_over:
+                await treasury.take_over(payer)
+                self._taken_over = True
+        # From the question to the answer nothing is awaited: calls that are made at once count together.
         if not payer.budgets.run.covers(self._owed + amount):
             raise BudgetExceeded(
                 f"The run's budget ({treasury.in_words(payer.budgets.run)}) does not cover another model call: "
                 f"{treasury.in_words(self._owed)} are spent."
             )
-        if not self._taken_over:
-            await treasury.take_over(payer)
-            self._taken_over = True
         self._owed += amount
         reservation = None
         try:

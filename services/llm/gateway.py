@@ -4,6 +4,7 @@ Outside in: deadline -> fail-over -> per provider: retry -> limit -> breaker -> 
 of text has been shown nothing is ever restarted: the failure goes to the run, which says that its answer is partial.
 """
 
+import logging
 import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,7 +28,7 @@ from services.errors import (
 from services.limits.prices import Price
 from services.limits.purse import BOTTOMLESS, Purse
 from services.llm.attempt import Attempts
-from services.llm.capability import CHARS_PER_TOKEN, input_tokens
+from services.llm.capability import CHARS_PER_TOKEN, input_tokens, most_input_tokens
 from services.llm.fail_over import FailOver, capable
 from services.llm.route import Route
 from services.llm.screening import AnswerScreen, Unscreened, as_released, stopped
@@ -39,6 +40,8 @@ from services.resilience.retry import RetryPolicy
 from services.runs.deadline import Deadline
 from services.telemetry.metrics import UNMEASURED, Meter
 from services.types import Progress, Usage
+
+logger = logging.getLogger(__name__)
 
 _REFUSALS = (
     ModelUnreachable,
@@ -164,28 +167,40 @@ class RunModel:
     ) -> Usage:
         """Add an attempt to the run's usage, and return it."""
         self.provider, self.model = route.provider.name, route.provider.model
-        used = _used(call, stream, answer, failure)
+        used = _used(call, route, stream, answer, failure)
         used = replace(used, cost_micros=price.cost_micros(used))
         self.usage += used
         return used
 
 
-def _used(call: ModelCall, stream: AnswerStream, answer: AIMessage | None, failure: ModelError | None) -> Usage:
+def _used(
+    call: ModelCall, route: Route, stream: AnswerStream, answer: AIMessage | None, failure: ModelError | None
+) -> Usage:
     """Return what an attempt used: as reported, or as estimated where it was taken on without a report."""
     if answer is not None and answer.usage_metadata is not None:
-        return _reported(answer.usage_metadata)
+        return _reported(answer.usage_metadata, call, route)
     taken_on = stream.was_sent and not isinstance(failure, _REFUSALS)
     return _estimated(call, stream) if answer is not None or taken_on or stream.chars else Usage()
 
 
-def _reported(usage: UsageMetadata) -> Usage:
+def _reported(usage: UsageMetadata, call: ModelCall, route: Route) -> Usage:
+    """Return what a provider says that a call used, as far as that can be: a wrong report must not use up a month's budget."""
+    most_output = min(call.options.max_output_tokens or route.max_output_tokens, route.max_output_tokens)
+    input_tokens = min(usage["input_tokens"], UNSEEN_FACTOR * most_input_tokens(call) + UNSEEN_TOKENS)
+    output_tokens = min(usage["output_tokens"], UNSEEN_FACTOR * most_output + UNSEEN_TOKENS)
+    if (input_tokens, output_tokens) != (usage["input_tokens"], usage["output_tokens"]):
+        logger.error("provider %s reports tokens that cannot be, and is not believed: %s", route.name, usage)
     return Usage(
-        input_tokens=usage["input_tokens"],
-        output_tokens=usage["output_tokens"],
-        cached_tokens=usage.get("input_token_details", {}).get("cache_read", 0),
-        reasoning_tokens=usage.get("output_token_details", {}).get("reasoning", 0),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=min(usage.get("input_token_details", {}).get("cache_read", 0), input_tokens),
+        reasoning_tokens=min(usage.get("output_token_details", {}).get("reasoning", 0), output_tokens),
         model_calls=1,
     )
+
+
+UNSEEN_FACTOR, UNSEEN_TOKENS = 2, 10_000
+"""How far a report may be above what a call can need by its bytes and its limit: providers add prompts of their own."""
 
 
 def _estimated(call: ModelCall, stream: AnswerStream) -> Usage:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -103,7 +104,7 @@ class RunService:
         """
         self._admit_work(Priority.BACKGROUND)
         run = self._intake.run_of(principal, request)
-        await self._admission.admit(run)
+        await self._admitted(run)
         with self._granted(run) as stored:
             run = await self._screen(run, nullcontext())
             created = await self._runs.create(run, request.submission)
@@ -141,7 +142,7 @@ class RunService:
         begun = False
         try:
             with live.limit:
-                await self._admission.admit(live.run)
+                await self._admitted(live.run)
             with self._granted(live.run) as stored:
                 live.run = await self._screen(live.run, live.limit)
                 created = await self._take_in(live, request, stored)
@@ -150,6 +151,22 @@ class RunService:
             if not begun:
                 live.limit.stop()
         return created
+
+    async def _admitted(self, run: Run) -> None:
+        """Have a run granted what it needs, or raise.
+
+        Asking is not broken off, and what somebody was granted who has left meanwhile is given back.
+        """
+        asking = self._spawn(self._admission.admit(run))
+        try:
+            await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(partial(self._give_back, run))
+            raise
+
+    def _give_back(self, run: Run, asking: "asyncio.Task[None]") -> None:
+        if not asking.cancelled() and asking.exception() is None:
+            self._spawn(self._admission.unused(run))
 
     @contextmanager
     def _granted(self, run: Run) -> Iterator[Callable[[Created], None]]:

@@ -27,6 +27,7 @@ _UNAVAILABLE = (
     sqlalchemy_errors.DisconnectionError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shut down, crashed, starting, cancelled by a statement timeout
+    asyncpg.TransactionRollbackError,  # a deadlock, of which we were chosen to give way
     asyncpg.InsufficientResourcesError,  # too many connections, disk or memory full
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,

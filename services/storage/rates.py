@@ -33,7 +33,13 @@ INSERT INTO rate_buckets AS bucket (key, full_at)
 SELECT key, now() + make_interval(secs => cost_s) FROM unnest($1::bytea[], $2::float8[]) AS a (key, cost_s) ORDER BY key
 ON CONFLICT (key) DO UPDATE SET full_at = greatest(bucket.full_at, now()) + (excluded.full_at - now())
 """
-_PRUNE = "DELETE FROM rate_buckets WHERE full_at < now() - interval '1 hour'"
+# In the order of their keys, and none that somebody has locked: nobody waits for a pruner, nor a pruner for anybody.
+_PRUNE = """
+DELETE FROM rate_buckets WHERE key IN (
+    SELECT key FROM rate_buckets WHERE full_at < now() - interval '1 hour' ORDER BY key LIMIT 10000
+    FOR UPDATE SKIP LOCKED
+)
+"""
 
 
 class RateRepository:
@@ -68,6 +74,6 @@ class RateRepository:
             )
 
     async def prune(self) -> int:
-        """Delete the buckets that have been full for an hour, and return how many."""
+        """Delete buckets that have been full for an hour, 10,000 at most, and return how many."""
         async with self._database.raw() as connection:
             return int((await connection.execute(_PRUNE)).rpartition(" ")[2])

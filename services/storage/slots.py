@@ -38,8 +38,13 @@ SELECT count FROM rows
 _RENEW = """
 UPDATE slots SET held_until = now() + make_interval(secs => $2) WHERE holder = ANY($1::uuid[]) AND held_until > now()
 """
-_RELEASE = "UPDATE slots SET holder = NULL, held_until = '-infinity' WHERE holder = ANY($1::uuid[])"
-_PRUNE = "DELETE FROM slots WHERE held_until < now() - interval '1 hour' AND holder IS NOT NULL"
+_RELEASE = "UPDATE slots SET held_until = now() WHERE holder = ANY($1::uuid[]) AND held_until > now()"
+_PRUNE = """
+DELETE FROM slots WHERE (key, number) IN (
+    SELECT key, number FROM slots WHERE held_until < now() - interval '1 hour'
+    ORDER BY key, number LIMIT 10000 FOR UPDATE SKIP LOCKED
+)
+"""
 
 
 class SlotRepository:
@@ -69,6 +74,6 @@ class SlotRepository:
             await connection.execute(_RELEASE, list(holders))
 
     async def prune(self) -> int:
-        """Delete the slots that lost their holder an hour ago, and return how many."""
+        """Delete slots that nobody has held for an hour, 10,000 at most, and return how many."""
         async with self._database.raw() as connection:
             return int((await connection.execute(_PRUNE)).rpartition(" ")[2])

@@ -395,7 +395,7 @@ slots = Table(
     Column("key", LargeBinary, primary_key=True, comment="a digest of whose slots they are"),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("holder", Uuid, comment="the run that holds it, or held it last"),
-    Column("held_until", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
+    _now("held_until"),
     Index(None, "holder", postgresql_where=text("holder IS NOT NULL")),
     prefixes=["UNLOGGED"],
     postgresql_with={"fillfactor": 50},

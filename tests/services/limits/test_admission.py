@@ -5,7 +5,7 @@ import pytest
 from services.errors import BudgetExceeded, RateLimitExceeded
 from services.limits.admission import LOOK_EVERY_S, MAX_KNOWN, BudgetGate, RunAdmission
 from services.limits.budgets import UNBOUNDED, WHOLE_TENANT, Amount, Bill, Budget, Budgets
-from services.limits.plans import Allowance, Plan, Plans, RouteClass
+from services.limits.plans import Allowance, Plan, Plans
 from services.limits.quota import Quota
 from tests.services.limits.conftest import Clock
 from tests.services.limits.test_budgets_contract import a_call
@@ -78,7 +78,7 @@ async def test_the_gate_remembers_a_bounded_number_of_accounts(books: Counted, c
 async def test_whoever_has_nothing_left_takes_no_place_and_no_rate(
     books: Counted, clock: Clock, store: Away, budgets: Budgets
 ) -> None:
-    allowance = Allowance(requests={RouteClass.RUNS: Quota(limit=1)}, concurrent_runs=1)
+    allowance = Allowance(tokens=Quota(limit=600), concurrent_runs=1)
     limiter = limiter_of(store, clock, Plans(default=Plan(user=allowance, budgets=budgets)))
     admission = RunAdmission(limiter, BudgetGate(books, clock))
     await spend(books, 10)

@@ -168,13 +168,12 @@ async def test_a_run_holds_its_place_until_it_is_idle(store: Away, clock: Clock,
 
 
 async def test_a_run_that_is_refused_its_rate_holds_no_place(store: Away, clock: Clock) -> None:
-    plans = plan_of(concurrent_runs=2, requests={RouteClass.RUNS: Quota(limit=1)})
-    limiter = limiter_of(store, clock, plans)
-    await limiter.admit(a_run())
+    limiter = limiter_of(store, clock, plan_of(concurrent_runs=2, tokens=Quota(limit=600)))
+    await limiter.admit(a_run(""))
     with pytest.raises(RateLimitExceeded):
-        await limiter.admit(a_run())
+        await limiter.admit(a_run(""))
     clock.now += 60.0
-    await limiter.admit(a_run())
+    await limiter.admit(a_run(""))
 
 
 async def test_a_tenants_places_are_its_users_together(store: Away, clock: Clock) -> None:
@@ -216,6 +215,17 @@ async def test_a_run_is_charged_the_tokens_that_it_is_expected_to_need(store: Aw
         await limiter.admit(a_run("x" * 1_600))
     await limiter.unused(run)
     await limiter.admit(a_run("x" * 1_600))
+
+
+async def test_no_more_is_given_back_than_was_charged(store: Away, clock: Clock) -> None:
+    """A prompt beyond the whole quota is charged all of it: what another run owes stays owed."""
+    limiter = limiter_of(store, clock, plan_of(tokens=Quota(limit=1_000, window_s=1_000.0)))
+    long = a_run("x" * 40_000)
+    await limiter.admit(long)
+    [(limit, _)] = [pair for pair in limiter.readings(ADA, RouteClass.RUNS) if pair[0].what == "tokens"]
+    await store.settle([Charge(key=limit.charge.key, quota=limit.charge.quota, units=500)])
+    await limiter.unused(long)
+    assert store.rates.read([limit.charge]).readings[0].taken_s == pytest.approx(500.0)
 
 
 async def test_other_plans_hold_at_once(store: Away, clock: Clock) -> None:

@@ -65,6 +65,41 @@ async def test_a_run_is_charged_what_it_used_and_not_what_was_expected(store: Aw
     assert store.asked == 2
 
 
+async def test_a_prompt_beyond_the_quota_is_charged_in_full_in_the_end(store: Away) -> None:
+    """It was let in for all of the quota, and owes the rest."""
+    settling, run = settling_of(store), a_run("x" * 80_000)
+    await store.rates.take([limit.charge for limit in token_limits(PLANS.default, ADA, 20_500.0)])
+    settling.run_ended(run, replace(ANSWERED, usage=used(21_000)), TIMES)
+    await settling.settle()
+    assert taken(store) == pytest.approx(21_000)
+
+
+async def test_what_is_not_foreseen_ends_neither_settling_nor_renewing(
+    store: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody awaits these tasks: an error that ended them would go unseen."""
+    naps = Naps()
+    settling = settling_of(store, naps)
+
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(store, "release", broken)
+    monkeypatch.setattr(store, "renew", broken)
+    tasks = [
+        asyncio.create_task(settling.settle_forever()),
+        asyncio.create_task(settling.renew_forever(lambda: [a_run().id])),
+    ]
+    settling.run_ended(a_run(""), replace(ANSWERED, usage=used(700)), TIMES)
+    asked = [await naps.asked.get() for _ in range(2)]
+    naps.go.set()
+    asked += [await naps.asked.get() for _ in range(2)]
+    assert sorted(asked) == [FLUSH_AFTER_S, RETRY_AFTER_S, RENEW_EVERY_S, RENEW_EVERY_S]
+    assert not any(task.done() for task in tasks)
+    for task in tasks:
+        task.cancel()
+
+
 async def test_a_place_is_free_when_its_run_has_ended(store: Away) -> None:
     settling, run = settling_of(store), a_run()
     await store.slots.acquire(run.id, [SLOT], SLOT_TTL_S)

@@ -33,6 +33,7 @@ class Books(MemoryBudgets):
         super().__init__(lambda: datetime(2026, 11, 29, tzinfo=UTC))
         self.away = False
         self.loses_answer = False
+        self.poison = -1
         self.settled = asyncio.Event()
         self.reserving = asyncio.Event()
         self.go = asyncio.Event()
@@ -54,12 +55,15 @@ class Books(MemoryBudgets):
 
     async def settle(self, bills: Sequence[Bill]) -> Sequence[Account]:
         self._asked()
+        if any(bill.amount.tokens == self.poison for bill in bills):
+            raise OverflowError("value out of int64 range")
         accounts = await super().settle(bills)
         self.settled.set()
         return accounts
 
     async def abandon(self, run_id: UUID, *, before_attempt: int) -> Sequence[Account]:
         self._asked()
+        await asyncio.sleep(0)
         return await super().abandon(run_id, before_attempt=before_attempt)
 
     async def owed(self, user_id: str = "ada") -> tuple[Amount, Amount]:
@@ -171,6 +175,32 @@ async def test_a_run_that_was_taken_over_and_needed_no_call_settles_what_it_lost
     assert await world.books.owed() == (Amount(micros=120, tokens=30), AT_MOST)
 
 
+async def test_a_call_at_work_ends_while_the_store_is_away_and_lost_runs_wait_to_be_settled(world: World) -> None:
+    held = await world.treasury.purse(payer()).reserve("mini", MOST, EXPECTED)
+    world.books.away = True
+    world.treasury.run_ended(replace(a_run(), attempt=2), ANSWERED, TIMES)
+    await held.settle(USED)
+
+
+async def test_a_bill_that_cannot_be_written_takes_no_other_along(world: World) -> None:
+    """It is let go of, its reservation ends as expected after a time; settling goes on."""
+    held = [await world.treasury.purse(payer()).reserve("mini", MOST, EXPECTED) for _ in range(2)]
+    world.books.poison = 5_000
+    held[0].settle(Usage(input_tokens=5_000))
+    await held[1].settle(USED)
+    assert await world.books.owed() == (COST, AT_MOST)
+    await (await world.treasury.purse(payer()).reserve("mini", MOST, EXPECTED)).settle(USED)
+    assert (await world.books.owed())[0] == COST + COST
+
+
+async def test_calls_at_once_of_a_resumed_run_keep_to_its_budget(world: World) -> None:
+    """The first of them settles what the lost attempt left, and the others wait for that."""
+    purse = world.treasury.purse(payer(attempt=2, run=Budget(tokens=200)))
+    asked = (purse.reserve("mini", MOST, EXPECTED) for _ in range(3))
+    got = await asyncio.gather(*asked, return_exceptions=True)
+    assert [isinstance(each, BudgetExceeded) for each in got] == [False, True, True]
+
+
 async def test_a_call_that_nobody_waits_for_is_settled_all_the_same(world: World) -> None:
     held = await world.treasury.purse(payer()).reserve("mini", MOST, EXPECTED)
     held.settle(USED)
@@ -242,23 +272,25 @@ async def test_bills_are_tried_again_by_themselves(world: World) -> None:
     assert await world.books.owed() == (COST, Amount())
 
 
-async def test_a_budget_that_is_nearly_used_up_is_told_of_once(world: World) -> None:
-    """At 80 percent and at 100, of a user and of a tenant; and not again by another replica."""
-    budgets = {"user": Budget(tokens=100), "tenant": Budget(tokens=130)}
-    other = World()
-    other.treasury = Treasury(store=world.books, prices=PRICES, observer=other.alerts, new_id=uuid4, sleep=other.naps)
-    small = Tokens(input=5, output=5)
-    for tokens, treasury in ((79, world.treasury), (1, world.treasury), (1, other.treasury), (20, world.treasury)):
-        held = await treasury.purse(payer(tenant=budgets["tenant"])).reserve("mini", small, small)
+@pytest.mark.parametrize("whose", ["user", "tenant"])
+async def test_a_budget_that_is_nearly_used_up_is_told_of_once(world: World, whose: str) -> None:
+    """At 80 percent, and again at 100, by one replica."""
+    other = Treasury(store=world.books, prices=PRICES, observer=world.alerts, new_id=uuid4, sleep=world.naps)
+    small, told = Tokens(input=1, output=1), []
+    for tokens, treasury in ((79, world.treasury), (1, other), (1, world.treasury), (17, other), (2, other)):
+        held = await treasury.purse(payer(**{whose: Budget(tokens=100)})).reserve("mini", small, small)
         held.settle(Usage(input_tokens=tokens))
         await treasury.settle_all()
-    assert world.alerts.told == []
-    for treasury in (world.treasury, other.treasury):
-        for _ in range(2):
-            held = await treasury.purse(payer(tenant=Budget(tokens=125))).reserve("mini", small, small)
-            held.settle(Usage(input_tokens=1))
-            await treasury.settle_all()
-    assert world.alerts.told + other.alerts.told == [(WHOLE_TENANT, 80)]
+        told.append([percent for _, percent in world.alerts.told])
+    assert told == [[], [80], [80], [80], [80, 100]]
+    assert {user_id for user_id, _ in world.alerts.told} == {"ada" if whose == "user" else WHOLE_TENANT}
+
+
+async def test_a_budget_into_which_nothing_fits_any_more_is_told_of(world: World) -> None:
+    """Though much of it is only reserved, or too little is left for one call."""
+    with pytest.raises(BudgetExceeded):
+        await world.treasury.purse(payer(user=Budget(tokens=100))).reserve("mini", MOST, EXPECTED)
+    assert world.alerts.told == [("ada", 100)]
 
 
 async def test_a_model_without_a_price_is_refused_where_money_would_have_to_pay_for_it(world: World) -> None:

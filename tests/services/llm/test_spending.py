@@ -150,6 +150,24 @@ def test_no_prompt_has_more_tokens_than_bytes_and_frames(text: str) -> None:
     assert most_input_tokens(call) >= input_tokens(call)
 
 
+async def test_a_report_that_cannot_be_is_not_believed(world: World) -> None:
+    """Neither that a call used more than it can have, nor that more was cached than was sent."""
+
+    async def boasting(call: ModelCall, sink: TextSink) -> AIMessage:
+        sink.text("fine")
+        reported = UsageMetadata(
+            input_tokens=2**53, output_tokens=2**53, total_tokens=2**54, input_token_details={"cache_read": 2**53}
+        )
+        return AIMessage(content="fine", usage_metadata=reported)
+
+    run_model = model(world.treasury, FakeProvider(boasting))
+    await run_model.generate(CALL)
+    most = 2 * most_input_tokens(CALL) + 10_000
+    assert run_model.usage.input_tokens == run_model.usage.cached_tokens == most
+    assert run_model.usage.output_tokens == 2 * 100 + 10_000
+    assert (await settled(world)).tokens == most + 10_200
+
+
 async def test_usage_of_several_calls_is_one_sum(world: World) -> None:
     run_model = model(world.treasury, FakeProvider(good))
     for _ in range(3):

@@ -1,11 +1,13 @@
 """What a run is granted, and when it is given back: never twice, and never kept by a run that there is not."""
 
+import asyncio
+
 import pytest
 
 from services.errors import ContentBlocked, Overloaded, RateLimitExceeded, ThreadBusy
 from services.guard import Action, Verdict
 from services.types import IdempotencyKey, Multitask, RunRequest, Submission
-from tests.services.runs.ingress_world import ANN, ASK, DONE, STARTED, World, batch
+from tests.services.runs.ingress_world import ANN, ASK, DONE, STARTED, Hangs, World, batch
 
 
 async def settled(world: World) -> list[str]:
@@ -44,6 +46,20 @@ async def test_a_turn_that_its_thread_refuses_gives_back_what_it_was_granted() -
     with pytest.raises(ThreadBusy):
         await world.start()
     assert await settled(world) == ["admit", "unused"]
+
+
+async def test_a_client_that_leaves_while_it_is_asked_for_keeps_nothing() -> None:
+    """What was asked for comes to its end, and is given back then."""
+    world = World(STARTED, DONE)
+    asking = world.faults.hangs["admit"] = Hangs()
+    starting = asyncio.create_task(world.start())
+    await asking.reached.wait()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    asking.go.set()
+    assert await settled(world) == ["admit", "unused"]
+    assert world.tables.runs == {}
 
 
 async def test_a_run_that_no_agent_takes_holds_no_place() -> None:

@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("key", sa.LargeBinary(), nullable=False, comment="a digest of whose slots they are"),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("holder", sa.Uuid(), nullable=True, comment="the run that holds it, or held it last"),
-        sa.Column("held_until", sa.DateTime(timezone=True), server_default=sa.text("'-infinity'"), nullable=False),
+        sa.Column("held_until", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("key", "number", name="pk_slots"),
         prefixes=["UNLOGGED"],
         postgresql_with={"fillfactor": 50},
