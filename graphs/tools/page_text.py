@@ -13,8 +13,11 @@ from services.security.pages import Page
 
 _TAG = re.compile(
     r"<(?:(?P<comment>!--)|(?P<close>/?)(?P<name>[a-zA-Z][a-zA-Z0-9-]{0,40})"
-    r"(?:[^<>\"']|\"[^\"<]*\"|'[^'<]*')*+>?|[!?/][^<>]*>?)"
+    r"(?:[^<>\"']++|\"[^\"<]*+\"|'[^'<]*+')*>?|[!?/][^<>]*>?)"
 )
+"""Nothing that follows the last repetition can fail, so it need not be possessive: those of groups are not to be trusted in
+Python before 3.11.5 (python/cpython#106052).
+"""
 _UNSEEN = frozenset(
     {"script", "style", "template", "svg", "math", "noscript", "iframe", "object", "textarea", "select"}
 )
