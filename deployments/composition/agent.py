@@ -123,7 +123,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     ]
     settlers = (
         settling.settle_forever(),
-        settling.renew_forever(lambda: engine.held),
+        settling.renew_forever(lambda: engine.at_work),
         treasury.settle_forever(),
     )
     if settings.runs.warm_up_s:

@@ -81,12 +81,12 @@ class MemorySlots:
         self._held[holder] = _Held(tuple(wanted.key for wanted in slots), now + ttl_s)
         return None
 
-    async def renew(self, holders: Collection[UUID], ttl_s: float) -> None:
+    async def renew(self, holders: Collection[UUID], ttl_s: float) -> Collection[UUID]:
         now = self._clock()
-        for holder in holders:
-            held = self._held.get(holder)
-            if held is not None and held.until > now:
-                held.until = now + ttl_s
+        holding = [holder for holder in holders if holder in self._held and self._held[holder].until > now]
+        for holder in holding:
+            self._held[holder].until = now + ttl_s
+        return holding
 
     async def release(self, holders: Collection[UUID]) -> None:
         for holder in holders:

@@ -66,17 +66,20 @@ redis.call('PEXPIRE', KEYS[1], math.ceil(ttl * 1000))
 return 0
 """
 _RENEW = f"""{_NOW}
-local ttl = tonumber(ARGV[1])
+local ttl, holding = tonumber(ARGV[1]), {{}}
 for i, key in ipairs(KEYS) do
+    holding[i] = 0
     for _, slots in ipairs(redis.call('SMEMBERS', key)) do
         local held = redis.call('ZSCORE', slots, ARGV[i + 1])
         if held and tonumber(held) > now then
             redis.call('ZADD', slots, now + ttl, ARGV[i + 1])
             redis.call('PEXPIRE', slots, math.ceil(ttl * 1000))
             redis.call('PEXPIRE', key, math.ceil(ttl * 1000))
+            holding[i] = 1
         end
     end
 end
+return holding
 """
 _RELEASE = """
 for i, key in ipairs(KEYS) do
@@ -142,10 +145,11 @@ class RedisSlots:
             full = await self._acquire(keys=keys, args=[holder.bytes, ttl_s, *(wanted.limit for wanted in slots)])
         return slots[int(full) - 1] if full else None
 
-    async def renew(self, holders: Collection[UUID], ttl_s: float) -> None:
+    async def renew(self, holders: Collection[UUID], ttl_s: float) -> Collection[UUID]:
         ids = [holder.bytes for holder in holders]
         with translated():
-            await self._renew(keys=[_HOLDER + holder for holder in ids], args=[ttl_s, *ids])
+            holding = await self._renew(keys=[_HOLDER + holder for holder in ids], args=[ttl_s, *ids])
+        return {holder for holder, holds in zip(holders, holding, strict=True) if holds}
 
     async def release(self, holders: Collection[UUID]) -> None:
         ids = [holder.bytes for holder in holders]

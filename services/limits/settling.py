@@ -8,9 +8,9 @@ from uuid import UUID
 
 from services.errors import StoreUnavailable
 from services.limits.limiter import RENEW_EVERY_S, SLOT_TTL_S, expected_tokens, owner_of
-from services.limits.plans import Plans, token_bills
+from services.limits.plans import Plans, run_slots, token_bills
 from services.limits.quota import Charge
-from services.limits.stores import RateStore, SlotStore
+from services.limits.stores import ANY_NUMBER, RateStore, SlotStore
 from services.runs.engine import RunTimes
 from services.types import Run, RunOutcome
 
@@ -92,16 +92,31 @@ class RunSettling:
             self._let_go()
         return not (ended or bills)
 
-    async def renew_forever(self, held: Callable[[], Collection[UUID]]) -> None:
-        """Hold the slots of the runs that are `held` here as long as they are."""
+    async def renew_forever(self, at_work: Callable[[], Collection[Run]]) -> None:
+        """Hold the slots of the runs that are at work here as long as they are.
+
+        One that holds none gets its slots whatever the limit: it has waited for its thread, or was lost for too long. It is at
+        work, so others have to wait for it.
+        """
         while True:
             await self._sleep(RENEW_EVERY_S)
-            runs = held()
-            if not runs:
-                continue
-            [failure] = await asyncio.gather(self._slots.renew(runs, SLOT_TTL_S), return_exceptions=True)
+            # gather makes whatever is raised a value: nobody awaits this task, and what is not renewed comes free.
+            [failure] = await asyncio.gather(self._renew(at_work()), return_exceptions=True)
             if isinstance(failure, BaseException):
-                logger.warning("the slots of %d runs could not be renewed", len(runs), exc_info=failure)
+                logger.warning("the slots of runs at work could not be renewed", exc_info=failure)
+
+    async def _renew(self, at_work: Collection[Run]) -> None:
+        waited_for = {run.id: run for run in at_work if not run.background}
+        if not waited_for:
+            return
+        holding = await self._slots.renew(waited_for, SLOT_TTL_S)
+        for run_id in waited_for.keys() - set(holding):
+            run = waited_for[run_id]
+            slots = [
+                replace(slot, limit=ANY_NUMBER) for _, slot in run_slots(self.plans.of(run.tenant_id), owner_of(run))
+            ]
+            if slots:
+                await self._slots.acquire(run_id, slots, SLOT_TTL_S)
 
     def _bill(self, charge: Charge) -> None:
         earlier = self._bills.get(charge.key)

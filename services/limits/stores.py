@@ -19,6 +19,10 @@ class Slots:
     limit: int
 
 
+ANY_NUMBER = 2**31 - 1
+"""The limit for somebody who is to have a slot whatever the others hold: the most that a store counts to."""
+
+
 class RateStore(Protocol):
     """Buckets. Time is the store's own, so replicas need not agree on it. Every method raises StoreUnavailable."""
 
@@ -44,8 +48,11 @@ class SlotStore(Protocol):
         """
         ...
 
-    async def renew(self, holders: Collection[UUID], ttl_s: float) -> None:
-        """Hold what these hold for another `ttl_s` seconds from now. Whoever has lost a slot does not get it back."""
+    async def renew(self, holders: Collection[UUID], ttl_s: float) -> Collection[UUID]:
+        """Hold what these hold for another `ttl_s` seconds from now, and return which of them hold something.
+
+        Whoever has lost a slot does not get it back.
+        """
         ...
 
     async def release(self, holders: Collection[UUID]) -> None:

@@ -1,7 +1,7 @@
 """One call of one provider: a place in its limit, a permit of its breaker, its timers, its verdict, its bill."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -61,11 +61,15 @@ class Attempts:
             if permit is None:
                 raise ModelUnavailable(f"{route.name} is taken out of service.")
             with permit:
-                return await self._ask(route, permit, slot, on_first)
+                answer, settled = await self._ask(route, permit, slot, on_first)
         finally:
             slot.release()
+        await settled  # with no place at the provider held: it may take a while where the store is slow
+        return answer
 
-    async def _ask(self, route: Route, permit: Permit, slot: Slot, on_first: Callable[[], None]) -> AIMessage:
+    async def _ask(
+        self, route: Route, permit: Permit, slot: Slot, on_first: Callable[[], None]
+    ) -> tuple[AIMessage, Awaitable[None]]:
         held = await self._reserved(route)
         started = self.clock()
         waited_s: float | None = None
@@ -94,8 +98,7 @@ class Attempts:
             settled = held.settle(self.bill(route, self.stream, answer, failure, held.price))
             self._measure(route, "ok" if answer else failure.code if failure else "stopped", waited_s)
         route.retries.succeeded()
-        await settled
-        return answer
+        return answer, settled
 
     async def _reserved(self, route: Route) -> Held:
         """Reserve what the call can cost at most at this provider."""

@@ -128,6 +128,11 @@ class RunEngine:
         return sum(not execution.read for execution in self._executions.values())
 
     @property
+    def at_work(self) -> Collection[Run]:
+        """The runs that are executing."""
+        return [execution.run for execution in self._executions.values()]
+
+    @property
     def held(self) -> Collection[UUID]:
         """The runs that this replica knows to be its own. Any other that the store takes for its own is nobody's."""
         return {fence.run_id for fence in self._executions}.union(self._taking, self._recorder.unsettled)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from services.limits.stores import Slots
 from services.storage.database import Database
+from services.storage.encoding import plain
 
 # What somebody else is taking at this moment is passed over: nobody waits for anybody. That no row is held twice keeps the
 # limit; the count is for one that was lowered, while rows beyond it are still held.
@@ -37,6 +38,7 @@ SELECT count FROM rows
 """
 _RENEW = """
 UPDATE slots SET held_until = now() + make_interval(secs => $2) WHERE holder = ANY($1::uuid[]) AND held_until > now()
+RETURNING holder
 """
 _RELEASE = "UPDATE slots SET held_until = now() WHERE holder = ANY($1::uuid[]) AND held_until > now()"
 _PRUNE = """
@@ -65,9 +67,10 @@ class SlotRepository:
                     if await connection.fetchval(_ADD, wanted.key, wanted.limit) >= wanted.limit:
                         return wanted  # there are as many as there may be, and none was free
 
-    async def renew(self, holders: Collection[UUID], ttl_s: float) -> None:
+    async def renew(self, holders: Collection[UUID], ttl_s: float) -> Collection[UUID]:
         async with self._database.raw() as connection:
-            await connection.execute(_RENEW, list(holders), ttl_s)
+            rows = await connection.fetch(_RENEW, list(holders), ttl_s)
+        return {plain(row["holder"]) for row in rows}
 
     async def release(self, holders: Collection[UUID]) -> None:
         async with self._database.raw() as connection:

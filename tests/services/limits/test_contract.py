@@ -6,7 +6,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from services.limits.quota import Charge, Quota
-from services.limits.stores import Slots
+from services.limits.stores import ANY_NUMBER, Slots
 from tests.services.limits.conftest import QuotaStores
 
 HOURLY = Quota(limit=10, window_s=3_600.0)
@@ -115,7 +115,7 @@ async def test_a_holder_that_renews_keeps_its_slot_and_one_that_is_dead_loses_it
         await quota_stores.slots.acquire(holder, wanted, TTL_S)
     for _ in range(2):
         await quota_stores.later(10.0)
-        await quota_stores.slots.renew([alive], TTL_S)
+        assert set(await quota_stores.slots.renew([alive, uuid7()], TTL_S)) == {alive}
     assert await quota_stores.slots.acquire(uuid7(), wanted, TTL_S) is None
     assert await quota_stores.slots.acquire(uuid7(), wanted, TTL_S) == wanted[0]
 
@@ -125,10 +125,20 @@ async def test_a_slot_that_was_lost_does_not_come_back(quota_stores: QuotaStores
     late, next_one = uuid7(), uuid7()
     await quota_stores.slots.acquire(late, wanted, TTL_S)
     await quota_stores.later(TTL_S + 1)
-    await quota_stores.slots.renew([late], TTL_S)
+    assert not await quota_stores.slots.renew([late], TTL_S)
     assert await quota_stores.slots.acquire(next_one, wanted, TTL_S) is None
     await quota_stores.slots.release([late])
     assert await quota_stores.slots.acquire(uuid7(), wanted, TTL_S) == wanted[0]
+
+
+async def test_somebody_may_have_a_slot_whatever_the_others_hold(quota_stores: QuotaStores) -> None:
+    """And counts from then on."""
+    wanted = Slots(key=b"alice", limit=1)
+    holders = [uuid7() for _ in range(3)]
+    for holder in holders:
+        assert await quota_stores.slots.acquire(holder, [Slots(key=b"alice", limit=ANY_NUMBER)], TTL_S) is None
+    await quota_stores.slots.release(holders[:2])
+    assert await quota_stores.slots.acquire(uuid7(), [wanted], TTL_S) == wanted
 
 
 async def test_a_lower_limit_holds_at_once(quota_stores: QuotaStores) -> None:

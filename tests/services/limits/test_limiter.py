@@ -49,9 +49,9 @@ class Away:
         self._asked()
         return await self.slots.acquire(holder, slots, ttl_s)
 
-    async def renew(self, holders: Collection[UUID], ttl_s: float) -> None:
+    async def renew(self, holders: Collection[UUID], ttl_s: float) -> Collection[UUID]:
         self._asked()
-        await self.slots.renew(holders, ttl_s)
+        return await self.slots.renew(holders, ttl_s)
 
     async def release(self, holders: Collection[UUID]) -> None:
         self._asked()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from services.limits.limiter import RENEW_EVERY_S, SLOT_TTL_S
-from services.limits.plans import Allowance, Plan, Plans, token_limits
+from services.limits.plans import Allowance, Plan, Plans, run_slots, token_limits
 from services.limits.quota import Quota
 from services.limits.settling import FLUSH_AFTER_S, MAX_PENDING, RETRY_AFTER_S, RunSettling
 from services.limits.stores import Slots
@@ -88,7 +88,7 @@ async def test_what_is_not_foreseen_ends_neither_settling_nor_renewing(
     monkeypatch.setattr(store, "renew", broken)
     tasks = [
         asyncio.create_task(settling.settle_forever()),
-        asyncio.create_task(settling.renew_forever(lambda: [a_run().id])),
+        asyncio.create_task(settling.renew_forever(lambda: [a_run()])),
     ]
     settling.run_ended(a_run(""), replace(ANSWERED, usage=used(700)), TIMES)
     asked = [await naps.asked.get() for _ in range(2)]
@@ -163,7 +163,7 @@ async def test_the_places_of_runs_at_work_are_held(store: Away, clock: Clock) ->
     settling, run = settling_of(store, naps), a_run()
     await store.slots.acquire(run.id, [SLOT], SLOT_TTL_S)
     held: list[Run] = [run]
-    task = asyncio.create_task(settling.renew_forever(lambda: [each.id for each in held]))
+    task = asyncio.create_task(settling.renew_forever(lambda: held))
     for _ in range(4):
         assert await naps.asked.get() == RENEW_EVERY_S
         clock.now += RENEW_EVERY_S
@@ -173,4 +173,22 @@ async def test_the_places_of_runs_at_work_are_held(store: Away, clock: Clock) ->
     store.away = True
     naps.go.set()
     assert await naps.asked.get() == RENEW_EVERY_S
+    task.cancel()
+
+
+async def test_a_run_that_holds_no_place_gets_one_whatever_the_limit(store: Away) -> None:
+    """A turn that has waited for its thread, or was lost for too long: others wait for it then. One in the background not."""
+    naps = Naps()
+    settling = settling_of(store, naps)
+    settling.plans = Plans(default=Plan(user=Allowance(concurrent_runs=1)))
+    [(_, slot)] = run_slots(settling.plans.default, ADA)
+    await store.slots.acquire(a_run().id, [slot], SLOT_TTL_S)
+    at_work = [a_run(), a_run(background=True)]
+    task = asyncio.create_task(settling.renew_forever(lambda: at_work))
+    for _ in range(2):
+        await naps.asked.get()
+        naps.go.set()
+    await naps.asked.get()
+    assert set(await store.slots.renew([run.id for run in at_work], SLOT_TTL_S)) == {at_work[0].id}
+    assert await store.slots.acquire(a_run().id, [replace(slot, limit=2)], SLOT_TTL_S) is not None
     task.cancel()
