@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 class BudgetReport:
-    """Implements `services.limits.treasury.BudgetObserver`."""
+    """Implements `services.limits.bills.BudgetObserver`."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter

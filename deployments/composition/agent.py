@@ -33,8 +33,9 @@ from graphs.saver import Checkpointing
 from graphs.tools.care import TOOL_BREAKER, ToolCare
 from graphs.tools.resources import ToolResources
 from graphs.tools.success import SuccessRates
+from services.limits.bills import payer_of
 from services.limits.settling import RunSettling
-from services.limits.treasury import Treasury, payer_of
+from services.limits.treasury import Treasury
 from services.llm.gateway import Gateway
 from services.llm.route import Route
 from services.resilience.breaker import Breaker

@@ -15,9 +15,10 @@ from deployments.metrics import RayMeter
 from evaluation.criteria import CRITERIA
 from evaluation.evaluator import Evaluator
 from evaluation.judge import ModelJudge
+from services.limits.bills import Payer
 from services.limits.budgets import Budgets
 from services.limits.purse import Purse
-from services.limits.treasury import Payer, Treasury
+from services.limits.treasury import Treasury
 from services.llm.gateway import Gateway
 from services.storage.budgets import BudgetRepository
 from services.storage.scores import ScoreRepository

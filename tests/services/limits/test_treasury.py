@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.errors import BudgetExceeded, StoreUnavailable, UnpricedModel
+from services.limits.bills import RETRY_S, Payer, payer_of
 from services.limits.budgets import WHOLE_TENANT, Account, Amount, Bill, Budget, Budgets, Reservation
 from services.limits.budgets_in_memory import MemoryBudgets
 from services.limits.prices import FREE, Price, PriceList
 from services.limits.purse import Tokens
-from services.limits.treasury import RESERVE_RETRY_S, RESERVE_TRIES, RETRY_S, Payer, Treasury, payer_of
+from services.limits.treasury import RESERVE_RETRY_S, RESERVE_TRIES, Treasury
 from services.types import Claim, EventId, Progress, Usage
 from tests.services.limits.test_settling import TIMES, Naps
 from tests.services.storage.conftest import ANSWERED, a_run
