@@ -25,8 +25,18 @@ EXPOSED = (
 """The headers, for browsers that have to be told which ones a page may read."""
 
 
+_UNDERSTOOD = "mainstay.understood"
+
+
+def understood(scope: Scope) -> None:
+    """Say that a request is one for a run, which is charged with it."""
+    scope[_UNDERSTOOD] = True
+
+
 class RateLimits:
-    """Charges every request of a known caller, before anything is read of its body."""
+    """Charges every request of a known caller. One that starts a run is charged together with it, once its body is understood;
+    one that came to nothing before that is charged all the same, afterwards.
+    """
 
     def __init__(self, app: ASGIApp, *, limiter: Limiter, run_paths: Collection[str]) -> None:
         self._app = app
@@ -47,11 +57,16 @@ class RateLimits:
 
         try:
             self._limiter.check_flood(principal, route)
-            await self._limiter.take_request(principal, route)
+            if route is not RouteClass.RUNS:
+                await self._limiter.take_request(principal, route)
         except MainstayError as error:
             await failure_response(error.to_failure())(scope, receive, send_with_headers)
             return
-        await self._app(scope, receive, send_with_headers)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            if route is RouteClass.RUNS and not scope.get(_UNDERSTOOD):
+                await self._limiter.charge_request(principal, route)
 
     def _class_of(self, scope: Scope) -> RouteClass:
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))

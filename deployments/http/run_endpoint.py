@@ -11,6 +11,7 @@ from configs.settings import HttpSettings
 from deployments.http.access import permitted
 from deployments.http.bodies import read_object
 from deployments.http.idempotency import idempotency_key, with_key
+from deployments.http.rate_limits import understood
 from deployments.http.streams import EventStream, WholeAnswer, run_headers
 from deployments.protocols.types import ClientProtocol, Queued, Rules, Streamed
 from services.runs.service import RunService
@@ -48,6 +49,7 @@ class RunEndpoint:
         body = await read_object(headers, receive, max_bytes=self._settings.max_body_bytes)
         turn = self._protocol.parse(body, headers, self._rules)
         request = with_key(turn.request, idempotency_key(headers, self._protocol.path, body, turn.request))
+        understood(scope)
         if isinstance(turn.reply, Queued):
             run = await self._runs.submit(principal, request)
             response = Response(

@@ -83,11 +83,21 @@ class Limiter:
         """Charge a request. Raises RateLimitExceeded."""
         await self._take(request_limits(self.plans.of(principal.tenant_id), principal, route))
 
+    async def charge_request(self, principal: Principal, route: RouteClass) -> None:
+        """Charge a request that was made already, and came to nothing."""
+        limits = request_limits(self.plans.of(principal.tenant_id), principal, route)
+        if not limits:
+            return
+        try:
+            await unbroken(self._rates.settle([limit.charge for limit in limits]))
+        except StoreUnavailable as error:
+            logger.warning("a request that came to nothing could not be charged: %s", error)
+
     async def admit(self, run: Run) -> None:
-        """Charge the tokens that a run is expected to need, and have it hold its slots.
+        """Charge a run with its request and the tokens that it is expected to need, and have it hold its slots.
 
         Whoever looks after the run renews them every RENEW_EVERY_S and releases them at its end. Raises RateLimitExceeded
-        and ConcurrencyLimitExceeded, upon which it holds none. The request itself is charged before, see `take_request`.
+        and ConcurrencyLimitExceeded, upon which it holds none.
         """
         principal = owner_of(run)
         plan = self.plans.of(run.tenant_id)
@@ -95,7 +105,9 @@ class Limiter:
         granted = False
         try:
             await self._acquire(run.id, [] if run.background else run_slots(plan, principal))
-            await self._take(token_limits(plan, principal, tokens))
+            await self._take(
+                [*request_limits(plan, principal, RouteClass.RUNS), *token_limits(plan, principal, tokens)]
+            )
             granted = True
         finally:
             if not granted:

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from deployments.guardrail import GuardrailReplica
+from deployments.guardrail import SHORT_CHARS, GuardrailReplica
 from services.errors import ConfigurationError, GuardrailUnavailable
 from services.guard import ALLOWED, Action, Stage, Verdict
 from services.guardrails import GUARDRAILS
 from services.guardrails.types import ScreenedText
 
+HOLD = "hold".ljust(SHORT_CHARS + 1)
+
 
 class Gate:
-    """A rule that waits on `hold` until it is `open`, and blocks what says `bad`."""
+    """A rule that waits on HOLD until it is `open`, and blocks what says `bad`."""
 
     name = "gate"
     open = threading.Event()
@@ -26,7 +28,7 @@ class Gate:
 
     def check(self, text: ScreenedText, stage: Stage) -> Verdict:
         self.seen.append(text.raw)
-        if text.raw == "hold":
+        if text.raw == HOLD:
             self.entered.set()
             self.open.wait(30)
         return Verdict(action=Action.BLOCK, rule="gate", message="no") if text.raw == "bad" else ALLOWED
@@ -48,7 +50,7 @@ async def entered() -> None:
 async def test_the_loop_answers_while_a_text_is_looked_at() -> None:
     """Health is not a matter of how long a text is."""
     replica = GuardrailReplica(("gate",), timeout_s=30.0)
-    checking = asyncio.create_task(replica.check(["hold"], Stage.INPUT))
+    checking = asyncio.create_task(replica.check([HOLD], Stage.INPUT))
     await entered()
     await replica.check_health()
     assert not checking.done()
@@ -56,10 +58,19 @@ async def test_the_loop_answers_while_a_text_is_looked_at() -> None:
     assert (await checking).action is Action.ALLOW
 
 
+async def test_short_texts_take_turns_too() -> None:
+    """They are looked at where the loop runs, which answers between them."""
+    replica = GuardrailReplica(("gate",), timeout_s=30.0)
+    many = asyncio.create_task(replica.check(["a", "b", "c"], Stage.INPUT))
+    one = asyncio.create_task(replica.check(["x"], Stage.INPUT))
+    await asyncio.gather(many, one)
+    assert Gate.seen.index("x") < Gate.seen.index("c")
+
+
 async def test_the_texts_of_requests_take_turns() -> None:
     """The one text of a request is not behind all those of another that came before it."""
     replica = GuardrailReplica(("gate",), timeout_s=30.0)
-    many = asyncio.create_task(replica.check(["hold", "a", "b"], Stage.INPUT))
+    many = asyncio.create_task(replica.check([HOLD, "a", "b"], Stage.INPUT))
     await entered()
     one = asyncio.create_task(replica.check(["x"], Stage.INPUT))
     await asyncio.sleep(0)
@@ -72,7 +83,7 @@ async def test_without_a_verdict_in_time_there_is_none() -> None:
     """It fails closed, and says so by the error that a client may come back from."""
     replica = GuardrailReplica(("gate",), timeout_s=0.01)
     with pytest.raises(GuardrailUnavailable):
-        await replica.check(["hold"], Stage.INPUT)
+        await replica.check([HOLD], Stage.INPUT)
     Gate.open.set()
 
 

@@ -40,10 +40,11 @@ class Sign:
 def phrase(name: str, points: int, templates: Sequence[str], groups: Groups, *, kind: str | None = None) -> Sign:
     """Return the sign of a phrase in any of its templates."""
     ways = tuple((*_needs(template, groups), _compiled(template, groups)) for template in templates)
+    begins = Keys.any_of(first for first, _, _ in ways)
 
     def found(words: Words, _: str) -> bool:
         text = words.text
-        return any(
+        return words.has(begins) and any(
             all(map(words.has, needed)) and any(pattern.match(text, place) for place in words.places(first))
             for first, needed, pattern in ways
         )

@@ -1,9 +1,10 @@
 """The plain form of a text with its words looked up, so that patterns are tried where they can begin and nowhere else."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Self
 
 STEM_CHARS = 3
 MAX_ATTEMPTS = 12_000
@@ -16,6 +17,14 @@ class Keys:
 
     whole: frozenset[str]
     stems: frozenset[str]
+
+    @classmethod
+    def any_of(cls, choices: Iterable[Self]) -> Self:
+        """Return the keys of a choice between choices."""
+        given = list(choices)
+        return cls(
+            frozenset().union(*(keys.whole for keys in given)), frozenset().union(*(keys.stems for keys in given))
+        )
 
 
 class Words:
