@@ -28,7 +28,7 @@ BOTH, FIRST_ALONE, SECOND_ALONE = "react", "first", "second"
 """The graphs: one with both providers, in their order, and two with one each."""
 
 FLOODER = "flooder"
-"""A tenant whose plan allows little."""
+"""A tenant with the plan that ships."""
 
 _QUESTION = "Tell me tale"
 _NUMBER = re.compile(rf"{_QUESTION} \w+ (\d+)\.$")
@@ -127,7 +127,7 @@ class Site:
             FIRST_ALONE: {**alone, "providers": [PRIMARY]},
             SECOND_ALONE: {**alone, "providers": [SECONDARY]},
         }
-        limits = {"plans": {FLOODER: {"user": {"runs": "60/minute"}}}, "tenants": {FLOODER: FLOODER}}
+        limits = {"tenants": {FLOODER: "standard"}}
         return {"providers": providers, "graphs": graphs, "evaluator": {"provider": JUDGE}, "limits": limits}
 
     def arrivals(self, graph: str, *, per_s: float, count: int, begins_s: float = 0.0) -> Arrivals:
