@@ -76,8 +76,8 @@ def flood_section(found: Flood) -> str:
     lines = [
         f"{_conditions()} Two tenants: {plan.calm_per_s:g} turns a second of one, on schedule, in windows of "
         f"{plan.window_s:g} s. In every round there is one in which that is all, and one in which the other tenant sends "
-        f"{plan.flood_per_s:g} turns a second, of which the standard plan allows 60 a minute, and 8 at once. TTFT is the first one's, counted from "
-        "when a turn was due, as p50 / p99.",
+        f"{plan.flood_per_s:g} turns a second, of which its plan allows 60 a minute, and 8 at once. TTFT is the first one's, "
+        "counted from when a turn was due, as p50 / p99.",
         "",
         "| round | TTFT alone, ms | TTFT in the flood, ms | its errors | the flood's turns answered |",
         "|---:|---:|---:|---:|---:|",

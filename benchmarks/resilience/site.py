@@ -28,7 +28,7 @@ BOTH, FIRST_ALONE, SECOND_ALONE = "react", "first", "second"
 """The graphs: one with both providers, in their order, and two with one each."""
 
 FLOODER = "flooder"
-"""A tenant with the plan that ships."""
+"""A tenant with the rates and places of the plan that ships. No budget of money: the simulated model has no price."""
 
 _QUESTION = "Tell me tale"
 _NUMBER = re.compile(rf"{_QUESTION} \w+ (\d+)\.$")
@@ -127,7 +127,8 @@ class Site:
             FIRST_ALONE: {**alone, "providers": [PRIMARY]},
             SECOND_ALONE: {**alone, "providers": [SECONDARY]},
         }
-        limits = {"tenants": {FLOODER: "standard"}}
+        allowed = {"runs": "60/minute", "concurrent_runs": 8}
+        limits = {"plans": {FLOODER: {"user": allowed}}, "tenants": {FLOODER: FLOODER}}
         return {"providers": providers, "graphs": graphs, "evaluator": {"provider": JUDGE}, "limits": limits}
 
     def arrivals(self, graph: str, *, per_s: float, count: int, begins_s: float = 0.0) -> Arrivals:
