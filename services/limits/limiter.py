@@ -81,7 +81,7 @@ class Limiter:
 
     async def take_request(self, principal: Principal, route: RouteClass) -> None:
         """Charge a request. Raises RateLimitExceeded."""
-        await self._take(request_limits(self.plans.of(principal.tenant_id), principal, route))
+        await unbroken(self._take(request_limits(self.plans.of(principal.tenant_id), principal, route)))
 
     async def charge_request(self, principal: Principal, route: RouteClass) -> None:
         """Charge a request that was made already, and came to nothing."""
@@ -149,7 +149,7 @@ class Limiter:
             return
         charges = [limit.charge for limit in limits]
         try:
-            taken = await unbroken(self._rates.take(charges))
+            taken = await self._rates.take(charges)
         except StoreUnavailable as error:
             logger.warning("the store of the limits is away, this replica gives out its share: %s", error)
             taken = await self._alone.take([self._shared(charge) for charge in charges])

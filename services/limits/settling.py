@@ -84,8 +84,9 @@ class RunSettling:
                 bills = {}
         except StoreUnavailable as error:
             logger.warning("what %d runs used could not be charged yet: %s", len(ended) or len(bills), error)
-            self._news.set()
-        finally:  # what a cancellation has interrupted is kept as well, for the last time
+        finally:  # what anything else has interrupted is kept as well, for the next time
+            if ended or bills:
+                self._news.set()
             for charge in bills.values():
                 self._bill(charge)
             self._ended = {**ended, **self._ended}

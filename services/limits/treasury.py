@@ -101,9 +101,8 @@ class Treasury:
         if short is None:
             return reservation
         whose, budget = ("tenant", budgets.tenant) if short.user_id == WHOLE_TENANT else ("user", budgets.user)
-        await self._bills.tell(
-            short, budget, 100
-        )  # nothing fits in any more, whatever of it is spent and what reserved
+        # Nothing fits in any more, whatever of it is spent and what reserved.
+        await self._bills.tell(short, budget, 100)
         raise BudgetExceeded(
             f"The {whose}'s budget for {short.month:%B %Y} ({self.in_words(budget)}) does not cover another model call: "
             f"{self.in_words(short.spent)} are spent, {self.in_words(short.reserved)} reserved by calls at work."
