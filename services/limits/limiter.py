@@ -182,10 +182,10 @@ class Limiter:
 
     def _judge(self, limits: Sequence[Limit], taken: Taken, decided: str) -> None:
         """Raise RateLimitExceeded unless all was taken."""
-        if taken.admitted:
+        reading = taken.tightest
+        if taken.admitted or reading is None:
             return
-        by_wait = zip(limits, taken.readings, strict=True)
-        limit, reading = max(by_wait, key=lambda pair: pair[1].retry_after_s)
+        limit = next(limit for limit in limits if limit.charge.key == reading.charge.key)
         self._meter.record(LIMIT_REFUSALS, 1.0, {"limit": f"{limit.scope}_{limit.what}", "decided_by": decided})
         quota = limit.charge.quota
         raise RateLimitExceeded(

@@ -67,11 +67,6 @@ class Taken:
     readings: tuple[Reading, ...]
 
     @property
-    def retry_after_s(self) -> float:
-        """How long until all charges can be had."""
-        return max((reading.retry_after_s for reading in self.readings), default=0.0)
-
-    @property
     def tightest(self) -> Reading | None:
-        """The bucket that refused, or is nearest to."""
+        """The bucket from which the charge can be had last."""
         return max(self.readings, key=lambda reading: reading.retry_after_s, default=None)
