@@ -71,6 +71,15 @@ def pooled_difference(of: Sequence[Window], less: Sequence[Window], percentile: 
     return Difference(value=difference(range(len(of))), low=float(low), high=float(high))
 
 
+MAX_SHARE = 0.2
+MAX_MS = 30.0
+
+
+def allowed_rise_ms(before: Sequence[Window]) -> float:
+    """By how much what other people do may raise the p99 of the time to first token, given what it is without them."""
+    return max(MAX_SHARE * percentile_of([ttft_ms for one in before for ttft_ms in one.ttfts_ms], 99), MAX_MS)
+
+
 def told(found: Window) -> str:
     """The figures of one window in a few words."""
     errors = f", errors {dict(found.errors)}" if found.errors else ""

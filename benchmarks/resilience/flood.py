@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.arrivals import Reply
-from benchmarks.resilience.figures import Difference, Window, percentile_of, pooled_difference, told, window
-from benchmarks.resilience.isolation import MAX_MS, MAX_SHARE
+from benchmarks.resilience.figures import Difference, Window, allowed_rise_ms, pooled_difference, told, window
 from benchmarks.resilience.load import Cores, put
 from benchmarks.resilience.settle import settle
 from benchmarks.resilience.site import FIRST_ALONE, FLOODER, SECOND_ALONE, Site
@@ -59,8 +58,7 @@ class Flood:
     @property
     def allowed_ms(self) -> float:
         """By how much the p99 may rise."""
-        alone = [ttft_ms for one in self.rounds for ttft_ms in one.alone.calm.ttfts_ms]
-        return max(MAX_SHARE * percentile_of(alone, 99), MAX_MS)
+        return allowed_rise_ms([one.alone.calm for one in self.rounds])
 
 
 async def measure(site: Site, plan: Plan, say: Callable[[str], None]) -> Flood:

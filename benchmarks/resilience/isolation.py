@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.arrivals import Reply
 from benchmarks.processes import marked
-from benchmarks.resilience.figures import Difference, Window, percentile_of, pooled_difference, told, window
+from benchmarks.resilience.figures import Difference, Window, allowed_rise_ms, pooled_difference, told, window
 from benchmarks.resilience.load import Cores, put
 from benchmarks.resilience.settle import settle
 from benchmarks.resilience.site import FIRST_ALONE, SECOND_ALONE, Site
@@ -14,9 +14,6 @@ STALL = "no_first_token"
 """The head of a reply, then nothing, for ever."""
 
 _AGENT = "ray::ServeReplica:mainstay:agent"
-
-MAX_SHARE = 0.2
-MAX_MS = 30.0
 
 _HEALTHY_GIVE_UP_S = 10.0
 _STALLED_GIVE_UP_S = 1.0
@@ -72,8 +69,7 @@ class Isolation:
     @property
     def allowed_ms(self) -> float:
         """By how much the p99 may rise."""
-        healthy = [ttft_ms for one in self.rounds for ttft_ms in one.healthy.second.ttfts_ms]
-        return max(MAX_SHARE * percentile_of(healthy, 99), MAX_MS)
+        return allowed_rise_ms([one.healthy.second for one in self.rounds])
 
 
 async def measure(site: Site, plan: Plan, say: Callable[[str], None]) -> Isolation:

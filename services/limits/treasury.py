@@ -6,12 +6,11 @@ calls at work have cost is kept until it can be written.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, TypeVar
 from uuid import UUID
 
-from services.errors import BudgetExceeded, StoreUnavailable
+from services.errors import BudgetExceeded
 from services.limits.bills import Bills, BudgetObserver, Payer
 from services.limits.budgets import (
     NOTHING,
@@ -26,9 +25,8 @@ from services.limits.budgets import (
 from services.limits.prices import FREE, MICROS, Price, PriceList
 from services.limits.purse import Tokens
 from services.runs.engine import RunTimes
+from services.runs.patiently import patiently
 from services.types import Run, RunOutcome, Usage
-
-logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
@@ -70,14 +68,7 @@ class Treasury:
         return await self._patiently(lambda: self._reserve(payer, amount, expected))
 
     async def _patiently(self, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
-        """Do it, with patience for a database that is being restarted. Raises StoreUnavailable when it is still away then."""
-        for _ in range(RESERVE_TRIES - 1):
-            try:
-                return await work()
-            except StoreUnavailable as error:
-                logger.warning("budgets cannot be asked yet: %s", error)
-                await self._sleep(RESERVE_RETRY_S)
-        return await work()
+        return await patiently(work, "the accounts", tries=RESERVE_TRIES, retry_s=RESERVE_RETRY_S, sleep=self._sleep)
 
     async def _reserve(self, payer: Payer, amount: Amount, expected: Amount) -> Reservation:
         reservation = Reservation(

@@ -1,14 +1,11 @@
 """The ledger of effects over a store that may be restarted: a tool waits a little, and the run does not fail for it."""
 
-import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from services.errors import StoreUnavailable
 from services.runs.effects import Begun, EffectCall, EffectOutcome, Effects, Entry, Ruling
+from services.runs.patiently import patiently
 from services.types import Fence, Run
-
-logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
@@ -52,10 +49,6 @@ class PatientEffects:
         await self._patiently(lambda: self._ledger.rule(fence, rulings))
 
     async def _patiently(self, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
-        for _ in range(self._tries - 1):
-            try:
-                return await work()
-            except StoreUnavailable as error:
-                logger.warning("the ledger of effects cannot be reached yet: %s", error)
-                await self._sleep(self._retry_s)
-        return await work()
+        return await patiently(
+            work, "the ledger of effects", tries=self._tries, retry_s=self._retry_s, sleep=self._sleep
+        )
