@@ -20,8 +20,7 @@ from services.limits.limiter import Limiter, LimiterPolicy
 from services.limits.plans import Allowance, Plan, Plans, RouteClass
 from services.limits.quota import Quota
 from services.storage.database import Database
-from services.storage.rates import RateRepository
-from services.storage.slots import SlotRepository
+from services.storage.quotas import QuotaRepository
 from services.telemetry.metrics import UNMEASURED
 from services.types import Principal
 
@@ -50,8 +49,7 @@ async def run(arguments: argparse.Namespace) -> None:
     database = Database.open(arguments.url, pool_size=arguments.tasks, statement_timeout_s=1.0)
     quota = Quota(limit=arguments.limit, window_s=arguments.window_s)
     limiter = Limiter(
-        rates=RateRepository(database),
-        slots=SlotRepository(database),
+        store=QuotaRepository(database),
         plans=Plans(default=Plan(user=Allowance(requests={RouteClass.READS: quota}))),
         policy=LimiterPolicy(),
         clock=time.monotonic,

@@ -10,7 +10,7 @@ from langchain_core.messages.ai import UsageMetadata
 from benchmarks.micro import screening
 from benchmarks.micro.timing import Operation
 from services.errors import RateLimitExceeded
-from services.limits.in_memory import MemoryRates, MemorySlots
+from services.limits.in_memory import MemoryQuotas
 from services.limits.limiter import Limiter, LimiterPolicy
 from services.limits.plans import Allowance, Plan, Plans, RouteClass
 from services.limits.quota import Quota
@@ -174,8 +174,7 @@ def _limiter(quota: Quota) -> Limiter:
     """With a quota for the user and the same for the tenant."""
     allowance = Allowance(requests={RouteClass.RUNS: quota})
     return Limiter(
-        rates=MemoryRates(time.monotonic),
-        slots=MemorySlots(time.monotonic),
+        store=MemoryQuotas(time.monotonic),
         plans=Plans(default=Plan(user=allowance, tenant=allowance)),
         policy=LimiterPolicy(),
         clock=time.monotonic,

@@ -74,8 +74,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     shedding.start()
     quota_stores = open_quota_stores(settings, "agent")
     settling = RunSettling(
-        rates=quota_stores.rates,
-        slots=quota_stores.slots,
+        store=quota_stores.store,
         plans=plans_of(settings.limits),
         expected_output_tokens=settings.limits.expected_output_tokens,
     )

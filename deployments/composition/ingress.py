@@ -46,8 +46,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
     shedding.start()
     quota_stores = open_quota_stores(settings, "ingress")
     limiter = Limiter(
-        rates=quota_stores.rates,
-        slots=quota_stores.slots,
+        store=quota_stores.store,
         plans=plans_of(settings.limits),
         policy=LimiterPolicy(
             share_when_away=settings.limits.share_when_away,

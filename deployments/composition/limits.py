@@ -20,15 +20,14 @@ from configs.quotas import (
 from configs.settings import Settings, merge
 from services.errors import ConfigurationError
 from services.limits.budgets import Budget, Budgets
-from services.limits.in_redis import RedisRates, RedisSlots, open_redis
+from services.limits.in_redis import RedisQuotas, open_redis
 from services.limits.plans import Allowance, Plan, Plans, RouteClass
 from services.limits.prices import MICROS, Price, PriceList
 from services.limits.quota import Quota
-from services.limits.stores import RateStore, SlotStore
+from services.limits.stores import QuotaStore
 from services.storage.budgets import BudgetRepository
 from services.storage.database import Database
-from services.storage.rates import RateRepository
-from services.storage.slots import SlotRepository
+from services.storage.quotas import QuotaRepository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +38,7 @@ class QuotaStores:
     to settle; it returns how much of what.
     """
 
-    rates: RateStore
-    slots: SlotStore
+    store: QuotaStore
     budgets: BudgetRepository
     prune: Callable[[], Coroutine[Any, Any, Mapping[str, int]]]
     aclose: Callable[[], Awaitable[None]]
@@ -56,6 +54,7 @@ def open_quota_stores(settings: Settings, deployment: str) -> QuotaStores:
         pool_timeout_s=limits.timeout_s,
         command_timeout_s=2 * limits.timeout_s,
         statement_timeout_s=limits.timeout_s,
+        replans=False,  # else Postgres plans what it is asked before every run anew each time: a third of what that costs
         application_name=f"mainstay-{deployment}-limits",
     )
     budgets = BudgetRepository(database)
@@ -70,15 +69,13 @@ def open_quota_stores(settings: Settings, deployment: str) -> QuotaStores:
             await redis.aclose()
             await database.close()
 
-        return QuotaStores(
-            rates=RedisRates(redis), slots=RedisSlots(redis), budgets=budgets, prune=settled, aclose=close
-        )
-    rates, slots = RateRepository(database), SlotRepository(database)
+        return QuotaStores(store=RedisQuotas(redis), budgets=budgets, prune=settled, aclose=close)
+    quotas = QuotaRepository(database)
 
     async def pruned() -> Mapping[str, int]:
-        return {**await settled(), "rate_buckets": await rates.prune(), "slots": await slots.prune()}
+        return {**await settled(), **await quotas.prune()}
 
-    return QuotaStores(rates=rates, slots=slots, budgets=budgets, prune=pruned, aclose=database.close)
+    return QuotaStores(store=quotas, budgets=budgets, prune=pruned, aclose=database.close)
 
 
 ABANDONED_MARGIN_S = 600.0

@@ -1,4 +1,4 @@
-"""Buckets and slots in one process: each replica's own view of them, and the stores of unit tests."""
+"""Buckets and slots in one process: each replica's own view of them, and the store of unit tests."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.limits.quota import Charge, Reading, Taken
-from services.limits.stores import Slots
+from services.limits.stores import NOBODY, SLOT_TTL_S, Admitted, Slots
 
 
 class MemoryRates:
-    """`RateStore` in memory. At most `max_buckets`, of which the one that was used longest ago is forgotten first: it is the
+    """Buckets in memory. At most `max_buckets`, of which the one that was used longest ago is forgotten first: it is the
     fullest, as a rule, and to forget it is to fill it.
     """
 
@@ -20,13 +20,13 @@ class MemoryRates:
         self._full_at: OrderedDict[bytes, float] = OrderedDict()
 
     def read(self, charges: Sequence[Charge]) -> Taken:
-        """Return what `take` would come to, and take nothing."""
+        """Return what `take_now` would come to, and take nothing."""
         now = self._clock()
         readings = tuple(Reading(charge=charge, taken_s=self._taken_s(charge.key, now)) for charge in charges)
         return Taken(admitted=all(reading.retry_after_s <= 0.0 for reading in readings), readings=readings)
 
     def take_now(self, charges: Sequence[Charge]) -> Taken:
-        """As `take`, without waiting."""
+        """Take all the charges, or none of them where one cannot be had."""
         taken = self.read(charges)
         if not taken.admitted:
             return taken
@@ -46,10 +46,8 @@ class MemoryRates:
         while len(self._full_at) > self._max_buckets:
             self._full_at.popitem(last=False)
 
-    async def take(self, charges: Sequence[Charge]) -> Taken:
-        return self.take_now(charges)
-
-    async def settle(self, charges: Sequence[Charge]) -> None:
+    def bill(self, charges: Sequence[Charge]) -> None:
+        """Take the charges without asking: a bucket may then owe."""
         now = self._clock()
         for charge in charges:
             owed_s = self._taken_s(charge.key, now) + charge.units * charge.quota.unit_s
@@ -65,21 +63,34 @@ class _Held:
     until: float
 
 
-class MemorySlots:
-    """`SlotStore` in memory."""
+class MemoryQuotas:
+    """`QuotaStore` in memory."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self.rates = MemoryRates(clock)
         self._held: dict[UUID, _Held] = {}
 
-    async def acquire(self, holder: UUID, slots: Sequence[Slots], ttl_s: float) -> Slots | None:
+    async def admit(
+        self,
+        *,
+        charges: Sequence[Charge] = (),
+        slots: Sequence[Slots] = (),
+        holder: UUID = NOBODY,
+        ttl_s: float = SLOT_TTL_S,
+    ) -> Admitted:
         now = self._clock()
         self._held = {other: held for other, held in self._held.items() if held.until > now}
         for wanted in slots:
             if sum(wanted.key in held.keys for held in self._held.values()) >= wanted.limit:
-                return wanted
-        self._held[holder] = _Held(tuple(wanted.key for wanted in slots), now + ttl_s)
-        return None
+                return Admitted(full=wanted)
+        taken = self.rates.take_now(charges)
+        if taken.admitted and slots:
+            self._held[holder] = _Held(tuple(wanted.key for wanted in slots), now + ttl_s)
+        return Admitted(taken=taken)
+
+    async def settle(self, charges: Sequence[Charge]) -> None:
+        self.rates.bill(charges)
 
     async def renew(self, holders: Collection[UUID], ttl_s: float) -> Collection[UUID]:
         now = self._clock()

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from services.errors import ConfigurationError, StoreUnavailable
 from services.limits.quota import Charge, Reading, Taken
-from services.limits.stores import Slots
+from services.limits.stores import NOBODY, SLOT_TTL_S, Admitted, Slots
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -22,21 +22,38 @@ _NOW = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 """
-_TAKE = f"""{_NOW}
-local taken, admitted = {{}}, 1
-for i, key in ipairs(KEYS) do
-    taken[i] = math.max(0, tonumber(redis.call('GET', key) or now) - now)
-    if taken[i] + tonumber(ARGV[2 * i]) > tonumber(ARGV[2 * i - 1]) then admitted = 0 end
+# KEYS: what remembers which sets of slots the holder is in, `places` sets of slots, and the buckets. A set lives as long as the
+# last slot that is held of it, and with it what remembers it.
+_ADMIT = f"""{_NOW}
+local holder, ttl, places = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+for i = 2, places + 1 do
+    redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
+    if redis.call('ZCARD', KEYS[i]) >= tonumber(ARGV[i + 2]) then return {{i - 1}} end
 end
-local answer = {{admitted}}
-for i, key in ipairs(KEYS) do
+local taken, costs, admitted = {{}}, {{}}, 1
+for i = places + 2, #KEYS do
+    local at = places + 4 + 2 * (i - places - 2)
+    costs[i] = tonumber(ARGV[at + 1])
+    taken[i] = math.max(0, tonumber(redis.call('GET', KEYS[i]) or now) - now)
+    if taken[i] + costs[i] > tonumber(ARGV[at]) then admitted = 0 end
+end
+local answer = {{0, admitted}}
+for i = places + 2, #KEYS do
     if admitted == 1 then
-        taken[i] = taken[i] + tonumber(ARGV[2 * i])
+        taken[i] = taken[i] + costs[i]
         if taken[i] > 0 then
-            redis.call('SET', key, string.format('%.6f', now + taken[i]), 'PX', math.ceil(taken[i] * 1000))
+            redis.call('SET', KEYS[i], string.format('%.6f', now + taken[i]), 'PX', math.ceil(taken[i] * 1000))
         end
     end
-    answer[i + 1] = string.format('%.6f', taken[i])
+    answer[#answer + 1] = string.format('%.6f', taken[i])
+end
+if admitted == 1 and places > 0 then
+    for i = 2, places + 1 do
+        redis.call('ZADD', KEYS[i], now + ttl, holder)
+        redis.call('PEXPIRE', KEYS[i], math.ceil(ttl * 1000))
+        redis.call('SADD', KEYS[1], KEYS[i])
+    end
+    redis.call('PEXPIRE', KEYS[1], math.ceil(ttl * 1000))
 end
 return answer
 """
@@ -49,21 +66,6 @@ for i, key in ipairs(KEYS) do
         redis.call('DEL', key)
     end
 end
-"""
-# A set of slots lives as long as the last that is held of it, and with it what remembers which sets a holder is in.
-_ACQUIRE = f"""{_NOW}
-local holder, ttl = ARGV[1], tonumber(ARGV[2])
-for i = 2, #KEYS do
-    redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
-    if redis.call('ZCARD', KEYS[i]) >= tonumber(ARGV[i + 1]) then return i - 1 end
-end
-for i = 2, #KEYS do
-    redis.call('ZADD', KEYS[i], now + ttl, holder)
-    redis.call('PEXPIRE', KEYS[i], math.ceil(ttl * 1000))
-    redis.call('SADD', KEYS[1], KEYS[i])
-end
-redis.call('PEXPIRE', KEYS[1], math.ceil(ttl * 1000))
-return 0
 """
 _RENEW = f"""{_NOW}
 local ttl, holding = tonumber(ARGV[1]), {{}}
@@ -109,41 +111,44 @@ def open_redis(url: str, *, timeout_s: float) -> "Redis":
         ) from None
 
 
-class RedisRates:
-    """`services.limits.stores.RateStore` in Redis."""
+class RedisQuotas:
+    """`services.limits.stores.QuotaStore` in Redis."""
 
     def __init__(self, client: "Redis") -> None:
-        self._take = client.register_script(_TAKE)
+        self._admit = client.register_script(_ADMIT)
         self._settle = client.register_script(_SETTLE)
+        self._renew = client.register_script(_RENEW)
+        self._release = client.register_script(_RELEASE)
 
-    async def take(self, charges: Sequence[Charge]) -> Taken:
-        sizes = [size for charge in charges for size in (charge.quota.window_s, charge.cost_s)]
+    async def admit(
+        self,
+        *,
+        charges: Sequence[Charge] = (),
+        slots: Sequence[Slots] = (),
+        holder: UUID = NOBODY,
+        ttl_s: float = SLOT_TTL_S,
+    ) -> Admitted:
+        keys = [
+            _HOLDER + holder.bytes,
+            *(_SLOTS + wanted.key for wanted in slots),
+            *(_RATE + charge.key for charge in charges),
+        ]
+        limits = (wanted.limit for wanted in slots)
+        sizes = (size for charge in charges for size in (charge.quota.window_s, charge.cost_s))
         with translated():
-            admitted, *taken = await self._take(keys=[_RATE + charge.key for charge in charges], args=sizes)
+            full, *answer = await self._admit(keys=keys, args=[holder.bytes, ttl_s, len(slots), *limits, *sizes])
+        if full:
+            return Admitted(full=slots[int(full) - 1])
+        admitted, *taken = answer
         readings = (
             Reading(charge=charge, taken_s=float(taken_s)) for charge, taken_s in zip(charges, taken, strict=True)
         )
-        return Taken(admitted=bool(admitted), readings=tuple(readings))
+        return Admitted(taken=Taken(admitted=bool(admitted), readings=tuple(readings)))
 
     async def settle(self, charges: Sequence[Charge]) -> None:
         costs = [charge.units * charge.quota.unit_s for charge in charges]
         with translated():
             await self._settle(keys=[_RATE + charge.key for charge in charges], args=costs)
-
-
-class RedisSlots:
-    """`services.limits.stores.SlotStore` in Redis."""
-
-    def __init__(self, client: "Redis") -> None:
-        self._acquire = client.register_script(_ACQUIRE)
-        self._renew = client.register_script(_RENEW)
-        self._release = client.register_script(_RELEASE)
-
-    async def acquire(self, holder: UUID, slots: Sequence[Slots], ttl_s: float) -> Slots | None:
-        keys = [_HOLDER + holder.bytes, *(_SLOTS + wanted.key for wanted in slots)]
-        with translated():
-            full = await self._acquire(keys=keys, args=[holder.bytes, ttl_s, *(wanted.limit for wanted in slots)])
-        return slots[int(full) - 1] if full else None
 
     async def renew(self, holders: Collection[UUID], ttl_s: float) -> Collection[UUID]:
         ids = [holder.bytes for holder in holders]

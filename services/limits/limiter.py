@@ -10,11 +10,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
 from services.errors import ConcurrencyLimitExceeded, RateLimitExceeded, StoreUnavailable
-from services.limits.in_memory import MemoryRates, MemorySlots
+from services.limits.in_memory import MemoryQuotas, MemoryRates
 from services.limits.plans import (
     Limit,
     Plans,
@@ -26,7 +26,7 @@ from services.limits.plans import (
     token_limits,
 )
 from services.limits.quota import Charge, Quota, Reading, Taken
-from services.limits.stores import RateStore, Slots, SlotStore
+from services.limits.stores import NOBODY, Admitted, QuotaStore, Slots
 from services.llm.capability import CHARS_PER_TOKEN
 from services.telemetry.metrics import LIMIT_REFUSALS, Meter
 from services.types import Principal, Run
@@ -35,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
-SLOT_TTL_S = 15.0
-"""How long a run that nobody looks after holds its slots."""
 RENEW_EVERY_S = 5.0
 FULL_RETRY_S = 1.0
 """When to come back where all slots are held: nobody knows when one of those runs ends."""
@@ -58,21 +56,18 @@ class Limiter:
     def __init__(
         self,
         *,
-        rates: RateStore,
-        slots: SlotStore,
+        store: QuotaStore,
         plans: Plans,
         policy: LimiterPolicy,
         clock: Callable[[], float],
         meter: Meter,
     ) -> None:
         self.plans = plans
-        self._rates = rates
-        self._slots = slots
+        self._store = store
         self._policy = policy
         self._meter = meter
         self._seen = MemoryRates(clock)
-        self._alone = MemoryRates(clock)
-        self._slots_alone = MemorySlots(clock)
+        self._alone = MemoryQuotas(clock)
 
     def check_flood(self, principal: Principal, route: RouteClass) -> None:
         """Charge a request to this replica's own view, which says no only where the store would. Raises RateLimitExceeded."""
@@ -81,7 +76,7 @@ class Limiter:
 
     async def take_request(self, principal: Principal, route: RouteClass) -> None:
         """Charge a request. Raises RateLimitExceeded."""
-        await unbroken(self._take(request_limits(self.plans.of(principal.tenant_id), principal, route)))
+        await unbroken(self._ask(request_limits(self.plans.of(principal.tenant_id), principal, route)))
 
     async def charge_request(self, principal: Principal, route: RouteClass) -> None:
         """Charge a request that was made already, and came to nothing."""
@@ -89,7 +84,7 @@ class Limiter:
         if not limits:
             return
         try:
-            await unbroken(self._rates.settle([limit.charge for limit in limits]))
+            await unbroken(self._store.settle([limit.charge for limit in limits]))
         except StoreUnavailable as error:
             logger.warning("a request that came to nothing could not be charged: %s", error)
 
@@ -102,24 +97,24 @@ class Limiter:
         principal = owner_of(run)
         plan = self.plans.of(run.tenant_id)
         tokens = expected_tokens(run, self._policy.expected_output_tokens)
-        granted = False
+        limits = [*request_limits(plan, principal, RouteClass.RUNS), *token_limits(plan, principal, tokens)]
+        places = [] if run.background else run_slots(plan, principal)
+        asking = asyncio.create_task(self._ask(limits, places, run.id))
         try:
-            await self._acquire(run.id, [] if run.background else run_slots(plan, principal))
-            await self._take(
-                [*request_limits(plan, principal, RouteClass.RUNS), *token_limits(plan, principal, tokens)]
-            )
-            granted = True
-        finally:
-            if not granted:
+            await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            await asyncio.wait([asking])
+            if not asking.cancelled() and asking.exception() is None:
                 await self.idle(run)
+            raise
 
     async def idle(self, run: Run) -> None:
         """Release the slots of a run that is not at work. Where the store is away they come free by themselves."""
         if run.background:
             return
-        await self._slots_alone.release([run.id])
+        await self._alone.release([run.id])
         try:
-            await self._slots.release([run.id])
+            await self._store.release([run.id])
         except StoreUnavailable as error:
             logger.warning("run %s: its slots could not be released: %s", run.id, error)
 
@@ -131,7 +126,7 @@ class Limiter:
         if not bills:
             return
         try:
-            await self._rates.settle(bills)
+            await self._store.settle(bills)
         except StoreUnavailable as error:
             logger.warning("run %s: its tokens could not be given back: %s", run.id, error)
 
@@ -144,35 +139,35 @@ class Limiter:
         read = self._seen.read([limit.charge for limit in limits])
         return list(zip(limits, read.readings, strict=True))
 
-    async def _take(self, limits: Sequence[Limit]) -> None:
-        if not limits:
+    async def _ask(
+        self, limits: Sequence[Limit], places: Sequence[tuple[Scope, Slots]] = (), holder: UUID = NOBODY
+    ) -> None:
+        """Have the limits charged and the places held, both or neither. Raises what refuses."""
+        if not (limits or places):
             return
-        charges = [limit.charge for limit in limits]
+        charges, slots = [limit.charge for limit in limits], [wanted for _, wanted in places]
         try:
-            taken = await self._rates.take(charges)
+            admitted, decided = await self._store.admit(charges=charges, slots=slots, holder=holder), "shared"
         except StoreUnavailable as error:
             logger.warning("the store of the limits is away, this replica gives out its share: %s", error)
-            taken = await self._alone.take([self._shared(charge) for charge in charges])
-            self._judge(limits, taken, "alone")
-            return
-        self._seen.learn(taken.readings)
-        self._judge(limits, taken, "shared")
+            admitted, decided = await self._give_out(charges, slots, holder), "alone"
+        else:
+            self._seen.learn(admitted.taken.readings)
+        if (full := admitted.full) is not None:
+            self._refuse(next(scope for scope, wanted in places if wanted.key == full.key), full, decided)
+        self._judge(limits, admitted.taken, decided)
 
-    async def _acquire(self, holder: UUID, held: Sequence[tuple[Scope, Slots]]) -> None:
-        if not held:
-            return
-        slots = [wanted for _, wanted in held]
-        try:
-            full, decided = await self._slots.acquire(holder, slots, SLOT_TTL_S), "shared"
-        except StoreUnavailable:
-            # Nobody renews these, so they are held for a time and not for a run: better than none, and than refusing all.
-            share, decided = self._policy.share_when_away, "alone"
-            full = await self._slots_alone.acquire(
-                holder, [replace(wanted, limit=max(1, int(wanted.limit * share))) for wanted in slots], SLOT_TTL_S
-            )
-        if full is None:
-            return
-        scope = next(scope for scope, wanted in held if wanted.key == full.key)
+    async def _give_out(self, charges: Sequence[Charge], slots: Sequence[Slots], holder: UUID) -> Admitted:
+        """Ask this replica's own share. Nobody renews its slots, so they are held for a time and not for a run: better than
+        none, and than refusing all.
+        """
+        return await self._alone.admit(
+            charges=[replace(charge, quota=self._shared(charge.quota)) for charge in charges],
+            slots=[replace(wanted, limit=self._share(wanted.limit)) for wanted in slots],
+            holder=holder,
+        )
+
+    def _refuse(self, scope: Scope, full: Slots, decided: str) -> NoReturn:
         self._meter.record(LIMIT_REFUSALS, 1.0, {"limit": f"{scope}_concurrent_runs", "decided_by": decided})
         raise ConcurrencyLimitExceeded(
             f"{_OWNER[scope]} has {full.limit} {'run' if full.limit == 1 else 'runs'} at work, which is all that the plan "
@@ -194,9 +189,11 @@ class Limiter:
             retry_after_s=reading.retry_after_s,
         )
 
-    def _shared(self, charge: Charge) -> Charge:
-        share = max(1, int(charge.quota.limit * self._policy.share_when_away))
-        return replace(charge, quota=Quota(limit=share, window_s=charge.quota.window_s))
+    def _shared(self, quota: Quota) -> Quota:
+        return replace(quota, limit=self._share(quota.limit))
+
+    def _share(self, limit: int) -> int:
+        return max(1, int(limit * self._policy.share_when_away))
 
 
 _OWNER = {Scope.USER: "The user", Scope.TENANT: "The tenant"}

@@ -70,3 +70,6 @@ class Taken:
     def tightest(self) -> Reading | None:
         """The bucket from which the charge can be had last."""
         return max(self.readings, key=lambda reading: reading.retry_after_s, default=None)
+
+
+NOTHING_ASKED = Taken(admitted=True, readings=())

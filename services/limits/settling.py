@@ -7,10 +7,10 @@ from dataclasses import replace
 from uuid import UUID
 
 from services.errors import StoreUnavailable
-from services.limits.limiter import RENEW_EVERY_S, SLOT_TTL_S, expected_tokens, owner_of
+from services.limits.limiter import RENEW_EVERY_S, expected_tokens, owner_of
 from services.limits.plans import Plans, run_slots, token_bills
 from services.limits.quota import Charge
-from services.limits.stores import ANY_NUMBER, RateStore, SlotStore
+from services.limits.stores import ANY_NUMBER, SLOT_TTL_S, QuotaStore
 from services.runs.engine import RunTimes
 from services.types import Run, RunOutcome
 
@@ -33,15 +33,13 @@ class RunSettling:
     def __init__(
         self,
         *,
-        rates: RateStore,
-        slots: SlotStore,
+        store: QuotaStore,
         plans: Plans,
         expected_output_tokens: int,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.plans = plans
-        self._rates = rates
-        self._slots = slots
+        self._store = store
         self._expected_output_tokens = expected_output_tokens
         self._sleep = sleep
         self._bills: dict[bytes, Charge] = {}
@@ -77,10 +75,10 @@ class RunSettling:
         ended, self._ended = self._ended, {}
         try:
             if ended:
-                await self._slots.release(list(ended))
+                await self._store.release(list(ended))
                 ended = {}
             if bills:
-                await self._rates.settle(list(bills.values()))
+                await self._store.settle(list(bills.values()))
                 bills = {}
         except StoreUnavailable as error:
             logger.warning("what %d runs used could not be charged yet: %s", len(ended) or len(bills), error)
@@ -110,14 +108,14 @@ class RunSettling:
         waited_for = {run.id: run for run in at_work if not run.background}
         if not waited_for:
             return
-        holding = await self._slots.renew(waited_for, SLOT_TTL_S)
+        holding = await self._store.renew(waited_for, SLOT_TTL_S)
         for run_id in waited_for.keys() - set(holding):
             run = waited_for[run_id]
             slots = [
                 replace(slot, limit=ANY_NUMBER) for _, slot in run_slots(self.plans.of(run.tenant_id), owner_of(run))
             ]
             if slots:
-                await self._slots.acquire(run_id, slots, SLOT_TTL_S)
+                await self._store.admit(slots=slots, holder=run_id)
 
     def _bill(self, charge: Charge) -> None:
         earlier = self._bills.get(charge.key)

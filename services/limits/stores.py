@@ -1,4 +1,4 @@
-"""Where buckets and slots are kept, as protocols: Postgres or Redis for all replicas together, memory for one of them.
+"""Where buckets and slots are kept, as a protocol: Postgres or Redis for all replicas together, memory for one of them.
 
 One contract test holds for all (tests/services/limits/test_contract.py).
 """
@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from services.limits.quota import Charge, Taken
+from services.limits.quota import NOTHING_ASKED, Charge, Taken
+
+NOBODY = UUID(int=0)
+"""Who is named where no slot is asked for."""
+
+SLOT_TTL_S = 15.0
+"""How long a run that nobody looks after holds its slots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,29 +29,36 @@ ANY_NUMBER = 2**31 - 1
 """The limit for somebody who is to have a slot whatever the others hold: the most that a store counts to."""
 
 
-class RateStore(Protocol):
-    """Buckets. Time is the store's own, so replicas need not agree on it. Every method raises StoreUnavailable."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """What came of asking: `full` is what had no slot free, and then nothing was charged; without what was `taken` no slot is
+    held.
+    """
 
-    async def take(self, charges: Sequence[Charge]) -> Taken:
-        """Take all the charges, or none of them where one cannot be had. Their keys are different ones."""
+    full: Slots | None = None
+    taken: Taken = NOTHING_ASKED
+
+
+class QuotaStore(Protocol):
+    """Buckets that are charged, and slots that are held for a time, and come free by themselves when nobody renews them: their
+    holder may be dead. Time is the store's own, so replicas need not agree on it. Every method raises StoreUnavailable.
+    """
+
+    async def admit(
+        self,
+        *,
+        charges: Sequence[Charge] = (),
+        slots: Sequence[Slots] = (),
+        holder: UUID = NOBODY,
+        ttl_s: float = SLOT_TTL_S,
+    ) -> Admitted:
+        """Take all the charges and hold one of each slot for `ttl_s` seconds, or nothing of it. The keys of each are different
+        ones. For a holder that holds nothing yet.
+        """
         ...
 
     async def settle(self, charges: Sequence[Charge]) -> None:
         """Take the charges without asking, as a bill: a bucket may then owe. Negative units are given back."""
-        ...
-
-
-class SlotStore(Protocol):
-    """Slots that are held for a time, and come free by themselves when nobody renews them: their holder may be dead.
-
-    Every method raises StoreUnavailable.
-    """
-
-    async def acquire(self, holder: UUID, slots: Sequence[Slots], ttl_s: float) -> Slots | None:
-        """Hold one of each for `ttl_s` seconds, or none: then return what had none free. Keys are different ones.
-
-        For a holder that holds nothing yet.
-        """
         ...
 
     async def renew(self, holders: Collection[UUID], ttl_s: float) -> Collection[UUID]:

@@ -51,13 +51,15 @@ class Database:
         pool_timeout_s: float = 5.0,
         command_timeout_s: float = 10.0,
         statement_timeout_s: float | None = None,
+        replans: bool = True,
         application_name: str = "mainstay",
     ) -> "Database":
         """Return a database without connecting. Raises ConfigurationError for what is not a Postgres URL.
 
         `pool_timeout_s` bounds the wait for a free connection, `command_timeout_s` each statement; connecting may take
         2 s. After `statement_timeout_s` the server itself gives a statement up, and lets go of what it has locked.
-        Connections are made as they are needed and kept.
+        Connections are made as they are needed and kept. Where nothing `replans`, a statement is planned once for all
+        values: for those of which every value wants the same plan.
         """
         dsn = normalise(url)
 
@@ -66,6 +68,7 @@ class Database:
                 dsn,
                 command_timeout_s=command_timeout_s,
                 statement_timeout_s=statement_timeout_s,
+                replans=replans,
                 application_name=application_name,
             )
 
@@ -141,12 +144,19 @@ def normalise(url: str) -> str:
 
 
 async def connect_to(
-    dsn: str, *, command_timeout_s: float | None, statement_timeout_s: float | None = None, application_name: str
+    dsn: str,
+    *,
+    command_timeout_s: float | None,
+    statement_timeout_s: float | None = None,
+    replans: bool = True,
+    application_name: str,
 ) -> "asyncpg.Connection[Any]":
     """Open one connection. Raises ConfigurationError where the URL cannot be read, without repeating any of it."""
     server_settings = {"application_name": application_name}
     if statement_timeout_s is not None:
         server_settings["statement_timeout"] = f"{statement_timeout_s * 1_000:.0f}"
+    if not replans:
+        server_settings["plan_cache_mode"] = "force_generic_plan"
     try:
         return await asyncpg.connect(
             dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=command_timeout_s, server_settings=server_settings

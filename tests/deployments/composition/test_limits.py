@@ -14,6 +14,7 @@ from services.limits.budgets import Amount
 from services.limits.plans import Plans, RouteClass
 from services.limits.quota import Charge, Quota
 from services.limits.stores import Slots
+from tests.services.limits.conftest import acquire, take
 
 CHARGE = Charge(key=b"k", quota=Quota(limit=10, window_s=3_600.0))
 SLOT = Slots(key=b"k", limit=1)
@@ -67,10 +68,10 @@ async def postgres(migrated_database_url: str, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.postgres
 async def test_quotas_are_counted_in_postgres_unless_a_redis_is_named(postgres: QuotaStores) -> None:
     """Nothing that is held, and no bucket from which something is missing, is pruned."""
-    assert (await postgres.rates.take([CHARGE])).admitted
-    assert await postgres.slots.acquire(uuid7(), [SLOT], 15.0) is None
+    assert (await take(postgres.store, [CHARGE])).admitted
+    assert await acquire(postgres.store, uuid7(), [SLOT]) is None
     assert set((await postgres.prune()).values()) == {0}
-    assert not (await postgres.rates.take([Charge(key=b"k", quota=CHARGE.quota, units=10)])).admitted
+    assert not (await take(postgres.store, [Charge(key=b"k", quota=CHARGE.quota, units=10)])).admitted
 
 
 @pytest.mark.postgres
@@ -83,14 +84,14 @@ async def test_quotas_are_counted_in_the_redis_that_is_named(
     monkeypatch.setenv("DATABASE_URL", migrated_database_url)
     monkeypatch.setenv("REDIS_URL", server.connection_url)
     stores = open_quota_stores(load([], {"limits": {"redis_url": {"env": "REDIS_URL"}}}), "ingress")
-    assert (await stores.rates.take([CHARGE])).admitted
+    assert (await take(stores.store, [CHARGE])).admitted
     assert set((await stores.prune()).values()) == {0}
     assert (await stores.budgets.account("acme", "ada")).owed == Amount()
     server.stop()
     with pytest.raises(StoreUnavailable):
-        await stores.rates.take([CHARGE])
+        await take(stores.store, [CHARGE])
     with pytest.raises(StoreUnavailable):
-        await stores.slots.acquire(uuid7(), [SLOT], 15.0)
+        await acquire(stores.store, uuid7(), [SLOT])
     await stores.aclose()
 
 

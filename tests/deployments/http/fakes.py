@@ -18,7 +18,7 @@ from services.errors import InvalidRequest
 from services.guard import ALLOWED, Action, Stage, Verdict
 from services.limits.admission import BudgetGate, RunAdmission
 from services.limits.budgets_in_memory import MemoryBudgets
-from services.limits.in_memory import MemoryRates, MemorySlots
+from services.limits.in_memory import MemoryQuotas
 from services.limits.limiter import Limiter, LimiterPolicy
 from services.limits.plans import Plans
 from services.runs.following import FollowPolicy, LogFollower
@@ -121,8 +121,7 @@ class Rig:
         self.run_store = ObservedRuns(self.store)
         self.agent = ScriptedAgent(self.store)
         self.limiter = Limiter(
-            rates=MemoryRates(self.time),
-            slots=MemorySlots(self.time),
+            store=MemoryQuotas(self.time),
             plans=self.plans,
             policy=LimiterPolicy(),
             clock=self.time,

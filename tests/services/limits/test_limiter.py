@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from services.errors import ConcurrencyLimitExceeded, RateLimitExceeded, StoreUnavailable
-from services.limits.in_memory import MemoryRates, MemorySlots
-from services.limits.limiter import SLOT_TTL_S, Limiter, LimiterPolicy, expected_tokens
+from services.limits.in_memory import MemoryQuotas, MemoryRates
+from services.limits.limiter import Limiter, LimiterPolicy, expected_tokens
 from services.limits.plans import Allowance, Plan, Plans, RouteClass
-from services.limits.quota import Charge, Quota, Taken
-from services.limits.stores import Slots
+from services.limits.quota import Charge, Quota
+from services.limits.stores import SLOT_TTL_S, Admitted
 from services.telemetry.metrics import LIMIT_REFUSALS, Metric
 from services.types import Message, ModelOptions, Principal, Run
 from tests.services.limits.conftest import Clock
@@ -26,36 +27,41 @@ class Away:
     """A store that can be away, and counts what it is asked."""
 
     def __init__(self, clock: Clock) -> None:
-        self.rates, self.slots = MemoryRates(clock), MemorySlots(clock)
+        self.quotas = MemoryQuotas(clock)
         self.away = False
         self.asked = 0
         self.settled = asyncio.Event()
+        self.was_asked = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     def _asked(self) -> None:
         self.asked += 1
         if self.away:
             raise StoreUnavailable("The database cannot be reached.")
 
-    async def take(self, charges: Sequence[Charge]) -> Taken:
+    @property
+    def rates(self) -> MemoryRates:
+        return self.quotas.rates
+
+    async def admit(self, **asked: Any) -> Admitted:
         self._asked()
-        return await self.rates.take(charges)
+        self.was_asked.set()
+        await self.answers.wait()
+        return await self.quotas.admit(**asked)
 
     async def settle(self, charges: Sequence[Charge]) -> None:
         self._asked()
-        await self.rates.settle(charges)
+        await self.quotas.settle(charges)
         self.settled.set()
-
-    async def acquire(self, holder: UUID, slots: Sequence[Slots], ttl_s: float) -> Slots | None:
-        self._asked()
-        return await self.slots.acquire(holder, slots, ttl_s)
 
     async def renew(self, holders: Collection[UUID], ttl_s: float) -> Collection[UUID]:
         self._asked()
-        return await self.slots.renew(holders, ttl_s)
+        return await self.quotas.renew(holders, ttl_s)
 
     async def release(self, holders: Collection[UUID]) -> None:
         self._asked()
-        await self.slots.release(holders)
+        await self.quotas.release(holders)
 
 
 class Noted:
@@ -88,7 +94,7 @@ def meter() -> Noted:
 
 
 def limiter_of(store: Away, clock: Clock, plans: Plans, meter: Noted | None = None) -> Limiter:
-    return Limiter(rates=store, slots=store, plans=plans, policy=LimiterPolicy(), clock=clock, meter=meter or Noted())
+    return Limiter(store=store, plans=plans, policy=LimiterPolicy(), clock=clock, meter=meter or Noted())
 
 
 async def test_two_replicas_give_out_one_quota(store: Away, clock: Clock, meter: Noted) -> None:
@@ -174,6 +180,20 @@ async def test_a_run_that_is_refused_its_rate_holds_no_place(store: Away, clock:
         await limiter.admit(a_run(""))
     clock.now += 60.0
     await limiter.admit(a_run(""))
+
+
+async def test_whoever_leaves_while_a_run_is_asked_for_leaves_no_place_held(store: Away, clock: Clock) -> None:
+    """The store is asked to its end, for breaking it off costs a connection, and what it then gives is given back."""
+    limiter, run = limiter_of(store, clock, plan_of(concurrent_runs=1)), a_run()
+    store.answers.clear()
+    asking = asyncio.create_task(limiter.admit(run))
+    await store.was_asked.wait()
+    asking.cancel()
+    store.answers.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert not await store.renew([run.id], SLOT_TTL_S)
+    await limiter.admit(a_run())
 
 
 async def test_a_tenants_places_are_its_users_together(store: Away, clock: Clock) -> None:

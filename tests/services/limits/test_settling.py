@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from services.limits.limiter import RENEW_EVERY_S, SLOT_TTL_S
+from services.limits.limiter import RENEW_EVERY_S
 from services.limits.plans import Allowance, Plan, Plans, run_slots, token_limits
 from services.limits.quota import Quota
 from services.limits.settling import FLUSH_AFTER_S, MAX_PENDING, RETRY_AFTER_S, RunSettling
-from services.limits.stores import Slots
+from services.limits.stores import SLOT_TTL_S, Slots
 from services.runs.engine import RunTimes
 from services.types import Run, Usage
-from tests.services.limits.conftest import Clock
+from tests.services.limits.conftest import Clock, acquire, take
 from tests.services.limits.test_limiter import ADA, Away
 from tests.services.storage.conftest import ANSWERED, a_run
 
@@ -41,7 +41,7 @@ def store(clock: Clock) -> Away:
 
 
 def settling_of(store: Away, naps: Naps | None = None) -> RunSettling:
-    return RunSettling(rates=store, slots=store, plans=PLANS, expected_output_tokens=500, sleep=naps or Naps())
+    return RunSettling(store=store, plans=PLANS, expected_output_tokens=500, sleep=naps or Naps())
 
 
 def taken(store: Away) -> float:
@@ -56,7 +56,7 @@ def used(tokens: int) -> Usage:
 
 async def test_a_run_is_charged_what_it_used_and_not_what_was_expected(store: Away) -> None:
     """Two runs of one user in one statement: 500 were expected of each, 2,000 and 100 were used."""
-    await store.rates.settle([limit.charge for limit in token_limits(PLANS.default, ADA, 1_000.0)])
+    await store.quotas.settle([limit.charge for limit in token_limits(PLANS.default, ADA, 1_000.0)])
     settling = settling_of(store)
     for tokens in (2_000, 100):
         settling.run_ended(a_run(""), replace(ANSWERED, usage=used(tokens)), TIMES)
@@ -68,7 +68,7 @@ async def test_a_run_is_charged_what_it_used_and_not_what_was_expected(store: Aw
 async def test_a_prompt_beyond_the_quota_is_charged_in_full_in_the_end(store: Away) -> None:
     """It was let in for all of the quota, and owes the rest."""
     settling, run = settling_of(store), a_run("x" * 80_000)
-    await store.rates.take([limit.charge for limit in token_limits(PLANS.default, ADA, 20_500.0)])
+    await take(store.quotas, [limit.charge for limit in token_limits(PLANS.default, ADA, 20_500.0)])
     settling.run_ended(run, replace(ANSWERED, usage=used(21_000)), TIMES)
     await settling.settle()
     assert taken(store) == pytest.approx(21_000)
@@ -102,15 +102,15 @@ async def test_what_is_not_foreseen_ends_neither_settling_nor_renewing(
 
 async def test_a_place_is_free_when_its_run_has_ended(store: Away) -> None:
     settling, run = settling_of(store), a_run()
-    await store.slots.acquire(run.id, [SLOT], SLOT_TTL_S)
+    await acquire(store.quotas, run.id, [SLOT])
     settling.run_ended(run, ANSWERED, TIMES)
     await settling.settle()
-    assert await store.slots.acquire(a_run().id, [SLOT], SLOT_TTL_S) is None
+    assert await acquire(store.quotas, a_run().id, [SLOT]) is None
 
 
 async def test_what_a_store_that_is_away_does_not_take_is_settled_later(store: Away) -> None:
     settling, run = settling_of(store), a_run("")
-    await store.slots.acquire(run.id, [SLOT], SLOT_TTL_S)
+    await acquire(store.quotas, run.id, [SLOT])
     store.away = True
     settling.run_ended(run, replace(ANSWERED, usage=used(700)), TIMES)
     assert not await settling.settle()
@@ -118,7 +118,7 @@ async def test_what_a_store_that_is_away_does_not_take_is_settled_later(store: A
     store.away = False
     assert await settling.settle()
     assert taken(store) == pytest.approx(200 + 100)
-    assert await store.slots.acquire(a_run().id, [SLOT], SLOT_TTL_S) is None
+    assert await acquire(store.quotas, a_run().id, [SLOT]) is None
 
 
 async def test_a_store_that_stays_away_costs_bounded_memory(store: Away) -> None:
@@ -132,11 +132,11 @@ async def test_a_store_that_stays_away_costs_bounded_memory(store: Away) -> None
     settling.run_ended(newest, ANSWERED, TIMES)
     await settling.settle()
     for run in (oldest, newest):
-        await store.slots.acquire(run.id, [Slots(key=run.id.bytes, limit=1)], SLOT_TTL_S)
+        await acquire(store.quotas, run.id, [Slots(key=run.id.bytes, limit=1)])
     store.away = False
     await settling.settle()
-    assert await store.slots.acquire(a_run().id, [Slots(key=oldest.id.bytes, limit=1)], SLOT_TTL_S) is not None
-    assert await store.slots.acquire(a_run().id, [Slots(key=newest.id.bytes, limit=1)], SLOT_TTL_S) is None
+    assert await acquire(store.quotas, a_run().id, [Slots(key=oldest.id.bytes, limit=1)]) is not None
+    assert await acquire(store.quotas, a_run().id, [Slots(key=newest.id.bytes, limit=1)]) is None
 
 
 async def test_ends_are_settled_together_a_little_later_and_tried_again(store: Away) -> None:
@@ -161,7 +161,7 @@ async def test_ends_are_settled_together_a_little_later_and_tried_again(store: A
 async def test_the_places_of_runs_at_work_are_held(store: Away, clock: Clock) -> None:
     naps = Naps()
     settling, run = settling_of(store, naps), a_run()
-    await store.slots.acquire(run.id, [SLOT], SLOT_TTL_S)
+    await acquire(store.quotas, run.id, [SLOT])
     held: list[Run] = [run]
     task = asyncio.create_task(settling.renew_forever(lambda: held))
     for _ in range(4):
@@ -169,7 +169,7 @@ async def test_the_places_of_runs_at_work_are_held(store: Away, clock: Clock) ->
         clock.now += RENEW_EVERY_S
         naps.go.set()
     assert await naps.asked.get() == RENEW_EVERY_S
-    assert await store.slots.acquire(a_run().id, [SLOT], SLOT_TTL_S) == SLOT
+    assert await acquire(store.quotas, a_run().id, [SLOT]) == SLOT
     store.away = True
     naps.go.set()
     assert await naps.asked.get() == RENEW_EVERY_S
@@ -182,13 +182,13 @@ async def test_a_run_that_holds_no_place_gets_one_whatever_the_limit(store: Away
     settling = settling_of(store, naps)
     settling.plans = Plans(default=Plan(user=Allowance(concurrent_runs=1)))
     [(_, slot)] = run_slots(settling.plans.default, ADA)
-    await store.slots.acquire(a_run().id, [slot], SLOT_TTL_S)
+    await acquire(store.quotas, a_run().id, [slot])
     at_work = [a_run(), a_run(background=True)]
     task = asyncio.create_task(settling.renew_forever(lambda: at_work))
     for _ in range(2):
         await naps.asked.get()
         naps.go.set()
     await naps.asked.get()
-    assert set(await store.slots.renew([run.id for run in at_work], SLOT_TTL_S)) == {at_work[0].id}
-    assert await store.slots.acquire(a_run().id, [replace(slot, limit=2)], SLOT_TTL_S) is not None
+    assert set(await store.quotas.renew([run.id for run in at_work], SLOT_TTL_S)) == {at_work[0].id}
+    assert await acquire(store.quotas, a_run().id, [replace(slot, limit=2)]) is not None
     task.cancel()
