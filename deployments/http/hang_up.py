@@ -21,10 +21,10 @@ class UntilHangUp:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("UntilHangUp needs a task to interrupt")
-        self._task = task
+        self._task: asyncio.Task[object] | None = task
         self._cancelling = task.cancelling()
         self._over = False
-        self._watcher = asyncio.ensure_future(self._watch())
+        self._watcher: asyncio.Future[None] | None = asyncio.ensure_future(self._watch())
         self._watcher.add_done_callback(self._on_watched)
         return self
 
@@ -40,7 +40,7 @@ class UntilHangUp:
 
     def interrupt(self) -> None:
         """End the block as if the client had left. Does nothing once the block is over."""
-        if not self._over:
+        if not self._over and self._task is not None:
             self._over = self.left = True
             self._task.cancel()
 
@@ -48,5 +48,9 @@ class UntilHangUp:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         self._over = True
-        self._watcher.cancel()
-        return self.left and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
+        watcher, self._watcher = self._watcher, None
+        task, self._task = self._task, None  # both hold this, and would wait for a garbage collection together
+        if watcher is not None:
+            watcher.cancel()
+        is_ours = self.left and task is not None and task.uncancel() <= self._cancelling
+        return is_ours and kind is asyncio.CancelledError

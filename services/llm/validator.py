@@ -49,6 +49,10 @@ class StreamCaps:
         return cls(max_pieces=PIECES_PER_TOKEN * limit + 64)
 
 
+def _heard() -> None:
+    """The first content has come: whoever was to be told has been, and holds the stream."""
+
+
 class AnswerStream:
     """One model call's way into the run's sink, over all its attempts: implements `TextSink` and `patience.Watched`.
 
@@ -70,7 +74,7 @@ class AnswerStream:
         self._silent = silent
         self._screen = screen
         self.parts: list[str] = []
-        self.begin(StreamCaps(), lambda: None)
+        self.begin(StreamCaps(), _heard)
 
     def begin(self, caps: StreamCaps, on_first: Callable[[], None]) -> None:
         """Begin an attempt: forget what an earlier one did."""
@@ -170,7 +174,8 @@ class AnswerStream:
         self.pieces += 1
         self.chars += chars
         if self.pieces == 1:
-            self._on_first()
+            on_first, self._on_first = self._on_first, _heard
+            on_first()
         if self.pieces > self._max_pieces or self.chars > self._max_chars:
             raise ModelOutputTooLarge(f"The model's answer does not end: over {self.pieces - 1} pieces.")
         if delta != self._last:

@@ -33,6 +33,14 @@ def call_later(delay_s: float, callback: Callable[[], None]) -> Timer:
     return asyncio.get_running_loop().call_later(delay_s, callback)
 
 
+def _nobody_told() -> None:
+    """There is nobody to tell."""
+
+
+def _as_it_is(event: RunEvent) -> RunEvent:
+    return event
+
+
 class EventBuffer:
     """Events of one attempt at a run: one writer, the log, which takes every event by `cut`, and at most one reader.
 
@@ -79,8 +87,8 @@ class EventBuffer:
         self._closed = False
         self._ending: TerminalEvent | MainstayError | None = None
         self._last_batch_at = float("-inf")
-        self.on_news: Callable[[], None] = lambda: None
-        self.screen: Callable[[RunEvent], RunEvent] = lambda event: event
+        self.on_news: Callable[[], None] = _nobody_told
+        self.screen: Callable[[RunEvent], RunEvent] = _as_it_is
         self.first_text_at: float | None = None
         """When the first piece of the answer itself was written, on the buffer's clock."""
         self._written = asyncio.Event()
@@ -173,6 +181,7 @@ class EventBuffer:
         """Nothing is written or handed out any more."""
         self._close_delta()
         self._closed = True
+        self.on_news, self.screen = _nobody_told, _as_it_is  # both hold this buffer
         self._room.set()
 
     def end(self, ending: TerminalEvent | MainstayError) -> None:

@@ -77,6 +77,7 @@ class TimeLimit:
     def stop(self) -> None:
         """Never pass, if it has not."""
         self._timer.cancel()
+        self._on_pass = None  # whoever is called back holds this
 
     def _look(self) -> None:
         left_s = self._deadline.at + self._grace_s - self._deadline.clock()

@@ -15,6 +15,7 @@ from services.events import TextDelta
 from services.types import RunStatus
 from tests.deployments.http.fakes import AUTH, KEY, Rig, serving
 from tests.deployments.http.scripted_agent import COMPLETED
+from tests.garbage import left_over
 
 QUESTION = [{"role": "user", "content": "Say hello."}]
 STREAMED = [("/chat/stream", {"messages": QUESTION}), ("/v1/chat/completions", {"model": "react", "stream": True})]
@@ -288,3 +289,20 @@ def _cancelling() -> int:
     task = asyncio.current_task()
     assert task is not None
     return task.cancelling()
+
+
+async def test_watching_for_a_hang_up_leaves_nothing_behind() -> None:
+    """Whoever watches holds what it interrupts, which holds whoever watches."""
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def request() -> None:
+        async with UntilHangUp(receive):
+            await asyncio.sleep(0)
+
+    with left_over() as garbage:
+        await asyncio.get_running_loop().create_task(request())
+        await asyncio.sleep(0)
+    assert garbage == []
