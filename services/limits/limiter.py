@@ -8,6 +8,7 @@ less, never to everything.
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeVar
@@ -38,6 +39,10 @@ ResultT = TypeVar("ResultT")
 RENEW_EVERY_S = 5.0
 FULL_RETRY_S = 1.0
 """When to come back where all slots are held: nobody knows when one of those runs ends."""
+FULL_FOR_S = 0.25
+"""How long a replica takes the store's word for it that all slots are held, and asks no more: long enough for a flood to cost
+the store nothing, and over before whoever was refused comes back."""
+MAX_FULL = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,8 @@ class Limiter:
         self._meter = meter
         self._seen = MemoryRates(clock)
         self._alone = MemoryQuotas(clock)
+        self._clock = clock
+        self._full_until: OrderedDict[bytes, float] = OrderedDict()
 
     def check_flood(self, principal: Principal, route: RouteClass) -> None:
         """Charge a request to this replica's own view, which says no only where the store would. Raises RateLimitExceeded."""
@@ -112,6 +119,8 @@ class Limiter:
         """Release the slots of a run that is not at work. Where the store is away they come free by themselves."""
         if run.background:
             return
+        for _, place in run_slots(self.plans.of(run.tenant_id), owner_of(run)):
+            self._full_until.pop(place.key, None)
         await self._alone.release([run.id])
         try:
             await self._store.release([run.id])
@@ -145,6 +154,9 @@ class Limiter:
         """Have the limits charged and the places held, both or neither. Raises what refuses."""
         if not (limits or places):
             return
+        for scope, wanted in places:
+            if self._full_until.get(wanted.key, 0.0) > self._clock():
+                self._refuse(scope, wanted, "local")
         charges, slots = [limit.charge for limit in limits], [wanted for _, wanted in places]
         try:
             admitted, decided = await self._store.admit(charges=charges, slots=slots, holder=holder), "shared"
@@ -154,6 +166,7 @@ class Limiter:
         else:
             self._seen.learn(admitted.taken.readings)
         if (full := admitted.full) is not None:
+            self._know_full(full)
             self._refuse(next(scope for scope, wanted in places if wanted.key == full.key), full, decided)
         self._judge(limits, admitted.taken, decided)
 
@@ -166,6 +179,12 @@ class Limiter:
             slots=[replace(wanted, limit=self._share(wanted.limit)) for wanted in slots],
             holder=holder,
         )
+
+    def _know_full(self, full: Slots) -> None:
+        self._full_until[full.key] = self._clock() + FULL_FOR_S
+        self._full_until.move_to_end(full.key)
+        while len(self._full_until) > MAX_FULL:
+            self._full_until.popitem(last=False)
 
     def _refuse(self, scope: Scope, full: Slots, decided: str) -> NoReturn:
         self._meter.record(LIMIT_REFUSALS, 1.0, {"limit": f"{scope}_concurrent_runs", "decided_by": decided})

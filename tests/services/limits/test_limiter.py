@@ -173,6 +173,23 @@ async def test_a_run_holds_its_place_until_it_is_idle(store: Away, clock: Clock,
     await limiter.admit(a_run())
 
 
+async def test_a_flood_that_finds_no_place_asks_the_store_once_in_a_while(
+    store: Away, clock: Clock, meter: Noted
+) -> None:
+    """And whoever comes back when told finds the place that has come free meanwhile, by whichever replica."""
+    limiter = limiter_of(store, clock, plan_of(concurrent_runs=1), meter)
+    await limiter.admit(first := a_run())
+    for _ in range(100):
+        with pytest.raises(ConcurrencyLimitExceeded) as refused:
+            await limiter.admit(a_run())
+    assert store.asked == 2
+    assert [one["decided_by"] for one in meter.refusals] == ["shared", *["local"] * 99]
+    await store.release([first.id])
+    assert refused.value.retry_after_s is not None
+    clock.now += refused.value.retry_after_s
+    await limiter.admit(a_run())
+
+
 async def test_a_run_that_is_refused_its_rate_holds_no_place(store: Away, clock: Clock) -> None:
     limiter = limiter_of(store, clock, plan_of(concurrent_runs=2, tokens=Quota(limit=600)))
     await limiter.admit(a_run(""))
