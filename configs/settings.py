@@ -174,6 +174,21 @@ class DatabaseSettings(Section):
 OutputAction = Literal["allow", "redact", "block"]
 
 
+class SemanticSettings(Section):
+    """What sentences of an answer mean is judged, by `checks`: a check's name and its knobs, in order. May change live."""
+
+    enabled: bool = False
+    mode: Literal["auto", "sync", "async"] = Field(
+        default="auto",
+        description="sync: a sentence is shown once it is judged; async: at once, and taken back if need be",
+    )
+    checks: dict[Name, dict[str, Any]] = Field(default={}, description="each may have a deadline_s, 2 if unset")
+    provider: Name | None = Field(
+        default=None, description="the provider that the check `judge` asks; the first if unset"
+    )
+    budget: BudgetSettings = Field(default=BudgetSettings(), description="for a month of judging, which no tenant pays")
+
+
 class OutputSettings(Section):
     """What becomes of what a run is about to say: `redact` puts a notice in its place, `block` ends the answer there."""
 
@@ -193,6 +208,7 @@ class OutputSettings(Section):
         default=(), description="items that may be said; @example.com: any address there"
     )
     allow_hosts: tuple[str, ...] = Field(default=(), description="of images and links; *.example.com: all below it")
+    semantic: SemanticSettings = SemanticSettings()
 
 
 class GuardrailSettings(Section):
@@ -334,9 +350,13 @@ class Settings(Section):
         for graph, served in self.graphs.items():
             if unknown := [name for name in served.providers if name not in names]:
                 raise ValueError(f"graphs.{graph}.providers: {unknown[0]!r} is not one of: {', '.join(names)}")
-        judge = self.evaluator.provider
-        if judge is not None and judge not in names:
-            raise ValueError(f"evaluator.provider {judge!r} is not one of providers: {', '.join(names)}")
+        judges = {
+            "evaluator": self.evaluator.provider,
+            "guardrail.output.semantic": self.guardrail.output.semantic.provider,
+        }
+        for where, judge in judges.items():
+            if judge is not None and judge not in names:
+                raise ValueError(f"{where}.provider {judge!r} is not one of providers: {', '.join(names)}")
         return self
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from deployments.autoscaling import UNSEEN_WORK
 from deployments.composition.limits import LivePlans, QuotaStores
+from deployments.composition.output import LiveSemantics
 from deployments.knobs import AgentKnobs, LiveBreakers, LivePrompts
 from deployments.remote import Handle
 from deployments.reporter import RunReporter
@@ -42,6 +43,7 @@ class AgentParts:
     prompts: LivePrompts
     breakers: LiveBreakers
     limits: LivePlans
+    semantics: LiveSemantics
     quota_stores: QuotaStores
     settling: RunSettling
     treasury: Treasury
@@ -81,9 +83,11 @@ class AgentReplica:
         knobs = AgentKnobs.parse(user_config)
         policies = self._parts.breakers.laid_over(knobs.breakers)
         plans = self._parts.limits.laid_over(knobs.limits)
+        tier = self._parts.semantics.laid_over(knobs.semantic)
         self._parts.prompts.overlay(knobs.prompts)
         self._parts.breakers.configure(policies)
         self._parts.limits.configure(plans)
+        self._parts.semantics.configure(tier)
         self._parts.reporter.sample_rate = knobs.sample_rate
 
     def breakers(self) -> tuple[BreakerSnapshot, ...]:

@@ -49,6 +49,7 @@ class AgentKnobs(Knobs):
     breakers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     sample_rate: float = Field(default=0.05, ge=0, le=1)
     limits: dict[str, Any] = Field(default_factory=dict)
+    semantic: dict[str, Any] = Field(default_factory=dict)
 
 
 class LivePrompts:

@@ -27,7 +27,8 @@ class _Nobody:
 
 
 class ModelJudge:
-    """Asks the one model of `gateway`, with greedy decoding and a short answer, as the first work to be shed.
+    """Asks the one model of `gateway`, with greedy decoding and a short answer: as the first work to be shed, unless it has
+    another `priority`.
 
     One model, since the scores of two cannot be compared. `purse` pays for one question. Raises the model's ModelError,
     Overloaded, DeadlineExceeded, BudgetExceeded or StoreUnavailable.
@@ -39,6 +40,7 @@ class ModelJudge:
         *,
         timeout_s: float,
         purse: Callable[[], Purse] = lambda: BOTTOMLESS,
+        priority: Priority = Priority.EVALUATION,
         deadline: Callable[[float], Deadline] = Deadline.after,
     ) -> None:
         [route] = gateway.routes
@@ -46,6 +48,7 @@ class ModelJudge:
         self._gateway = gateway
         self._timeout_s = timeout_s
         self._purse = purse
+        self._priority = priority
         self._deadline = deadline
 
     async def ask(self, instruction: str, material: str) -> str:
@@ -55,6 +58,6 @@ class ModelJudge:
             options=ModelOptions(temperature=0.0, max_output_tokens=MAX_VERDICT_TOKENS),
         )
         deadline = self._deadline(self._timeout_s)
-        model = self._gateway.bind(_Nobody(), deadline, Priority.EVALUATION, purse=self._purse())
+        model = self._gateway.bind(_Nobody(), deadline, self._priority, purse=self._purse())
         answer = await model.generate(call, silent=True)
         return answer.text

@@ -78,7 +78,7 @@ class OutsideOptions:
 
 
 class FencedModel:
-    """Implements `ChatModel` over another: its calls show what comes from outside as such."""
+    """Implements `ChatModel` over another: its calls show what comes from outside as such, and say that they do."""
 
     def __init__(self, model: ChatModel, options: OutsideOptions) -> None:
         self._model = model
@@ -88,6 +88,8 @@ class FencedModel:
         return await self._model.generate(self._shown(call), source=source, silent=silent)
 
     def _shown(self, call: ModelCall) -> ModelCall:
+        if any(provenance_of(message).tainted_by for message in call.messages):
+            call = replace(call, tainted=True)
         outside = [
             index
             for index, message in enumerate(call.messages)

@@ -84,6 +84,18 @@ class GuardrailTripped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retracted:
+    """What was shown of the answer from character `from_char` on, up to `to_char`, is taken back: it was shown before it was
+    judged. Characters are code points of all the answer's text, in every `TextDelta` without a source. The log does not have
+    that text; what it has is emptied of it, so that the event changes nothing for whoever reads the log.
+    """
+
+    from_char: int
+    to_char: int
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunCompleted:
     finish_reason: FinishReason
     usage: Usage
@@ -126,6 +138,7 @@ RunEvent = (
     | ToolFinished
     | HandedOver
     | GuardrailTripped
+    | Retracted
     | RunCompleted
     | RunFailed
     | RunCancelled

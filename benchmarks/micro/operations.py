@@ -7,7 +7,7 @@ from contextlib import suppress
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from benchmarks.micro import screening
+from benchmarks.micro import judging, screening
 from benchmarks.micro.timing import Operation
 from services.errors import RateLimitExceeded
 from services.limits.in_memory import MemoryQuotas
@@ -94,6 +94,7 @@ def operations() -> Sequence[Operation]:
         validator(),
         attempt(),
         *screening.operations(),
+        *judging.operations(),
     )
 
 

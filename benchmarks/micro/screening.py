@@ -37,17 +37,7 @@ def operations() -> Sequence[Operation]:
 
 
 def _screened(name: str, tokens: Sequence[str]) -> Operation:
-    nobody = UUID(int=0)
-    run = Run(
-        id=nobody,
-        thread_id=nobody,
-        tenant_id="",
-        user_id="",
-        graph="react",
-        status=RunStatus.RUNNING,
-        messages=(Message(role="user", content="hello"),),
-    )
-    screen = OutputScreen().open(run, {"system": _PROMPT}, lambda _: None)
+    screen = OutputScreen().open(a_run(), {"system": _PROMPT}, lambda _: None)
 
     async def screened(times: int) -> None:
         stream, count = screen.stream(), len(tokens)
@@ -60,3 +50,17 @@ def _screened(name: str, tokens: Sequence[str]) -> Operation:
             len(tokens[number % count])
 
     return Operation(name=name, measured=screened, baseline=unscreened, times=1_000, limit_us=SCREEN_US)
+
+
+def a_run() -> Run:
+    """A run of nobody's."""
+    nobody = UUID(int=0)
+    return Run(
+        id=nobody,
+        thread_id=nobody,
+        tenant_id="",
+        user_id="",
+        graph="react",
+        status=RunStatus.RUNNING,
+        messages=(Message(role="user", content="hello"),),
+    )

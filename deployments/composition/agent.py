@@ -14,10 +14,10 @@ from deployments.agent import AgentParts
 from deployments.budget_report import BudgetReport
 from deployments.composition.database import open_database
 from deployments.composition.graphs import build_graphs, prompt_roles
-from deployments.composition.limits import LivePlans, open_quota_stores, plans_of, price_list
+from deployments.composition.limits import LivePlans, budget_of, open_quota_stores, plans_of, price_list
 from deployments.composition.load import load_monitor
 from deployments.composition.memories import open_embeddings, open_memories
-from deployments.composition.output import output_screen
+from deployments.composition.output import OUTPUT_JUDGE, LiveSemantics, judge_of, output_screen
 from deployments.composition.pages import open_pages
 from deployments.composition.retention import retention_policy
 from deployments.composition.routes import configured_breaker, open_route
@@ -33,7 +33,9 @@ from graphs.saver import Checkpointing
 from graphs.tools.care import TOOL_BREAKER, ToolCare
 from graphs.tools.resources import ToolResources
 from graphs.tools.success import SuccessRates
-from services.limits.bills import payer_of
+from services.limits.bills import Payer, payer_of
+from services.limits.budgets import Budgets
+from services.limits.purse import Purse
 from services.limits.settling import RunSettling
 from services.limits.treasury import Treasury
 from services.llm.gateway import Gateway
@@ -97,6 +99,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     checkpointing = Checkpointing(saver=ThreadReader(database), store=RunCheckpointRepository(database))
     graphs = build_graphs(settings, resources, care, checkpointing)
     gateways = _gateways(settings, routes, meter)
+    semantics = _semantics(settings, routes, treasury, meter)
     lease = uuid7()
     engine = RunEngine(
         runs=OwnedRunRepository(database),
@@ -108,7 +111,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         purses=lambda claim: treasury.purse(payer_of(claim, settling.plans.of(claim.run.tenant_id).budgets)),
         prompts=prompts,
         limits=_limits(settings.runs),
-        screen=output_screen(settings.guardrail.output, meter),
+        screen=output_screen(settings.guardrail.output, meter, semantics),
     )
     keeper = LeaseKeeper(
         leases=LeaseRepository(database),
@@ -145,6 +148,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         prompts=prompts,
         breakers=breakers,
         limits=LivePlans(settings.limits, settling),
+        semantics=semantics,
         quota_stores=quota_stores,
         settling=settling,
         treasury=treasury,
@@ -167,6 +171,18 @@ def _chores(settings: Settings, database: Database, keeper: LeaseKeeper) -> list
         ),
         prune_forever(Retention(database, retention_policy(settings)), every_s=settings.retention.every_s),
     ]
+
+
+def _semantics(settings: Settings, routes: Mapping[str, Route], treasury: Treasury, meter: Meter) -> LiveSemantics:
+    """Return the semantic tier, whose judge the operator pays for: its calls are nobody's turn."""
+    semantic = settings.guardrail.output.semantic
+    gateway = Gateway([routes[semantic.provider or settings.providers[0].name]], meter=meter)
+    budgets = Budgets(user=budget_of(semantic.budget))
+
+    def purse() -> Purse:
+        return treasury.purse(Payer(tenant_id="", user_id=OUTPUT_JUDGE, run_id=uuid7(), attempt=1, budgets=budgets))
+
+    return LiveSemantics(semantic, judge_of(gateway, purse), meter)
 
 
 def _gateways(settings: Settings, routes: Mapping[str, Route], meter: Meter) -> Mapping[str, Gateway]:

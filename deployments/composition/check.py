@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from configs.settings import ProviderSettings, Settings
 from deployments.composition.graphs import build_graphs
 from deployments.composition.load import load_policy
+from deployments.composition.output import check_semantics
 from deployments.composition.routes import configured_breaker, configured_limit
 from evaluation.criteria import CRITERIA
 from graphs.tools.care import ToolCare
@@ -56,6 +57,7 @@ def check(settings: Settings) -> None:
     resources = ToolResources(documents=_NoDocuments(), memories=InMemoryMemories(), pages=_NoPages())
     build_graphs(settings, resources, ToolCare(ledger=MemoryEffects(lambda _: None)))
     build_chain(settings.guardrail.rules, {})
+    check_semantics(settings.guardrail.output.semantic)
 
 
 def _check_chat_model(provider: ProviderSettings) -> None:

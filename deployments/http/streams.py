@@ -7,6 +7,7 @@ whatever happens. Before the first event a failure is raised and becomes a statu
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -18,6 +19,7 @@ from deployments.protocols.types import Answer, Encoder, Streamed, Whole
 from services.errors import MainstayError
 from services.events import (
     ReasoningDelta,
+    Retracted,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -25,7 +27,7 @@ from services.events import (
     RunRestarted,
     TextDelta,
 )
-from services.runs.live_run import ReadRun
+from services.runs.live_run import ReadRun, without_retracted
 from services.types import EventId, Run
 
 logger = logging.getLogger(__name__)
@@ -172,8 +174,11 @@ class WholeAnswer:
         return Response(body, media_type="application/json", headers=run_headers(run))
 
 
+Said = tuple[EventId, TextDelta | ReasoningDelta]
+
+
 async def _collect(live: ReadRun) -> Answer | RunFailed | RunCancelled:
-    said: list[tuple[EventId, TextDelta | ReasoningDelta]] = []
+    said: list[Said] = []
     async for batch in live:
         for seq, event in enumerate(batch.events, batch.first_seq):
             match event:
@@ -181,6 +186,8 @@ async def _collect(live: ReadRun) -> Answer | RunFailed | RunCancelled:
                     said.append((EventId(attempt=batch.attempt, seq=seq), event))
                 case RunRestarted(keep=keep):
                     said = [(at, delta) for at, delta in said if keep is not None and at <= keep]
+                case Retracted():
+                    said = _without(said, event)
                 case RunCompleted() | RunInterrupted():
                     return _answer([delta for _, delta in said], event)
                 case RunFailed() | RunCancelled():
@@ -190,12 +197,24 @@ async def _collect(live: ReadRun) -> Answer | RunFailed | RunCancelled:
     raise RuntimeError("a run that was read ended without a terminal event")
 
 
+def _without(said: Sequence[Said], event: Retracted) -> list[Said]:
+    """Return what was said without the part of the answer that is taken back."""
+    answer = [(at, delta.text) for at, delta in said if _answers(delta)]
+    left = dict(without_retracted(answer, event))
+    return [(at, replace(delta, text=left.get(at, delta.text))) for at, delta in said]
+
+
+def _answers(delta: TextDelta | ReasoningDelta) -> bool:
+    """Whether it is a part of the answer; a plan or a specialist's work is not."""
+    return isinstance(delta, TextDelta) and delta.source is None
+
+
 def _answer(said: Sequence[TextDelta | ReasoningDelta], ending: RunCompleted | RunInterrupted) -> Answer:
-    """Put together what was said; a plan or a specialist's work is not the answer."""
+    """Put together what was said."""
     text: list[str] = []
     reasoning: list[str] = []
     for delta in said:
-        (text if isinstance(delta, TextDelta) and delta.source is None else reasoning).append(delta.text)
+        (text if _answers(delta) else reasoning).append(delta.text)
     return Answer(text="".join(text), reasoning="".join(reasoning), ending=ending)
 
 

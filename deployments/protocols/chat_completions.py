@@ -9,6 +9,9 @@ cancelled, after the first byte sends `data: {"error": ...}` and then closes, wi
 `[DONE]`: the SDKs raise APIError, and nobody takes the part for the whole. The same is sent when the run is taken over by
 another replica and what was shown of the answer is not the beginning of it any more. A question to a person is sent as the
 answer's text; what is decided is sent to the thread by `/chat/stream`.
+
+The SDKs cannot take back what was shown: an answer that is retracted goes no further, and ends with `content_filter`. Its
+chunk `{"choices": [{"delta": {}, …}], "retract": {…}}` says the range to those who look for it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +37,7 @@ from services.errors import AnswerRestarted, Failure
 from services.events import (
     EventBatch,
     ReasoningDelta,
+    Retracted,
     RunCancelled,
     RunCompleted,
     RunEvent,
@@ -129,7 +133,17 @@ def _encoder(with_usage: bool, run: Run, created: int) -> Encoder:
 class ChunkEncoder:
     """Chunks of a streamed completion. What is the same in each is rendered once."""
 
-    __slots__ = ("_begun", "_content", "_head", "_last_shown", "_reasoning", "_shown", "_with_usage", "over")
+    __slots__ = (
+        "_begun",
+        "_content",
+        "_head",
+        "_last_shown",
+        "_reasoning",
+        "_retracted",
+        "_shown",
+        "_with_usage",
+        "over",
+    )
 
     def __init__(self, *, run: Run, created: int, with_usage: bool) -> None:
         head = orjson.dumps(
@@ -140,7 +154,7 @@ class ChunkEncoder:
             self._head + b',"choices":[{"index":0,"delta":{"' + field + b'":'
             for field in (b"content", b"reasoning_content")
         )
-        self._begun = self._shown = self.over = False
+        self._begun = self._shown = self._retracted = self.over = False
         self._last_shown: EventId | None = None
         self._with_usage = with_usage
 
@@ -167,6 +181,8 @@ class ChunkEncoder:
 
     def _frame(self, event: RunEvent) -> bytes:
         match event:
+            case TextDelta(source=None) if self._retracted:
+                return b""
             case TextDelta(text=text, source=None):
                 self._shown = True
                 return self._content + orjson.dumps(text) + b'},"finish_reason":null}]}\n\n'
@@ -175,8 +191,11 @@ class ChunkEncoder:
             case RunStarted() if not self._begun:  # once, also where a run begins anew: the SDKs join what comes twice
                 self._begun = True
                 return self._choice({"role": "assistant", "content": ""}, None)
+            case Retracted():
+                return self._retract(event)
             case RunCompleted(finish_reason=reason, usage=usage):
-                return self._choice({}, reason) + self._usage(usage) + b"data: [DONE]\n\n"
+                ended = "content_filter" if self._retracted else reason
+                return self._choice({}, ended) + self._usage(usage) + b"data: [DONE]\n\n"
             case RunRestarted() if self.over:
                 return _error(_RESTARTED, partial=self._shown)
             case RunFailed(failure=failure, partial=shown):
@@ -187,6 +206,12 @@ class ChunkEncoder:
                 return self._asked(interrupts, usage)
             case _:
                 return b""
+
+    def _retract(self, event: Retracted) -> bytes:
+        self._retracted = True
+        taken = {"from_char": event.from_char, "to_char": event.to_char, "rule": event.rule}
+        nothing = [{"index": 0, "delta": {}, "finish_reason": None}]
+        return self._head + b"," + orjson.dumps({"choices": nothing, "retract": taken})[1:] + b"\n\n"
 
     def _asked(self, interrupts: Sequence[Interruption], usage: Usage) -> bytes:
         """A question to a person is the answer's text: the protocol has no other place for it."""

@@ -19,6 +19,7 @@ from services.events import (
     GuardrailTripped,
     HandedOver,
     ReasoningDelta,
+    Retracted,
     RunCancelled,
     RunCompleted,
     RunEvent,
@@ -104,6 +105,10 @@ def _guardrail_tripped(event: GuardrailTripped) -> JsonObject:
     return {"stage": event.stage, "rule": event.rule, "action": event.action, "message": event.message}
 
 
+def _retracted(event: Retracted) -> JsonObject:
+    return {"from_char": event.from_char, "to_char": event.to_char, "rule": event.rule}
+
+
 def _run_completed(event: RunCompleted) -> JsonObject:
     return {"finish_reason": event.finish_reason, "usage": usage_json(event.usage), "duration_s": event.duration_s}
 
@@ -166,6 +171,7 @@ EVENTS: Mapping[type[RunEvent], tuple[bytes, Callable[[Any], JsonObject]]] = {
     ToolFinished: (b"tool_finished", _tool_finished),
     HandedOver: (b"handed_over", _handed_over),
     GuardrailTripped: (b"guardrail_tripped", _guardrail_tripped),
+    Retracted: (b"retract", _retracted),
     RunCompleted: (b"run_completed", _run_completed),
     RunFailed: (b"run_failed", _run_failed),
     RunCancelled: (b"run_cancelled", _run_cancelled),

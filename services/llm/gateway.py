@@ -131,7 +131,7 @@ class RunModel:
         has stopped ends with `content_filter`, as if its provider had done so.
         """
         gateway = self.gateway
-        stream = AnswerStream(self.sink, source=source, silent=silent, screen=self.screen)
+        stream = AnswerStream(self.sink, source=source, silent=silent, screen=self.screen, tainted=call.tainted)
         if not silent and source is None:
             self.answer_parts.append(stream.parts)
         attempts = Attempts(
@@ -146,15 +146,20 @@ class RunModel:
         way = FailOver(attempts=attempts, policy=gateway.retry, sleep=gateway.sleep, random=gateway.random)
         answer: AIMessage | None = None
         try:
-            answer = await way.answer(capable(gateway.routes, call))
-            stream.finish()
-        except ContentBlocked:
-            pass  # what was released is the answer
+            try:
+                answer = await way.answer(capable(gateway.routes, call))
+                stream.finish()
+            except ContentBlocked:
+                pass  # what was released is the answer
+            await stream.settle()
+            blocked = stream.blocked
+        finally:
+            stream.close()
         self.priority = max(self.priority, Priority.RESUME)
-        if answer is None or stream.blocked:
+        if answer is None or blocked:
             self.screen.passed(stream.released)
             return stopped(stream.released, answer)
-        return as_released(answer, stream.released, stream.text_chars, self.screen)
+        return await as_released(answer, stream.released, stream.text_chars, self.screen)
 
     def _bill(
         self,

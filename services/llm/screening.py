@@ -21,10 +21,47 @@ class TextGate(Protocol):
     def finish(self) -> str: ...
 
 
+class TextReading(Protocol):
+    """One text as its meaning is judged, behind its gate; see `services.guardrails.semantic.reading.Reading`."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    def feed(self, text: str) -> None: ...
+
+    def finish(self) -> None: ...
+
+    async def room(self) -> None: ...
+
+    async def settle(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Outlet(Protocol):
+    """Where a reading lets its text go: `show` what is judged, `keep` what it shows ahead by itself, of which `cut` takes all
+    but so many characters back.
+    """
+
+    def show(self, text: str) -> None: ...
+
+    def keep(self, text: str) -> None: ...
+
+    def cut(self, chars: int) -> None: ...
+
+
 class AnswerScreen(Protocol):
     """The screen of a run, for what models write; see `services.guardrails.screen.output.RunScreen`."""
 
     def stream(self) -> TextGate: ...
+
+    def reading(self, outlet: Outlet, *, trusted: bool, answer: bool) -> TextReading | None:
+        """Return how a text is judged, None where it is not. What is part of the `answer` may be shown before that."""
+        ...
+
+    async def judged(self, value: Any) -> None:
+        """Return if a model may say this: a text, or what a call holds. Raises ContentBlocked and GuardrailUnavailable."""
+        ...
 
     def written(self, value: Any) -> Any:
         """Return a text, or what a call holds, as it may be kept. Raises ContentBlocked."""
@@ -43,6 +80,11 @@ class Unscreened:
     def stream(self) -> TextGate:
         return self
 
+    def reading(self, outlet: Outlet, *, trusted: bool, answer: bool) -> None:
+        return None
+
+    async def judged(self, value: Any) -> None: ...
+
     def written(self, value: Any) -> Any:
         return value
 
@@ -55,8 +97,8 @@ class Unscreened:
         return ""
 
 
-def as_released(answer: AIMessage, released: str, taken_chars: int, screen: AnswerScreen) -> AIMessage:
-    """Return the answer as a graph may have it: its text as it was released, the rest of it screened.
+async def as_released(answer: AIMessage, released: str, taken_chars: int, screen: AnswerScreen) -> AIMessage:
+    """Return the answer as a graph may have it: its text as it was released, the rest of it screened and judged.
 
     `taken_chars` is how much text was streamed: one that is not what was streamed is screened by itself.
     """
@@ -65,12 +107,13 @@ def as_released(answer: AIMessage, released: str, taken_chars: int, screen: Answ
         content = answer.content if isinstance(answer.content, str) else str(answer.text)
         if content != released:
             content = released if len(content) == taken_chars else screen.written(content)
-        changed = {
-            "content": content,
+        rest = {
             "tool_calls": screen.written(answer.tool_calls),
             "invalid_tool_calls": screen.written(answer.invalid_tool_calls),
             "additional_kwargs": screen.written(answer.additional_kwargs),
         }
+        await screen.judged(rest if content == released else {"content": content, **rest})
+        changed = {"content": content, **rest}
     except ContentBlocked:
         return stopped(released, answer)
     if all(getattr(answer, name) == value for name, value in changed.items()):

@@ -19,7 +19,8 @@ class ModelCall:
 
     `tools` are OpenAI function schemas (`{"type": "function", "function": {...}}`). `tool_choice` is "auto", "none",
     "required" or a tool's name; it is ignored without tools. `response_format` is OpenAI's (`{"type": "json_object"}` or
-    `{"type": "json_schema", ...}`): a provider that cannot hold to it is passed over.
+    `{"type": "json_schema", ...}`): a provider that cannot hold to it is passed over. `tainted` says that what the model is
+    shown holds, or led from, what came from outside.
     """
 
     messages: Sequence[BaseMessage]
@@ -27,6 +28,7 @@ class ModelCall:
     tool_choice: str = "auto"
     options: ModelOptions = field(default_factory=ModelOptions)
     response_format: Mapping[str, Any] | None = None
+    tainted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from typing import Protocol
 from langchain_core.messages import AIMessage
 
 from services.errors import ContentBlocked, ModelOutputLoops, ModelOutputTooLarge, ModelStreamBroken
-from services.llm.screening import AnswerScreen, TextGate, Unscreened
+from services.llm.channel import Channel
+from services.llm.screening import AnswerScreen, Outlet, Unscreened
 
 MAX_REPEATS = 100
 """Equal pieces in a row that make a loop: LiteLLM's REPEATED_STREAMING_CHUNK_LIMIT."""
@@ -58,7 +59,8 @@ class AnswerStream:
 
     It keeps what was said, for the record and the bill, and keeps a silent call's text from the client. `on_first` is told
     of an attempt's first content: text, reasoning or a piece of a tool call. Nothing goes on before `screen` has released it:
-    `parts` is what was released of the text.
+    `parts` is what was released of the text. Where texts are judged as well, `settle` before the answer is taken for one, and
+    `close` whatever happens: what was shown ahead of its verdict is taken back then.
     """
 
     def __init__(
@@ -68,11 +70,14 @@ class AnswerStream:
         source: str | None = None,
         silent: bool = False,
         screen: AnswerScreen = Unscreened(),  # noqa: B008  it has no state
+        tainted: bool = False,
     ) -> None:
         self._sink = sink
         self._source = source
         self._silent = silent
         self._screen = screen
+        self._trusted = not tainted
+        self._judged: list[Channel] = []
         self.parts: list[str] = []
         self.begin(StreamCaps(), _heard)
 
@@ -82,9 +87,10 @@ class AnswerStream:
         self._on_first = on_first
         self._last = ""
         self._repeats = 0
+        self.close()
         self.parts.clear()
-        self._text = self._screen.stream()
-        self._thought: TextGate | None = None
+        self._text = self._open(self, answer=self._source is None and not self._silent)
+        self._thought: Channel | None = None
         self.pieces = 0
         self.chars = 0
         self.text_chars = 0
@@ -108,39 +114,68 @@ class AnswerStream:
         self.text_chars += len(delta)
         if self._thought is not None:
             self._end_thought()
-        if released := self._text.feed(delta):
-            self.parts.append(released)
-            if not self._silent:
-                self._sink.text(released, self._source)
-        elif self._text.blocked:
-            raise ContentBlocked("A guardrail stopped the answer.")
+        self._text.feed(delta)
 
     def reasoning(self, delta: str) -> None:
         """Take a piece of visible reasoning; see `text`."""
         self._take(delta, len(delta))
         self.reasoning_chars += len(delta)
         if self._thought is None:
-            self._thought = self._screen.stream()
-        released = self._thought.feed(delta)
-        if released and not self._silent:
-            self._sink.reasoning(released, self._source)
-        if self._thought.blocked:
-            raise ContentBlocked("A guardrail stopped the answer.")
+            self._thought = self._open(_Thought(self._say_thought), answer=False)
+        self._thought.feed(delta)
 
     def finish(self) -> None:
         """Release what was held: the answer is whole. Of one that breaks off it is not released at all."""
         if self._thought is not None:
             self._end_thought()
-        if rest := self._text.finish():
-            self.parts.append(rest)
-            if not self._silent:
-                self._sink.text(rest, self._source)
+        self._text.finish()
+
+    async def settle(self) -> None:
+        """Return once all that was released is judged; then `blocked` says whether it is to end there.
+
+        Raises GuardrailUnavailable.
+        """
+        for channel in self._judged:
+            try:
+                await channel.settle()
+            except ContentBlocked:
+                return
+
+    def close(self) -> None:
+        """Take back what was shown ahead of its verdict."""
+        for channel in self._judged:
+            channel.close()
+        self._judged.clear()
+
+    def show(self, text: str) -> None:
+        """Implements `screening.Outlet`."""
+        self.parts.append(text)
+        if not self._silent:
+            self._sink.text(text, self._source)
+
+    def keep(self, text: str) -> None:
+        self.parts.append(text)
+
+    def cut(self, chars: int) -> None:
+        self.parts[:] = [self.released[:chars]]
+
+    def _open(self, outlet: Outlet, *, answer: bool) -> Channel:
+        channel = Channel(self._screen, outlet, trusted=self._trusted, answer=answer)
+        if channel.judged:
+            self._judged.append(channel)
+        return channel
 
     def _end_thought(self) -> None:
         """A thought ends where the answer goes on."""
         thought, self._thought = self._thought, None
-        if thought is not None and not self._silent and (rest := thought.finish()):
-            self._sink.reasoning(rest, self._source)
+        if thought is not None:
+            thought.finish()
+            if thought.blocked:
+                raise ContentBlocked("A guardrail stopped the answer.")
+
+    def _say_thought(self, text: str) -> None:
+        if not self._silent:
+            self._sink.reasoning(text, self._source)
 
     @property
     def released(self) -> str:
@@ -148,19 +183,23 @@ class AnswerStream:
 
     @property
     def blocked(self) -> bool:
-        """Whether its text was ended by a guardrail."""
-        return self._text.blocked or (self._thought is not None and self._thought.blocked)
+        """Whether a guardrail ended it."""
+        thought = self._thought is not None and self._thought.blocked
+        return self._text.blocked or thought or any(channel.blocked for channel in self._judged)
 
     def tool_call(self, chars: int) -> None:
         """Take a piece of a tool call, of which only the size matters here."""
         self._take("", chars)
 
     async def drain(self) -> None:
+        self.draining = True
+        for channel in self._judged:
+            await channel.room()
+        if not self._silent:
+            await self._sink.drain()
+        self.draining = False
         if self._silent:
             return
-        self.draining = True
-        await self._sink.drain()
-        self.draining = False
         await self._sink.pace()
 
     def whole(self, answer: AIMessage) -> AIMessage:
@@ -185,3 +224,14 @@ class AnswerStream:
             self._repeats += 1
             if self._repeats >= MAX_REPEATS:
                 raise ModelOutputLoops("The model repeats itself without end.")
+
+
+class _Thought:
+    """Implements `screening.Outlet` for visible reasoning, which is never shown ahead of its verdict."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.show = say
+
+    def keep(self, text: str) -> None: ...
+
+    def cut(self, chars: int) -> None: ...

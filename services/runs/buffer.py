@@ -11,8 +11,9 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from services.errors import MainstayError
-from services.events import EventBatch, ReasoningDelta, RunEvent, TerminalEvent, TextDelta, ToolFinished
+from services.events import EventBatch, ReasoningDelta, Retracted, RunEvent, TerminalEvent, TextDelta, ToolFinished
 from services.runs.event_codec import sound, sound_text
+from services.runs.lead import Lead
 from services.types import EventId
 
 Window = Callable[[], float]
@@ -52,6 +53,8 @@ class EventBuffer:
     before anything is shown of it; text and everything else that comes meanwhile takes it along at once.
     Over `max_chars` unread characters `drain` waits until the reader has caught up; without a reader it never waits. `pace`
     waits until what is written next can leave with the next batch.
+    Text that is written `ahead` of its verdict is for the reader alone until it is `judged`: the log is given no event with
+    such text, nor one behind it, and never has what is retracted. `answer_chars` is how much of the answer there was before.
     Every event that is not text passes `screen`, which may change it; text was screened by the model call that it comes from.
     The end is in two steps, so that it can be recorded before anybody sees it: after `close` nothing is written or handed
     out, `end` hands out the last batch.
@@ -64,6 +67,7 @@ class EventBuffer:
         window_s: Window,
         max_chars: int,
         first_batch_wait_s: float = 0.0,
+        answer_chars: int = 0,
         clock: Callable[[], float] = time.monotonic,
         call_later: Callable[[float, Callable[[], None]], Timer] = call_later,
     ) -> None:
@@ -80,12 +84,14 @@ class EventBuffer:
         self._parts: list[str] = []
         self._kind: type[TextDelta] | type[ReasoningDelta] = TextDelta
         self._source: str | None = None
+        self._ahead = False
         self._chars = 0
         self._urgent = False
         self._news = False
         self._read = True
         self._closed = False
         self._ending: TerminalEvent | MainstayError | None = None
+        self._lead = Lead(answer_chars)
         self._last_batch_at = float("-inf")
         self.on_news: Callable[[], None] = _nobody_told
         self.screen: Callable[[RunEvent], RunEvent] = _as_it_is
@@ -98,9 +104,33 @@ class EventBuffer:
 
     def text(self, delta: str, source: str | None = None) -> None:
         """Append a piece of the answer."""
-        if self.first_text_at is None and source is None:
-            self.first_text_at = self._clock()
         self._append(TextDelta, delta, source)
+
+    def ahead(self, delta: str) -> None:
+        """Append a piece of the answer that has no verdict yet."""
+        self._append(TextDelta, delta, None, ahead=True)
+
+    def judged(self, chars: int) -> None:
+        """The next so many characters that were written ahead may be logged."""
+        self._lead.judged(chars)
+        self._tell_news()
+
+    def retract(self, rule: str) -> None:
+        """Take back what was written ahead and has no verdict. If some of it may have been shown, an event says so."""
+        self._close_delta()
+        first, taken = self._lead.first, self._lead.retract()
+        if first is None or taken is None:
+            return
+        for seq, text in taken.left:
+            self._events[seq - self._first] = TextDelta(text=text)
+        if first < self._unread:
+            self.emit(Retracted(from_char=taken.from_char, to_char=taken.to_char, rule=rule))
+        self._tell_news()
+
+    @property
+    def leads(self) -> bool:
+        """Whether it has handed out, or could hand out, text that has no verdict yet."""
+        return self._lead.first is not None or (self._ahead and bool(self._parts))
 
     def reasoning(self, delta: str, source: str | None = None) -> None:
         """Append a piece of a model's visible reasoning."""
@@ -112,6 +142,8 @@ class EventBuffer:
             return
         event = sound(self.screen(event))
         self._close_delta()
+        if isinstance(event, TextDelta) and event.source is None:
+            self._lead.add(self._next, event.text, event.text, ahead=False)
         self._events.append(event)
         if isinstance(event, ToolFinished):
             self._count(event.result)
@@ -164,8 +196,9 @@ class EventBuffer:
     def cut(self) -> tuple[int, list[RunEvent]]:
         """Return the events that the log has not been given, in their order, and the number of the first."""
         self._close_delta()
-        first, self._uncut = self._uncut, self._next
-        events = self._events[first - self._first :]
+        unjudged = self._lead.first
+        first, self._uncut = self._uncut, self._next if unjudged is None else unjudged
+        events = self._events[first - self._first : self._uncut - self._first]
         self._news = False
         self._forget()
         return first, events
@@ -228,19 +261,26 @@ class EventBuffer:
     def _next(self) -> int:
         return self._first + len(self._events)
 
-    def _append(self, kind: type[TextDelta] | type[ReasoningDelta], delta: str, source: str | None) -> None:
+    def _append(
+        self, kind: type[TextDelta] | type[ReasoningDelta], delta: str, source: str | None, *, ahead: bool = False
+    ) -> None:
         if self._closed or not delta:
             return
-        if kind is not self._kind or source != self._source:
+        if kind is TextDelta and source is None and self.first_text_at is None:
+            self.first_text_at = self._clock()
+        if kind is not self._kind or source != self._source or ahead is not self._ahead:
             self._close_delta()
-            self._kind, self._source = kind, source
+            self._kind, self._source, self._ahead = kind, source, ahead
         self._parts.append(delta)
         self._count(delta)
         self._wake()
 
     def _wake(self) -> None:
         self._written.set()
-        if not self._news:
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        if not self._news and not self._closed:
             self._news = True
             self.on_news()
 
@@ -252,9 +292,14 @@ class EventBuffer:
             self._room.clear()
 
     def _close_delta(self) -> None:
-        if self._parts:
-            self._events.append(self._kind(text=sound_text("".join(self._parts)), source=self._source))
-            self._parts.clear()
+        if not self._parts:
+            return
+        raw = "".join(self._parts)
+        self._parts.clear()
+        event = self._kind(text=sound_text(raw), source=self._source)
+        if self._kind is TextDelta and self._source is None:
+            self._lead.add(self._next, raw, event.text, ahead=self._ahead)
+        self._events.append(event)
 
     def _take(self) -> EventBatch:
         self._close_delta()

@@ -223,11 +223,12 @@ class RunEngine:
             window_s=self.window_s,
             max_chars=limits.max_buffered_chars,
             first_batch_wait_s=limits.first_batch_wait_s,
+            answer_chars=0 if claim.progress is None else len(claim.progress.said),
             clock=self._clock,
             call_later=self._call_later,
         )
         gateway, prompts = self._gateways.get(run.graph) or Gateway(()), self._prompts(run.graph)
-        screen = self._screen.open(run, prompts, buffer.emit)
+        screen = self._screen.open(run, prompts, buffer.emit, buffer)
         buffer.screen = screen.event
         execution = Execution(
             claim=claim,
@@ -289,7 +290,7 @@ class RunEngine:
 
     async def _record(self, execution: Execution) -> TerminalEvent | MainstayError:
         """Store the outcome with the last events, and return how the reader's stream is to end. Raises RunSuperseded."""
-        outcome = execution.outcome(error_of(execution))
+        outcome = await execution.judged(execution.outcome(error_of(execution)))
         duration_s = self._clock() - execution.started_at
         tail = self._log.tail(execution.log)
 

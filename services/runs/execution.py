@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from services.errors import GuardrailUnavailable, MainstayError
+from services.errors import ERRORS, ContentBlocked, GuardrailUnavailable, MainstayError, ModelError
 from services.events import (
     RunCancelled,
     RunCompleted,
@@ -16,13 +16,16 @@ from services.events import (
     RunStarted,
     TerminalEvent,
 )
-from services.guardrails.screen.output import RunScreen
+from services.guardrails.screen.output import WITHHELD, RunScreen
 from services.llm.gateway import RunModel
 from services.runs.buffer import EventBuffer
 from services.runs.event_codec import sound
 from services.runs.logged_run import LoggedRun
 from services.runs.types import GraphResult
 from services.types import Claim, Fence, Message, OnDisconnect, Progress, Run, RunOutcome, RunStatus
+
+_QUOTING = frozenset(kind.code for kind in ERRORS if issubclass(kind, ModelError))
+"""Codes of failures whose messages may quote a provider."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,6 +99,17 @@ class Execution:
         except GuardrailUnavailable as closed:
             usage, failure = self.model.usage, closed.to_failure()
             return RunOutcome(status=RunStatus.FAILED, messages=(), usage=usage, failure=failure)
+
+    async def judged(self, outcome: RunOutcome) -> RunOutcome:
+        """Return the outcome with a failure's message that may be told: a provider's error may quote what a model said."""
+        failure = outcome.failure
+        if failure is None or failure.code not in _QUOTING:
+            return outcome
+        try:
+            await self.screen.judged(failure.message)
+        except (ContentBlocked, GuardrailUnavailable):
+            return replace(outcome, failure=replace(failure, message=WITHHELD))
+        return outcome
 
     def _unscreened(self, error: MainstayError | None) -> RunOutcome:
         if error is None and not self.work.cancelled():

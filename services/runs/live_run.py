@@ -1,11 +1,11 @@
 """A run as its reader at the ingress sees it: batches, exactly one terminal event, and never longer than its time."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from typing import Protocol
 
 from services.errors import AgentLost, DeadlineExceeded, MainstayError, error_from_failure
-from services.events import EventBatch, RunFailed, RunRestarted, RunStarted, TextDelta
+from services.events import EventBatch, Retracted, RunFailed, RunRestarted, RunStarted, TextDelta
 from services.runs.deadline import TimeLimit
 from services.types import EventId, Run, Usage
 
@@ -34,6 +34,14 @@ def raise_failed_at_once(first: EventBatch) -> None:
     silent = all(isinstance(event, RunStarted | RunRestarted) for event in opening)
     if silent and isinstance(last, RunFailed) and not last.partial:
         raise error_from_failure(last.failure)
+
+
+def without_retracted(shown: Iterable[tuple[EventId, str]], event: Retracted) -> Iterator[tuple[EventId, str]]:
+    """Yield what an answer's deltas have left, which are all in order, without the characters that are taken back."""
+    end = 0
+    for at, text in shown:
+        start, end = end, end + len(text)
+        yield at, text[: max(0, event.from_char - start)] + text[max(0, event.to_char - start) :]
 
 
 class ReadRun(Protocol):
@@ -112,6 +120,8 @@ class LiveRun:
         for seq, event in enumerate(batch.events, batch.first_seq):
             if isinstance(event, TextDelta) and event.source is None:
                 self._shown.append((EventId(attempt=batch.attempt, seq=seq), event.text))
+            elif isinstance(event, Retracted):
+                self._shown = list(without_retracted(self._shown, event))
             elif isinstance(event, RunRestarted):
                 keep = event.keep
                 self._shown = [(at, text) for at, text in self._shown if keep is not None and at <= keep]

@@ -88,12 +88,15 @@ class LogWriter:
         """Return once a batch of the run may be shown. Raises RunSuperseded for one that never may."""
         if run.refusal is not None:
             raise run.refusal
-        since = run.since
+        since, whole = run.since, None if run.buffer.leads else batch.last.seq  # what has no verdict is stored later
+        first: int | None = None
         if not _MAY_BE_SHOWN_FIRST.issuperset(map(type, batch.events)):
-            await self._until(run, batch.last.seq)
+            first = whole
         elif since is not None and self._clock() - since >= self._policy.show_ahead_s:
             # Text that was shown is on its way; this waits for that, and not for its own turn.
-            await self._until(run, run.rows[-1].seq if run.rows else batch.last.seq)
+            first = run.rows[-1].seq if run.rows else whole
+        if first is not None:
+            await self._until(run, first)
 
     def may_show_text(self, run: LoggedRun) -> bool:
         """Whether text of the run may be shown at once, and nothing before it waits to be."""

@@ -148,6 +148,28 @@ OUTPUT_WITHHELD = Metric(
     labels=("rule", "action"),
 )
 
+SEMANTIC_VERDICTS = Metric(
+    name="mainstay_semantic_verdicts",
+    kind="counter",
+    description="Sentences by a semantic check's verdict: allow, flag, block; late, failed or stopped where there was none.",
+    labels=("check", "verdict"),
+)
+
+SEMANTIC_SECONDS = Metric(
+    name="mainstay_semantic_check_seconds",
+    kind="histogram",
+    description="The longest that a semantic check took for one sentence, for each text that it judged.",
+    labels=("check",),
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0),
+)
+
+OUTPUT_RETRACTED = Metric(
+    name="mainstay_output_retracted_chars",
+    kind="counter",
+    description="Characters of answers that were shown and then taken back, by the rule.",
+    labels=("rule",),
+)
+
 WEBHOOK_ATTEMPTS = Metric(
     name="mainstay_webhook_attempts",
     kind="counter",
@@ -201,6 +223,9 @@ METRICS: Mapping[str, Metric] = {
         LIMIT_REFUSALS,
         BUDGET_ALERTS,
         OUTPUT_WITHHELD,
+        SEMANTIC_VERDICTS,
+        SEMANTIC_SECONDS,
+        OUTPUT_RETRACTED,
         WEBHOOK_ATTEMPTS,
         ACCESS_REFUSED,
         PERMISSION_DENIED,

@@ -19,17 +19,22 @@ from services.events import RunCompleted
 from services.guard import Action, Stage
 from services.guardrails import GUARDRAILS
 from services.guardrails.chain import build_chain
+from services.guardrails.semantic import CHECKS
+from services.guardrails.semantic.tier import Mode, Tally, build_tier
+from services.guardrails.semantic.types import Context
 from services.llm import PROVIDERS
 from services.llm.gateway import Gateway
 from services.llm.route import Route
 from services.llm.types import ModelCall, ProviderSpec
 from services.runs.deadline import Deadline
 from services.samples import Sample
+from services.telemetry.metrics import UNMEASURED
 from services.types import Usage
 from tests.contributing.brevity import Brevity
 from tests.contributing.canned import CannedProvider
 from tests.contributing.no_urls import NoUrlsRule
 from tests.contributing.plain_text import PROTOCOL
+from tests.contributing.shouting import ShoutingCheck
 from tests.evaluation.test_evaluator import FakeJudge
 from tests.graphs.examples.days_until import days_until
 from tests.graphs.fakes import calls, resources, turn
@@ -40,6 +45,7 @@ ROOT = Path(__file__).parents[2]
 PLACES = {
     "services/llm/canned.py": "tests/contributing/canned.py",
     "services/guardrails/no_urls.py": "tests/contributing/no_urls.py",
+    "services/guardrails/semantic/shouting.py": "tests/contributing/shouting.py",
     "evaluation/criteria/brevity.py": "tests/contributing/brevity.py",
     "deployments/protocols/plain_text.py": "tests/contributing/plain_text.py",
     "graphs/tools/days_until.py": "tests/graphs/examples/days_until.py",
@@ -99,6 +105,15 @@ async def test_the_guardrail_blocks_by_its_name(monkeypatch: pytest.MonkeyPatch)
     chain = build_chain(["length", "no_urls"], {})
     assert (await chain.check(["see HTTPS://x.example"], Stage.INPUT)).action is Action.BLOCK
     assert (await chain.check(["see https://x.example"], Stage.TOOL_RESULT)).action is Action.ALLOW
+
+
+async def test_the_check_ends_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registered by one line, settings may name it, and its knob counts."""
+    monkeypatch.setattr("services.guardrails.semantic.tier.CHECKS", {**CHECKS, "shouting": ShoutingCheck})
+    tier = build_tier({"shouting": {"least_letters": 5}}, Mode.AUTO, FakeJudge().ask, UNMEASURED)
+    assert (await tier.judge("COME HERE!", Context(), Tally())).action is Action.BLOCK
+    assert (await tier.judge("Come here!", Context(), Tally())).action is Action.ALLOW
+    assert (await tier.judge("YES!", Context(), Tally())).action is Action.ALLOW
 
 
 @pytest.mark.parametrize(("words", "value"), [(10, 10.0), (50, 10.0), (275, 5.0), (5_000, 0.0)])

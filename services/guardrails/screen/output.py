@@ -3,16 +3,16 @@
 What a model writes is screened as it comes, before it is shown, logged, or put into a graph's state; what tools return before
 a model or anybody else reads it; and what ends a run before it is recorded. So what is stored is what was released, and a
 protocol, a replay or a later turn has nothing else to show. An error in here is no verdict: it ends the run.
+
+Formats are looked for on the stream. What sentences mean is judged behind that, by `services.guardrails.semantic`, if it is on.
 """
 
-import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from services.errors import ContentBlocked, GuardrailUnavailable
+from services.errors import ContentBlocked
 from services.events import (
     GuardrailTripped,
     HandedOver,
@@ -22,15 +22,18 @@ from services.events import (
     ToolFinished,
     ToolStarted,
 )
-from services.guard import Action, Stage
+from services.guard import Action, Stage, Verdict
 from services.guardrails.screen.hold_back import HoldBack, RuleSet
 from services.guardrails.screen.leak import LeakWatch, Prompts, words_of
 from services.guardrails.screen.policy import OutputPolicy
 from services.guardrails.screen.rules import Rule
-from services.telemetry.metrics import OUTPUT_WITHHELD, UNMEASURED, Meter
+from services.guardrails.screen.text import TextScreen
+from services.guardrails.semantic.judging import RunJudging
+from services.guardrails.semantic.reading import Ahead, Reading
+from services.guardrails.semantic.tier import SemanticTier
+from services.llm.screening import Outlet
+from services.telemetry.metrics import OUTPUT_RETRACTED, OUTPUT_WITHHELD, UNMEASURED, Meter
 from services.types import Message, Run, RunOutcome, ToolCall
-
-logger = logging.getLogger(__name__)
 
 EventT = TypeVar("EventT", bound=RunEvent)
 Report = Callable[[GuardrailTripped], None]
@@ -41,20 +44,6 @@ WITHHELD = "[withheld by a guardrail]"
 PROMPT_NOTICE = "[redacted: instructions]"
 
 _KEPT_PROMPTS = 64
-
-_BUGS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    NameError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    re.error,
-)
-"""What is raised where a rule is wrong. Anything else would not let the text pass either, only under another name."""
 
 _TEXTS: Mapping[type[Any], tuple[str, ...]] = {
     TextDelta: ("text",),
@@ -70,8 +59,16 @@ _TEXTS: Mapping[type[Any], tuple[str, ...]] = {
 class OutputScreen:
     """Built once per replica; immutable but for what it knows of prompts."""
 
-    def __init__(self, policy: OutputPolicy = OutputPolicy(), *, meter: Meter = UNMEASURED) -> None:  # noqa: B008  frozen
+    def __init__(
+        self,
+        policy: OutputPolicy = OutputPolicy(),  # noqa: B008  frozen
+        *,
+        semantic: Callable[[], SemanticTier | None] = lambda: None,
+        meter: Meter = UNMEASURED,
+    ) -> None:
         self.policy = policy
+        self.semantic = semantic
+        """Asked at the start of every run, so it can change live."""
         self.meter = meter
         rules = policy.rules()
         self.data = RuleSet(rules)
@@ -80,10 +77,16 @@ class OutputScreen:
         """For what a model writes."""
         self._prompts: dict[tuple[str, ...], Prompts] = {}
 
-    def open(self, run: Run, prompts: Mapping[str, str], report: Report) -> "RunScreen":
-        """Return the screen of a run. `report` is told, once for each rule, that something was not let through."""
+    def open(self, run: Run, prompts: Mapping[str, str], report: Report, ahead: Ahead | None = None) -> "RunScreen":
+        """Return the screen of a run. `report` is told, once for each rule, that something was not let through.
+
+        `ahead` is where its answer goes that is shown before it is judged; without it nothing is.
+        """
         said = "\n".join(message.content for message in run.messages if message.role == "user")
-        return RunScreen(self, said, self._known(prompts), report)
+        screen = RunScreen(self, said, self._known(prompts), report)
+        if (tier := self.semantic()) is not None:
+            screen.judging = RunJudging(tier, said, flagged=run.flagged, ahead=ahead, told=screen.ruled)
+        return screen
 
     def _known(self, prompts: Mapping[str, str]) -> Prompts | None:
         if self.policy.prompt is Action.ALLOW:
@@ -108,13 +111,23 @@ class RunScreen:
         self._said = said
         self._prompts = prompts
         self._report = report
+        self.judging: RunJudging | None = None
         self._reported: set[tuple[str, Action]] = set()
         self._passed: dict[RuleSet, set[str]] = {screen.prose: set(), screen.data: set()}
 
-    def stream(self) -> "TextScreen":
+    def stream(self) -> TextScreen:
         """Return the screen of one text by a model."""
         leak = None if self._prompts is None else self._leak_watch(self._prompts)
         return TextScreen(HoldBack(self._screen.prose, self._said, self._tripped), leak)
+
+    def reading(self, outlet: Outlet, *, trusted: bool, answer: bool) -> Reading | None:
+        """Return how a text by a model is judged behind its screen; None where the semantic tier is off."""
+        return None if self.judging is None else self.judging.reading(outlet, trusted=trusted, answer=answer)
+
+    async def judged(self, value: Any) -> None:
+        """Return if a model may say this, as the semantic tier sees it. Raises ContentBlocked and GuardrailUnavailable."""
+        if self.judging is not None:
+            await self.judging.judged(value)
 
     def written(self, value: Any) -> Any:
         """Return what a model wrote as it may be kept: a text, or lists and mappings of texts, such as a call's arguments.
@@ -191,54 +204,30 @@ class RunScreen:
         return words_of(self._said)
 
     def _leaked(self, action: Action) -> None:
-        self._tell("prompt", action, "instructions")
+        self._tell("prompt", action, _done(action, "instructions"))
+
+    def ruled(self, verdict: Verdict, retracted_chars: int) -> None:
+        """Take note of a verdict of the semantic tier's: see `services.guardrails.semantic.reading.Told`."""
+        rule = verdict.rule or "semantic"
+        if retracted_chars:
+            self._screen.meter.record(OUTPUT_RETRACTED, float(retracted_chars), {"rule": rule})
+        if verdict.action is not Action.ALLOW:
+            action = verdict.action if verdict.action.passes else Action.BLOCK
+            self._tell(rule, action, verdict.message or "The answer was stopped.")
 
     def _tripped(self, rule: Rule) -> None:
-        self._tell(rule.name, rule.action, rule.label)
+        self._tell(rule.name, rule.action, _done(rule.action, rule.label))
 
-    def _tell(self, rule: str, action: Action, label: str) -> None:
+    def _tell(self, rule: str, action: Action, message: str) -> None:
         if (rule, action) in self._reported:
             return
         self._reported.add((rule, action))
-        done = "The answer was stopped" if action is Action.BLOCK else "Something was withheld"
-        message = f"{done}: {label}."
         self._screen.meter.record(OUTPUT_WITHHELD, 1.0, {"rule": rule, "action": action.value})
         self._report(GuardrailTripped(stage=Stage.OUTPUT, rule=rule, action=action, message=message))
 
 
-class TextScreen:
-    """One text on its way out. Once it is `blocked` nothing more comes out of it. Raises GuardrailUnavailable."""
-
-    __slots__ = ("_hold_back", "_leak")
-
-    def __init__(self, hold_back: HoldBack, leak: LeakWatch | None) -> None:
-        self._hold_back = hold_back
-        self._leak = leak
-
-    @property
-    def blocked(self) -> bool:
-        return self._hold_back.blocked or (self._leak is not None and self._leak.blocked)
-
-    def feed(self, piece: str) -> str:
-        """Take a piece, and return what may go out now."""
-        try:
-            released = self._hold_back.feed(piece)
-            return released if self._leak is None or not released else self._leak.feed(released)
-        except _BUGS as error:
-            raise _unavailable(error) from error
-
-    def finish(self) -> str:
-        """Nothing follows: return what was held of it."""
-        try:
-            rest = self._hold_back.finish()
-            return rest if self._leak is None else self._leak.feed(rest) + self._leak.finish()
-        except _BUGS as error:
-            raise _unavailable(error) from error
-
-
-def _unavailable(error: BaseException) -> GuardrailUnavailable:
-    logger.error("the output screen failed", exc_info=error)
-    return GuardrailUnavailable("The answer could not be screened, so it was stopped.")
+def _done(action: Action, label: str) -> str:
+    return f"{'The answer was stopped' if action is Action.BLOCK else 'Something was withheld'}: {label}."
 
 
 def _mapped(change: Callable[[str], str], value: Any) -> Any:

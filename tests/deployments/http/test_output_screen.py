@@ -109,6 +109,7 @@ class Site:
 
     place: Place
     policy: OutputPolicy
+    responses: list[bytes] = field(default_factory=list)
     said: bytes = b""
 
     def __post_init__(self) -> None:
@@ -124,6 +125,7 @@ class Site:
 
     async def ask(self, client: httpx.AsyncClient, method: str, path: str, **body: Any) -> httpx.Response:
         response = await client.request(method, path, json=body or None)
+        self.responses.append(response.content)
         self.said += response.content + repr(response.headers).encode()
         return response
 

@@ -11,6 +11,7 @@ from deployments.protocols.types import Answer, Whole
 from services.events import (
     EventBatch,
     ReasoningDelta,
+    Retracted,
     RunCancelled,
     RunCompleted,
     RunEvent,
@@ -68,6 +69,18 @@ def test_the_usage_chunk_to_the_byte() -> None:
         + HEAD + b'],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10,'
         b'"prompt_tokens_details":{"cached_tokens":2},"completion_tokens_details":{"reasoning_tokens":1}}}\n\n'
         b"data: [DONE]\n\n"
+    )  # fmt: skip
+
+
+def test_a_retraction_to_the_byte() -> None:
+    """What was shown stays shown: nothing of the answer follows, and it ends as filtered, whatever the graph makes of it."""
+    taken = Retracted(from_char=1, to_char=3, rule="semantic.x")
+    said = TextDelta(text="more"), TextDelta(text="plan", source="planner")
+    assert encoder("chat_completions", stream=True).encode(batch(taken, *said, ONE_OF_EACH[-1])) == (
+        HEAD + b'{"index":0,"delta":{},"finish_reason":null}],"retract":{"from_char":1,"to_char":3,"rule":"semantic.x"}}\n\n'
+        + HEAD + b'{"index":0,"delta":{"reasoning_content":"plan"},"finish_reason":null}]}\n\n'
+        + HEAD + b'{"index":0,"delta":{},"finish_reason":"content_filter"}]}\n\n'
+        + b"data: [DONE]\n\n"
     )  # fmt: skip
 
 

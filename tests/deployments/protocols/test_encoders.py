@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from deployments.protocols.chat_stream import EVENTS
-from services.events import RunCancelled, RunEvent, RunFailed, RunInterrupted, RunRestarted, TextDelta
+from services.events import Retracted, RunCancelled, RunEvent, RunFailed, RunInterrupted, RunRestarted, TextDelta
 from services.types import EventId, Usage
 from tests.deployments.protocols.samples import (
     ONE_OF_EACH,
@@ -84,6 +84,14 @@ def test_a_restart_to_the_byte(keep: EventId | None, shown: bytes) -> None:
     restarted = RunRestarted(attempt=2, keep=keep)
     assert encoder("chat_stream").encode(batch(restarted, first_seq=0)) == (
         b'id: 2-0\nevent: restarted\ndata: {"attempt":2,"from":' + shown + b"}\n\n"
+    )
+
+
+def test_a_retraction_to_the_byte() -> None:
+    """Which characters of the answer are taken back, and for which rule."""
+    taken = Retracted(from_char=3, to_char=70, rule="semantic.judge")
+    assert encoder("chat_stream").encode(batch(taken, first_seq=9)) == (
+        b'id: 2-9\nevent: retract\ndata: {"from_char":3,"to_char":70,"rule":"semantic.judge"}\n\n'
     )
 
 

@@ -12,6 +12,7 @@ from services.events import (
     GuardrailTripped,
     HandedOver,
     ReasoningDelta,
+    Retracted,
     RunCancelled,
     RunCompleted,
     RunEvent,
@@ -45,6 +46,7 @@ EXAMPLES: Mapping[type, list[RunEvent]] = {
     ToolFinished: [ToolFinished(call_id="c1", name="clock", ok=False, result="no", duration_s=0.1234567890123)],
     HandedOver: [HandedOver(from_agent="a", to_agent="b"), HandedOver(from_agent="a", to_agent="b", reason="r")],
     GuardrailTripped: [GuardrailTripped(stage=stage, rule="r", action=Action.BLOCK, message="m") for stage in Stage],
+    Retracted: [Retracted(from_char=3, to_char=70, rule="r")],
     RunCompleted: [RunCompleted(finish_reason="length", usage=USAGE, duration_s=1.0)],
     RunFailed: [
         RunFailed(failure=FAILURE, partial=True, usage=USAGE, duration_s=1e-9),
@@ -94,6 +96,7 @@ def test_the_names_are_those_that_are_stored() -> None:
         "tool_finished",
         "handed_over",
         "guardrail_tripped",
+        "retracted",
         "run_completed",
         "run_failed",
         "run_cancelled",

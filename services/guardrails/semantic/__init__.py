@@ -1,0 +1,12 @@
+"""What an answer means, sentence by sentence. The registry of checks."""
+
+from collections.abc import Mapping
+
+from services.guardrails.semantic.judge import JudgeCheck
+from services.guardrails.semantic.phrases import PhrasesCheck
+from services.guardrails.semantic.types import CheckFactory
+
+CHECKS: Mapping[str, CheckFactory] = {
+    "phrases": PhrasesCheck,
+    "judge": JudgeCheck,
+}

@@ -1,0 +1,80 @@
+"""The semantic tier as one run has it: which of its texts are judged, and which of them may be shown before that."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from services.guardrails.semantic.reading import Ahead, Reading, Told
+from services.guardrails.semantic.tier import SemanticTier
+from services.llm.screening import Outlet
+
+ASKED_CHARS = 2_000
+"""How much of what the user wrote a check is shown: the end of it."""
+
+_FED_CHARS = 4_096
+_NO_WORDS = frozenset({"id", "type"})
+"""Keys of a call whose values a model does not choose."""
+
+
+class RunJudging:
+    """`asked` is what the user wrote in this turn. `ahead` is where the answer goes that is shown before it is judged; without
+    it nothing is. `told`: see `reading.Told`.
+    """
+
+    def __init__(self, tier: SemanticTier, asked: str, *, flagged: bool, ahead: Ahead | None, told: Told) -> None:
+        self._tier = tier
+        self._asked = asked[-ASKED_CHARS:]
+        self._flagged = flagged
+        self._ahead = ahead
+        self._told = told
+        self._leading: Reading | None = None
+
+    def reading(self, outlet: Outlet, *, trusted: bool, answer: bool) -> Reading:
+        """Return how a text is judged. What is shown before that is part of the answer, and one text at a time."""
+        free = self._leading is None or self._leading.over
+        leads = answer and free and self._tier.mode.runs_ahead(trusted=trusted and not self._flagged)
+        reading = Reading(self._tier, self._asked, outlet, self._told, self._ahead if leads else None)
+        if leads:
+            self._leading = reading
+        return reading
+
+    async def judged(self, value: Any) -> None:
+        """Return if a model may say this, of which nobody has been shown anything: a text, or what a call holds.
+
+        Raises ContentBlocked and GuardrailUnavailable.
+        """
+        texts = list(_texts_in(value))
+        if not texts:
+            return
+        reading = Reading(self._tier, self._asked, _Nowhere(), self._told, None)
+        try:
+            for text in texts:
+                for start in range(0, len(text), _FED_CHARS):
+                    reading.feed(text[start : start + _FED_CHARS])
+                    await reading.room()
+                reading.feed("\n")
+            reading.finish()
+            await reading.settle()
+        finally:
+            reading.close()
+
+
+class _Nowhere:
+    """Implements `Outlet` for what is judged as a whole."""
+
+    def show(self, text: str) -> None: ...
+
+    def keep(self, text: str) -> None: ...
+
+    def cut(self, chars: int) -> None: ...
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key not in _NO_WORDS:
+                yield from _texts_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item)
