@@ -4,11 +4,13 @@ import asyncio
 import re
 from collections.abc import Sequence
 
-from benchmarks.micro.screening import SCREEN_US, a_run
+from benchmarks.micro.screening import PROMPT, SCREEN_US, a_run
 from benchmarks.micro.timing import Loop, Operation
 from services.guardrails.screen.output import OutputScreen, RunScreen
+from services.guardrails.semantic.encoded import EncodedCheck
 from services.guardrails.semantic.phrases import PhrasesCheck
 from services.guardrails.semantic.tier import Mode, SemanticTier, TimedCheck
+from services.guardrails.semantic.types import SemanticCheck
 from services.llm.channel import Channel
 
 _TEXT = (
@@ -25,9 +27,10 @@ _PHRASES = PhrasesCheck({"phrases": ["Project Nightjar", "the merger with Acme",
 
 def operations() -> Sequence[Operation]:
     return (
-        _judged("a sentence's way through the semantic tier, per token, held until judged", Mode.SYNC, 0),
-        _judged("the same, shown ahead", Mode.ASYNC, 0),
-        _judged("the same, with three phrases to look for", Mode.ASYNC, 1),
+        _judged("a sentence's way through the semantic tier, per token, held until judged", Mode.SYNC),
+        _judged("the same, shown ahead", Mode.ASYNC),
+        _judged("the same, with three phrases to look for", Mode.ASYNC, _PHRASES),
+        _judged("the same, with instructions to look for in other spellings", Mode.ASYNC, EncodedCheck({})),
     )
 
 
@@ -47,11 +50,12 @@ class _Outlet:
     def retract(self, rule: str) -> None: ...
 
 
-def _judged(name: str, mode: Mode, checks: int) -> Operation:
-    tier = SemanticTier([TimedCheck(check=_PHRASES, deadline_s=9.0)] * checks, mode)
+def _judged(name: str, mode: Mode, *checks: SemanticCheck) -> Operation:
+    tier = SemanticTier([TimedCheck(check=check, deadline_s=9.0) for check in checks], mode)
     run, outlet = a_run(), _Outlet()
-    off = OutputScreen().open(run, {}, lambda _: None, outlet)
-    on = OutputScreen(semantic=lambda: tier).open(run, {}, lambda _: None, outlet)
+    prompts = {"system": PROMPT}
+    off = OutputScreen().open(run, prompts, lambda _: None, outlet)
+    on = OutputScreen(semantic=lambda: tier).open(run, prompts, lambda _: None, outlet)
     return Operation(
         name=name, measured=_loop(on, outlet), baseline=_loop(off, outlet), times=1_000, limit_us=SCREEN_US
     )

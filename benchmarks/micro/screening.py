@@ -11,7 +11,7 @@ from services.types import Message, Run, RunStatus
 SCREEN_US = 200.0
 """What a token may cost at most."""
 
-_PROMPT = (
+PROMPT = (
     "You are a careful assistant. Use a tool whenever it can give a more reliable answer than your memory: arithmetic, the"
     " current time, and questions about the documents. Base your answer on what the tools return, and say so when they do not."
 )
@@ -37,7 +37,7 @@ def operations() -> Sequence[Operation]:
 
 
 def _screened(name: str, tokens: Sequence[str]) -> Operation:
-    screen = OutputScreen().open(a_run(), {"system": _PROMPT}, lambda _: None)
+    screen = OutputScreen().open(a_run(), {"system": PROMPT}, lambda _: None)
 
     async def screened(times: int) -> None:
         stream, count = screen.stream(), len(tokens)

@@ -1,7 +1,8 @@
 """Whether an answer gives away its instructions: runs of words that stand in the prompt in the same order.
 
 Eight words in a row, or a quarter of the prompt in shorter runs, by sequences of four words. Case, punctuation and invisible
-characters hide nothing. One word in eight replaced hides a short excerpt, and any encoding hides it all.
+characters hide nothing. One word in eight replaced hides a short excerpt, and any encoding hides it all: that is for
+`services.guardrails.semantic.encoded`.
 """
 
 import re
@@ -29,7 +30,7 @@ _PARTS = re.compile(rf"{_WORD}|[^\w{_HIDDEN}]+|_+")
 """Words, and what is between them."""
 
 
-_QUOTED = re.compile(r"\"[^\"]{1,500}\"|“[^”]{1,500}”|«[^»]{1,500}»|`[^`]{1,500}`|(?<!\w)'[^'\n]{1,500}'(?!\w)")
+QUOTED = re.compile(r"\"[^\"]{1,500}\"|“[^”]{1,500}”|«[^»]{1,500}»|`[^`]{1,500}`|(?<!\w)'[^'\n]{1,500}'(?!\w)")
 
 
 def words_of(text: str) -> list[str]:
@@ -48,7 +49,7 @@ class Prompts:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.grams: set[tuple[str, ...]] = set()
-        for words in (words_of(part) for text in texts for part in _QUOTED.split(text)):
+        for words in (words_of(part) for text in texts for part in QUOTED.split(text)):
             self.grams.update(zip(*(words[offset:] for offset in range(GRAM_WORDS)), strict=False))
         self.beginnings = {gram[:-1] for gram in self.grams}
         self.contained_from = max(MIN_CONTAINED, CONTAINED * len(self.grams))

@@ -28,6 +28,7 @@ from services.guardrails.screen.leak import LeakWatch, Prompts, words_of
 from services.guardrails.screen.policy import OutputPolicy
 from services.guardrails.screen.rules import Rule
 from services.guardrails.screen.text import TextScreen
+from services.guardrails.semantic.hidden import Hidden
 from services.guardrails.semantic.judging import RunJudging
 from services.guardrails.semantic.reading import Ahead, Reading
 from services.guardrails.semantic.tier import SemanticTier
@@ -76,6 +77,7 @@ class OutputScreen:
         self.prose = RuleSet((*rules, *policy.link_rules()))
         """For what a model writes."""
         self._prompts: dict[tuple[str, ...], Prompts] = {}
+        self._letters: dict[tuple[str, ...], Hidden] = {}
 
     def open(self, run: Run, prompts: Mapping[str, str], report: Report, ahead: Ahead | None = None) -> "RunScreen":
         """Return the screen of a run. `report` is told, once for each rule, that something was not let through.
@@ -85,7 +87,8 @@ class OutputScreen:
         said = "\n".join(message.content for message in run.messages if message.role == "user")
         screen = RunScreen(self, said, self._known(prompts), report)
         if (tier := self.semantic()) is not None:
-            screen.judging = RunJudging(tier, said, flagged=run.flagged, ahead=ahead, told=screen.ruled)
+            hidden = self._hidden(prompts)
+            screen.judging = RunJudging(tier, said, hidden, flagged=run.flagged, ahead=ahead, told=screen.ruled)
         return screen
 
     def _known(self, prompts: Mapping[str, str]) -> Prompts | None:
@@ -98,6 +101,18 @@ class OutputScreen:
                 self._prompts.clear()
             known = self._prompts[texts] = Prompts(texts)
         return known if known.grams else None
+
+    def _hidden(self, prompts: Mapping[str, str]) -> Hidden | None:
+        """Return what no spelling may give away, by this policy."""
+        texts = tuple(prompts.values()) if self.policy.prompt is not Action.ALLOW else ()
+        canaries = self.policy.canaries if self.policy.canary is not Action.ALLOW else ()
+        if not (texts or canaries):
+            return None
+        if texts not in self._letters:
+            if len(self._letters) >= _KEPT_PROMPTS:
+                self._letters.clear()
+            self._letters[texts] = Hidden(texts, canaries)
+        return self._letters[texts]
 
 
 class RunScreen:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from services.guardrails.semantic.hidden import Hidden
 from services.guardrails.semantic.reading import Ahead, Reading, Told
 from services.guardrails.semantic.tier import SemanticTier
+from services.guardrails.semantic.types import Context
 from services.llm.screening import Outlet
 
 ASKED_CHARS = 2_000
@@ -16,13 +18,22 @@ _NO_WORDS = frozenset({"id", "type"})
 
 
 class RunJudging:
-    """`asked` is what the user wrote in this turn. `ahead` is where the answer goes that is shown before it is judged; without
-    it nothing is. `told`: see `reading.Told`.
+    """`asked` is what the user wrote in this turn, `hidden` what no text may give away. `ahead` is where the answer goes that
+    is shown before it is judged; without it nothing is. `told`: see `reading.Told`.
     """
 
-    def __init__(self, tier: SemanticTier, asked: str, *, flagged: bool, ahead: Ahead | None, told: Told) -> None:
+    def __init__(
+        self,
+        tier: SemanticTier,
+        asked: str,
+        hidden: Hidden | None,
+        *,
+        flagged: bool,
+        ahead: Ahead | None,
+        told: Told,
+    ) -> None:
         self._tier = tier
-        self._asked = asked[-ASKED_CHARS:]
+        self._around = Context(asked=asked[-ASKED_CHARS:], hidden=hidden)
         self._flagged = flagged
         self._ahead = ahead
         self._told = told
@@ -32,7 +43,7 @@ class RunJudging:
         """Return how a text is judged. What is shown before that is part of the answer, and one text at a time."""
         free = self._leading is None or self._leading.over
         leads = answer and free and self._tier.mode.runs_ahead(trusted=trusted and not self._flagged)
-        reading = Reading(self._tier, self._asked, outlet, self._told, self._ahead if leads else None)
+        reading = Reading(self._tier, self._around, outlet, self._told, self._ahead if leads else None)
         if leads:
             self._leading = reading
         return reading
@@ -45,7 +56,7 @@ class RunJudging:
         texts = list(_texts_in(value))
         if not texts:
             return
-        reading = Reading(self._tier, self._asked, _Nowhere(), self._told, None)
+        reading = Reading(self._tier, self._around, _Nowhere(), self._told, None)
         try:
             for text in texts:
                 for start in range(0, len(text), _FED_CHARS):

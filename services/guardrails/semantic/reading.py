@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from services.errors import ContentBlocked, GuardrailUnavailable, MainstayError
@@ -43,9 +44,9 @@ Told = Callable[[Verdict, int], None]
 class Reading:
     """Lets the text go to `outlet` as it is judged. With `ahead` it is shown there as it comes, and kept by the outlet."""
 
-    def __init__(self, tier: SemanticTier, asked: str, outlet: Outlet, told: Told, ahead: Ahead | None) -> None:
+    def __init__(self, tier: SemanticTier, around: Context, outlet: Outlet, told: Told, ahead: Ahead | None) -> None:
         self._tier = tier
-        self._asked = asked
+        self._around = around
         self._outlet = outlet
         self._told = told
         self._ahead = ahead
@@ -102,7 +103,7 @@ class Reading:
             raise self._failure
 
     def _submit(self, piece: Piece) -> None:
-        context = Context(before=piece.before, asked=self._asked)
+        context = replace(self._around, before=piece.before)
         task = asyncio.get_running_loop().create_task(self._tier.judge(piece.text, context, self._tally))
         self._waiting.append((piece, task))
         task.add_done_callback(self._advance)

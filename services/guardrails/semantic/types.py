@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.guard import Verdict
+from services.guardrails.semantic.hidden import Hidden
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What stands around a piece: the end of the text `before` it, and of what the user `asked`; both are cut."""
+    """What stands around a piece: the end of the text `before` it, and of what the user `asked`; both are cut. `hidden` is what
+    the run may not give away, None where the policy keeps nothing.
+    """
 
     before: str = ""
     asked: str = ""
+    hidden: Hidden | None = None
 
 
 class SemanticCheck(Protocol):

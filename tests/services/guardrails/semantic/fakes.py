@@ -75,7 +75,7 @@ class Shown:
         self.retracted.append(rule)
 
     def reading(self, tier: SemanticTier, *, ahead: bool = False, asked: str = "") -> Reading:
-        return Reading(tier, asked, self, self.tell, self if ahead else None)
+        return Reading(tier, Context(asked=asked), self, self.tell, self if ahead else None)
 
     def tell(self, verdict: Verdict, retracted_chars: int) -> None:
         self.told.append((verdict.rule, retracted_chars))

@@ -14,7 +14,11 @@ from services.guardrails.semantic.types import Context
 from services.telemetry.metrics import SEMANTIC_SECONDS, SEMANTIC_VERDICTS, UNMEASURED, Metric
 from tests.services.guardrails.semantic.fakes import BAD, FLAGGED, FakeCheck, tier_of
 
-KNOBS: Mapping[str, Mapping[str, Any]] = {"phrases": {"phrases": ["heron"]}, "judge": {"policy": "No herons."}}
+KNOBS: Mapping[str, Mapping[str, Any]] = {
+    "phrases": {"phrases": ["heron"]},
+    "encoded": {},
+    "judge": {"policy": "No herons."},
+}
 """Enough for each check to be made. A check without knobs here fails the tests below."""
 
 
