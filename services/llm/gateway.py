@@ -157,7 +157,7 @@ class RunModel:
             stream.close()
         self.priority = max(self.priority, Priority.RESUME)
         if answer is None or blocked:
-            self.screen.passed(stream.released)
+            self.screen.passed(stream.released, stream.text_chars)
             return stopped(stream.released, answer)
         return await as_released(answer, stream.released, stream.text_chars, self.screen)
 

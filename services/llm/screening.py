@@ -67,8 +67,8 @@ class AnswerScreen(Protocol):
         """Return a text, or what a call holds, as it may be kept. Raises ContentBlocked."""
         ...
 
-    def passed(self, text: str) -> None:
-        """Take note of the whole of a text that was released: it may be kept as it is."""
+    def passed(self, text: str, taken_chars: int = 0) -> None:
+        """Take note of all that was released of a text of so many characters: it may be kept as it is."""
         ...
 
 
@@ -88,7 +88,7 @@ class Unscreened:
     def written(self, value: Any) -> Any:
         return value
 
-    def passed(self, text: str) -> None: ...
+    def passed(self, text: str, taken_chars: int = 0) -> None: ...
 
     def feed(self, piece: str) -> str:
         return piece
@@ -102,7 +102,7 @@ async def as_released(answer: AIMessage, released: str, taken_chars: int, screen
 
     `taken_chars` is how much text was streamed: one that is not what was streamed is screened by itself.
     """
-    screen.passed(released)
+    screen.passed(released, taken_chars)
     try:
         content = answer.content if isinstance(answer.content, str) else str(answer.text)
         if content != released:

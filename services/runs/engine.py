@@ -291,6 +291,7 @@ class RunEngine:
     async def _record(self, execution: Execution) -> TerminalEvent | MainstayError:
         """Store the outcome with the last events, and return how the reader's stream is to end. Raises RunSuperseded."""
         outcome = await execution.judged(execution.outcome(error_of(execution)))
+        execution.screen.close(execution.run)
         duration_s = self._clock() - execution.started_at
         tail = self._log.tail(execution.log)
 

@@ -158,7 +158,7 @@ SEMANTIC_VERDICTS = Metric(
 SEMANTIC_SECONDS = Metric(
     name="mainstay_semantic_check_seconds",
     kind="histogram",
-    description="The longest that a semantic check took for one sentence, for each text that it judged.",
+    description="The longest that a semantic check took for one sentence, for each run.",
     labels=("check",),
     buckets=(0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0),
 )

@@ -23,6 +23,7 @@ from services.events import (
     ToolStarted,
 )
 from services.guard import Action, Stage, Verdict
+from services.guardrails.screen.decisions import Decisions, version_of
 from services.guardrails.screen.hold_back import HoldBack, RuleSet
 from services.guardrails.screen.leak import LeakWatch, Prompts, words_of
 from services.guardrails.screen.policy import OutputPolicy
@@ -31,7 +32,7 @@ from services.guardrails.screen.text import TextScreen
 from services.guardrails.semantic.hidden import Hidden
 from services.guardrails.semantic.judging import RunJudging
 from services.guardrails.semantic.reading import Ahead, Reading
-from services.guardrails.semantic.tier import SemanticTier
+from services.guardrails.semantic.tier import SemanticTier, Tally
 from services.llm.screening import Outlet
 from services.telemetry.metrics import OUTPUT_RETRACTED, OUTPUT_WITHHELD, UNMEASURED, Meter
 from services.types import Message, Run, RunOutcome, ToolCall
@@ -71,6 +72,7 @@ class OutputScreen:
         self.semantic = semantic
         """Asked at the start of every run, so it can change live."""
         self.meter = meter
+        self.version = version_of(policy)
         rules = policy.rules()
         self.data = RuleSet(rules)
         """For what tools return and errors say."""
@@ -127,7 +129,7 @@ class RunScreen:
         self._prompts = prompts
         self._report = report
         self.judging: RunJudging | None = None
-        self._reported: set[tuple[str, Action]] = set()
+        self.decisions = Decisions(version=screen.version)
         self._passed: dict[RuleSet, set[str]] = {screen.prose: set(), screen.data: set()}
 
     def stream(self) -> TextScreen:
@@ -137,6 +139,7 @@ class RunScreen:
 
     def reading(self, outlet: Outlet, *, trusted: bool, answer: bool) -> Reading | None:
         """Return how a text by a model is judged behind its screen; None where the semantic tier is off."""
+        self.decisions.tainted |= not trusted
         return None if self.judging is None else self.judging.reading(outlet, trusted=trusted, answer=answer)
 
     async def judged(self, value: Any) -> None:
@@ -155,10 +158,20 @@ class RunScreen:
         """Return a text that a tool returned, or an error, as it may be read, shown and stored."""
         return self._by(self._screen.data, text)
 
-    def passed(self, text: str) -> None:
-        """Take note that this is what was released of a model's text: it is shown and stored as it is."""
+    def passed(self, text: str, taken_chars: int = 0) -> None:
+        """Take note that this is what was released of so much of a model's text: it is shown and stored as it is."""
+        if taken_chars:
+            self.decisions.chars_in += taken_chars
+            self.decisions.chars_out += len(text)
         for passed in self._passed.values():
             passed.add(text)
+
+    def close(self, run: Run) -> None:
+        """Put on record what was decided: the run has ended."""
+        tally = Tally() if self.judging is None else self.judging.tally
+        if self.judging is not None:
+            self.judging.record()
+        self.decisions.log(run, tally.verdicts, tally.longest_s)
 
     def _by(self, rules: RuleSet, text: str) -> str:
         if text in self._passed[rules]:
@@ -224,6 +237,7 @@ class RunScreen:
     def ruled(self, verdict: Verdict, retracted_chars: int) -> None:
         """Take note of a verdict of the semantic tier's: see `services.guardrails.semantic.reading.Told`."""
         rule = verdict.rule or "semantic"
+        self.decisions.retracted_chars += retracted_chars
         if retracted_chars:
             self._screen.meter.record(OUTPUT_RETRACTED, float(retracted_chars), {"rule": rule})
         if verdict.action is not Action.ALLOW:
@@ -234,9 +248,9 @@ class RunScreen:
         self._tell(rule.name, rule.action, _done(rule.action, rule.label))
 
     def _tell(self, rule: str, action: Action, message: str) -> None:
-        if (rule, action) in self._reported:
+        self.decisions.found[rule, action] += 1
+        if self.decisions.found[rule, action] > 1:
             return
-        self._reported.add((rule, action))
         self._screen.meter.record(OUTPUT_WITHHELD, 1.0, {"rule": rule, "action": action.value})
         self._report(GuardrailTripped(stage=Stage.OUTPUT, rule=rule, action=action, message=message))
 

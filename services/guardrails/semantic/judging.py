@@ -5,7 +5,7 @@ from typing import Any
 
 from services.guardrails.semantic.hidden import Hidden
 from services.guardrails.semantic.reading import Ahead, Reading, Told
-from services.guardrails.semantic.tier import SemanticTier
+from services.guardrails.semantic.tier import SemanticTier, Tally
 from services.guardrails.semantic.types import Context
 from services.llm.screening import Outlet
 
@@ -38,12 +38,17 @@ class RunJudging:
         self._ahead = ahead
         self._told = told
         self._leading: Reading | None = None
+        self.tally = Tally()
+
+    def record(self) -> None:
+        """Measure what came of it, when the run has ended."""
+        self._tier.record(self.tally)
 
     def reading(self, outlet: Outlet, *, trusted: bool, answer: bool) -> Reading:
         """Return how a text is judged. What is shown before that is part of the answer, and one text at a time."""
         free = self._leading is None or self._leading.over
         leads = answer and free and self._tier.mode.runs_ahead(trusted=trusted and not self._flagged)
-        reading = Reading(self._tier, self._around, outlet, self._told, self._ahead if leads else None)
+        reading = Reading(self._tier, self._around, outlet, self._told, self.tally, self._ahead if leads else None)
         if leads:
             self._leading = reading
         return reading
@@ -56,7 +61,7 @@ class RunJudging:
         texts = list(_texts_in(value))
         if not texts:
             return
-        reading = Reading(self._tier, self._around, _Nowhere(), self._told, None)
+        reading = Reading(self._tier, self._around, _Nowhere(), self._told, self.tally)
         try:
             for text in texts:
                 for start in range(0, len(text), _FED_CHARS):

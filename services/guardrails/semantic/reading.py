@@ -44,15 +44,17 @@ Told = Callable[[Verdict, int], None]
 class Reading:
     """Lets the text go to `outlet` as it is judged. With `ahead` it is shown there as it comes, and kept by the outlet."""
 
-    def __init__(self, tier: SemanticTier, around: Context, outlet: Outlet, told: Told, ahead: Ahead | None) -> None:
+    def __init__(
+        self, tier: SemanticTier, around: Context, outlet: Outlet, told: Told, tally: Tally, ahead: Ahead | None = None
+    ) -> None:
         self._tier = tier
         self._around = around
         self._outlet = outlet
         self._told = told
+        self._tally = tally
         self._ahead = ahead
         self._cutter = Cutter()
         self._waiting: deque[tuple[Piece, asyncio.Task[Verdict]]] = deque()
-        self._tally = Tally()
         self._passed_chars = 0
         self._fed_chars = 0
         self._failure: MainstayError | None = None
@@ -96,7 +98,6 @@ class Reading:
             return
         self.over = True
         self._drop_unjudged()
-        self._tier.record(self._tally)
 
     def _raise(self) -> None:
         if self._failure is not None:

@@ -64,7 +64,7 @@ class SemanticTier:
         Raises GuardrailUnavailable where a check says that it cannot tell, or does not in time, and what a wrong check raises.
         """
         verdict = ALLOWED
-        for timed in self._checks:
+        for timed in self._checks if piece.strip() else ():
             verdict = worst(verdict, await self._asked(timed, piece, context, tally))
             if not verdict.action.passes:
                 break
@@ -90,7 +90,7 @@ class SemanticTier:
             tally.add(name, came_of_it, self._clock() - started)
 
     def record(self, tally: "Tally") -> None:
-        """Measure what a text has cost: once for each, since an observation costs more than many a check."""
+        """Measure what a run's texts have cost: once for each run, since an observation costs more than many a check."""
         for (check, verdict), count in tally.verdicts.items():
             self._meter.record(SEMANTIC_VERDICTS, float(count), {"check": check, "verdict": verdict})
         for check, longest_s in tally.longest_s.items():
@@ -99,7 +99,7 @@ class SemanticTier:
 
 @dataclass(slots=True)
 class Tally:
-    """The verdicts on one text by check, and the longest that each took for one."""
+    """The verdicts on a run's sentences by check, and the longest that each took for one."""
 
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     longest_s: dict[str, float] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from services.guard import ALLOWED, Action, Verdict
 from services.guardrails.semantic.reading import Reading
-from services.guardrails.semantic.tier import Mode, SemanticTier, TimedCheck
+from services.guardrails.semantic.tier import Mode, SemanticTier, Tally, TimedCheck
 from services.guardrails.semantic.types import Context
 
 BAD = Verdict(action=Action.BLOCK, rule="semantic.fake", message="The answer was stopped: a bird.")
@@ -55,6 +55,7 @@ class Shown:
         self.judged_chars = 0
         self.retracted: list[str] = []
         self.told: list[tuple[str | None, int]] = []
+        self.tally = Tally()
 
     def show(self, text: str) -> None:
         self.text += text
@@ -75,7 +76,7 @@ class Shown:
         self.retracted.append(rule)
 
     def reading(self, tier: SemanticTier, *, ahead: bool = False, asked: str = "") -> Reading:
-        return Reading(tier, Context(asked=asked), self, self.tell, self if ahead else None)
+        return Reading(tier, Context(asked=asked), self, self.tell, self.tally, self if ahead else None)
 
     def tell(self, verdict: Verdict, retracted_chars: int) -> None:
         self.told.append((verdict.rule, retracted_chars))
