@@ -152,12 +152,14 @@ class EventBatch:
     """Consecutive events of one run as they cross a process boundary: the first has id `{attempt}-{first_seq}`.
 
     Adjacent text deltas of one source were merged when the batch was formed, so a batch *is* the events: every reader,
-    live or later, sees the same ones.
+    live or later, sees the same ones. Where the answer is shown ahead of its verdict, `unjudged_from` is the character from
+    which on it has none yet: nobody may keep that.
     """
 
     attempt: int
     first_seq: int
     events: tuple[RunEvent, ...]
+    unjudged_from: int | None = None
 
     @property
     def terminal(self) -> bool:

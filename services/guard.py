@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+UNJUDGED = "semantic.unjudged"
+"""The rule by which a text is taken back that was shown and never judged: its run was stopped or lost, or a check failed."""
+
 
 class Stage(StrEnum):
     INPUT = "input"

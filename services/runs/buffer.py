@@ -304,7 +304,9 @@ class EventBuffer:
     def _take(self) -> EventBatch:
         self._close_delta()
         events = tuple(self._events[self._unread - self._first :])
-        batch = EventBatch(attempt=self._attempt, first_seq=self._unread, events=events)
+        batch = EventBatch(
+            attempt=self._attempt, first_seq=self._unread, events=events, unjudged_from=self._lead.unjudged_from
+        )
         self._unread = self._next
         self._forget()
         self._chars = 0

@@ -8,7 +8,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from services.errors import AgentLost, MainstayError, NotFound, StoreUnavailable
@@ -227,4 +227,4 @@ def behind(after: EventId | None, batch: EventBatch) -> EventBatch | None:
     if after >= batch.last:
         return None
     skip = after.seq + 1 - batch.first_seq
-    return EventBatch(attempt=batch.attempt, first_seq=after.seq + 1, events=batch.events[skip:])
+    return replace(batch, first_seq=after.seq + 1, events=batch.events[skip:])

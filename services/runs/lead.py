@@ -40,6 +40,16 @@ class Lead:
         """The number of the first event with text that is not judged."""
         return self._events[0].seq if self._events else None
 
+    @property
+    def unjudged_from(self) -> int | None:
+        """The character of the answer from which on it is not judged, of what is in events."""
+        return self._events[0].from_char + len(self._left) if self._events else None
+
+    @property
+    def _left(self) -> str:
+        """What is judged of the first event."""
+        return sound_text(self._events[0].raw[: self._judged])
+
     def add(self, seq: int, raw: str, text: str, *, ahead: bool) -> None:
         """Take note of an event of the answer: written as `raw`, and told as `text`."""
         if ahead:
@@ -58,7 +68,7 @@ class Lead:
         if not self._events:
             self._judged = 0
             return None
-        left = sound_text(self._events[0].raw[: self._judged])
+        left = self._left
         texts = [(event.seq, "" if index else left) for index, event in enumerate(self._events)]
         taken = Taken(texts, self._events[0].from_char + len(left), self.answer_chars)
         self._events.clear()

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from services.errors import AgentLost, DeadlineExceeded, MainstayError, error_from_failure
 from services.events import EventBatch, Retracted, RunFailed, RunRestarted, RunStarted, TextDelta
+from services.guard import UNJUDGED
 from services.runs.deadline import TimeLimit
 from services.types import EventId, Run, Usage
 
@@ -71,6 +72,7 @@ class LiveRun:
         self._first: EventBatch | None = None
         self._last = EventId(attempt=1, seq=-1)
         self._shown: list[tuple[EventId, str]] = []
+        self._unjudged_from: int | None = None
         self._ended = False
         self._ending: asyncio.Task[None] | None = None
 
@@ -116,7 +118,7 @@ class LiveRun:
 
     def _note(self, batch: EventBatch) -> None:
         """Remember where the reader is, and what of the answer it has been shown and may keep."""
-        self._last = batch.last
+        self._last, self._unjudged_from = batch.last, batch.unjudged_from
         for seq, event in enumerate(batch.events, batch.first_seq):
             if isinstance(event, TextDelta) and event.source is None:
                 self._shown.append((EventId(attempt=batch.attempt, seq=seq), event.text))
@@ -128,14 +130,18 @@ class LiveRun:
 
     @property
     def _said(self) -> str:
-        return "".join(text for _, text in self._shown)
+        return "".join(text for _, text in self._shown)[: self._unjudged_from]
 
     def _failed(self, error: MainstayError) -> EventBatch:
-        """Make the terminal event that did not come."""
+        """Make the terminal event that did not come, and take back what will have no verdict any more."""
         failed = RunFailed(
             failure=error.to_failure(), partial=bool(self._shown), usage=Usage(), duration_s=self.limit.elapsed_s()
         )
-        return EventBatch(attempt=self._last.attempt, first_seq=self._last.seq + 1, events=(failed,))
+        taken: tuple[Retracted, ...] = ()
+        if (kept := self._unjudged_from) is not None:
+            shown = sum(len(text) for _, text in self._shown)
+            taken = (Retracted(from_char=kept, to_char=shown, rule=UNJUDGED),)
+        return EventBatch(attempt=self._last.attempt, first_seq=self._last.seq + 1, events=(*taken, failed))
 
     def _run_out(self) -> None:
         """End the run at once, also while its reader is busy with the last batch and not waiting for the next."""

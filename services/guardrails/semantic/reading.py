@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from services.errors import ContentBlocked, GuardrailUnavailable, MainstayError
-from services.guard import Action, Verdict
+from services.guard import UNJUDGED, Action, Verdict
 from services.guardrails.semantic.pieces import Cutter, Piece
 from services.guardrails.semantic.tier import SemanticTier, Tally
 from services.guardrails.semantic.types import Context
@@ -22,9 +22,6 @@ logger = logging.getLogger(__name__)
 
 MAX_WAITING = 8
 """Sentences of one text that are judged at once; then the provider's stream is not read on."""
-
-UNJUDGED = "semantic.unjudged"
-"""The rule by which a text is taken back that was shown and never judged: its run was stopped, or a check failed."""
 
 
 class Ahead(Protocol):

@@ -118,3 +118,16 @@ async def test_halves_of_a_character_are_not_counted_apart() -> None:
     first, second = buffer.cut()[1]
     assert first == TextDelta(text="\U0001f985 is a bird.")
     assert second == Retracted(from_char=12, to_char=19, rule="x")
+
+
+async def test_a_batch_says_what_of_it_has_no_verdict() -> None:
+    """For whoever would keep it."""
+    buffer = a_buffer(answer_chars=10)
+    buffer.text("Yes. ")
+    assert (await anext(buffer.batches())).unjudged_from is None
+    buffer.ahead("It is a bird. It is ")
+    buffer.judged(14)
+    assert (await anext(buffer.batches())).unjudged_from == 29
+    buffer.judged(6)
+    buffer.emit(EVENT)
+    assert (await anext(buffer.batches())).unjudged_from is None

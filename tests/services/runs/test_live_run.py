@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from services.errors import DeadlineExceeded, Overloaded, StoreUnavailable
-from services.events import EventBatch, TextDelta
+from services.events import EventBatch, Retracted, TextDelta
+from services.guard import UNJUDGED
 from services.runs.live_run import DEADLINE_MARGIN_S
 from services.runs.service import RECORD_WAIT_S
 from services.types import CancelAction, OnDisconnect, RunStatus
@@ -133,6 +134,34 @@ async def test_an_agent_that_falls_silent_ends_in_one_failure(said: list[EventBa
     await world.service.settled()
     assert world.agent.closed
     assert (world.store.told, world.time.pending) == ([], 0)
+
+
+async def test_what_had_no_verdict_is_not_kept() -> None:
+    """Its agent was to judge it, and is silent: the record has the rest, and its reader is told what to take back."""
+    ahead = replace(batch(1, TextDelta(text="half a heron")), unjudged_from=4)
+    world = World(STARTED, ahead, silent=True)
+    live = await world.opened()
+    reading = following(live)
+    await silent(world)
+    world.time.advance(TOO_LONG_S)
+    last = await reading
+    assert last.events[0] == Retracted(from_char=4, to_char=12, rule=UNJUDGED)
+    assert (len(last.events), last.first_seq, last.terminal) == (2, 2, True)
+    assert world.kept == ["half"]
+    await live.aclose()
+
+
+async def test_what_was_taken_back_is_not_kept() -> None:
+    """The reader of a run keeps what is left of its answer."""
+    taken = batch(2, Retracted(from_char=4, to_char=12, rule="x"), TextDelta(text=" a bird"))
+    world = World(STARTED, batch(1, TextDelta(text="half a heron")), taken, silent=True)
+    live = await world.opened()
+    reading = following(live)
+    await silent(world)
+    world.time.advance(TOO_LONG_S)
+    await reading
+    assert world.kept == ["half a bird"]
+    await live.aclose()
 
 
 async def test_the_failure_continues_the_run_s_event_ids() -> None:

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from services.errors import ContentBlocked, GuardrailUnavailable
-from services.guard import ALLOWED, Verdict
-from services.guardrails.semantic.reading import MAX_WAITING, UNJUDGED
+from services.guard import ALLOWED, UNJUDGED, Verdict
+from services.guardrails.semantic.reading import MAX_WAITING
 from services.guardrails.semantic.types import Context
 from tests.services.guardrails.semantic.fakes import FakeCheck, Shown, tier_of
 
