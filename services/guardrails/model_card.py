@@ -17,7 +17,7 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     sha256: str
-    coefficients: tuple[float, float, float]
+    coefficients: tuple[float, float, float, float, float]
     intercept: float
     block_at: float
     flag_at: float

@@ -18,6 +18,14 @@ def screened(text: str) -> ScreenedText:
     return ScreenedText(raw=text, normal=normalise(text))
 
 
+def evidence(
+    *, wording: float = 0.0, meaning: float = 0.0, points: int = 0, hidden_points: int = 0, chars: int = 0
+) -> Evidence:
+    return Evidence(
+        wording=wording, meaning=meaning, points=points, hidden_points=hidden_points, chars=chars, strongest="x"
+    )
+
+
 def score_of(text: str, **knobs: object) -> float:
     score = InjectionRule(knobs).check(screened(text), Stage.INPUT).score
     assert score is not None
@@ -97,13 +105,20 @@ def test_what_the_model_says_is_not_looked_at() -> None:
 
 def test_evidence_counts_within_its_bounds() -> None:
     """More of the same is not surer, and a language that the classifier does not know is no evidence of innocence."""
-    most = Evidence(logit=99.0, points=99, hidden_points=99, strongest="x")
-    least = Evidence(logit=-99.0, points=0, hidden_points=0, strongest="x")
-    assert most.columns() == (MAX_LOGIT, MAX_POINTS, MAX_HIDDEN_POINTS)
-    assert least.columns() == (MIN_LOGIT, 0.0, 0.0)
-    weighing = Weighing(coefficients=(1.0, 1.0, 1.0), intercept=0.0)
-    assert weighing.score(Evidence(logit=0.0, points=0, hidden_points=0, strongest="x")) == pytest.approx(0.5)
-    assert 0.0 < weighing.score(least) < 0.5 < weighing.score(most) < 1.0
+    most = evidence(wording=99.0, meaning=99.0, points=99, hidden_points=99, chars=99)
+    least = evidence(wording=-99.0, meaning=-99.0)
+    assert most.columns() == (MAX_LOGIT, MAX_LOGIT, MAX_POINTS, MAX_HIDDEN_POINTS, 0.0)
+    assert least.columns() == (MIN_LOGIT, MIN_LOGIT, 0.0, 0.0, 0.0)
+    weighing = Weighing(coefficients=(1.0, 1.0, 1.0, 1.0, -1.0), intercept=0.0)
+    assert weighing.score(evidence()) == pytest.approx(0.5)
+    assert 0.0 < weighing.score(least) <= 0.5 < weighing.score(most) <= 1.0
+
+
+def test_a_document_is_no_less_suspect_than_a_page_of_it() -> None:
+    """A text's length counts as far as a window, and a short one is as good as any other short one."""
+    [short, shorter, window, document] = [evidence(chars=chars).columns()[-1] for chars in (100, 3, 480, 16_000)]
+    assert short == shorter == 0.0
+    assert window == document > 0.0
 
 
 def test_what_is_hidden_counts_for_more_than_what_is_said() -> None:
