@@ -1,7 +1,7 @@
 """One text of a model on its way out: through its gate, past those who judge it, to whoever is to have it."""
 
 from services.errors import ContentBlocked
-from services.llm.screening import AnswerScreen, Outlet
+from services.llm.screening import NOWHERE, AnswerScreen, Outlet
 
 
 class Channel:
@@ -50,9 +50,10 @@ class Channel:
             await self._reading.settle()
 
     def close(self) -> None:
-        """Have nothing more of it judged; what was shown ahead of its verdict is taken back."""
+        """Let nothing more of it out; what was shown ahead of its verdict is taken back."""
         if self._reading is not None:
             self._reading.close()
+        self._outlet, self._reading = NOWHERE, None  # both hold whoever holds this
 
     def _let_out(self, text: str) -> None:
         if self._reading is None:

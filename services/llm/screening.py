@@ -50,6 +50,19 @@ class Outlet(Protocol):
     def cut(self, chars: int) -> None: ...
 
 
+class Nowhere:
+    """Implements `Outlet` for a text that nobody is to have."""
+
+    def show(self, text: str) -> None: ...
+
+    def keep(self, text: str) -> None: ...
+
+    def cut(self, chars: int) -> None: ...
+
+
+NOWHERE = Nowhere()
+
+
 class AnswerScreen(Protocol):
     """The screen of a run, for what models write; see `services.guardrails.screen.output.RunScreen`."""
 

@@ -77,6 +77,7 @@ class AnswerStream:
         self._silent = silent
         self._screen = screen
         self._trusted = not tainted
+        self._channels: list[Channel] = []
         self._judged: list[Channel] = []
         self.parts: list[str] = []
         self.begin(StreamCaps(), _heard)
@@ -142,9 +143,10 @@ class AnswerStream:
                 return
 
     def close(self) -> None:
-        """Take back what was shown ahead of its verdict."""
-        for channel in self._judged:
+        """Let nothing more out, and take back what was shown ahead of its verdict."""
+        for channel in self._channels:
             channel.close()
+        self._channels.clear()
         self._judged.clear()
 
     def show(self, text: str) -> None:
@@ -161,6 +163,7 @@ class AnswerStream:
 
     def _open(self, outlet: Outlet, *, answer: bool) -> Channel:
         channel = Channel(self._screen, outlet, trusted=self._trusted, answer=answer)
+        self._channels.append(channel)
         if channel.judged:
             self._judged.append(channel)
         return channel

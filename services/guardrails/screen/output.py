@@ -167,10 +167,11 @@ class RunScreen:
             passed.add(text)
 
     def close(self, run: Run) -> None:
-        """Put on record what was decided: the run has ended."""
-        tally = Tally() if self.judging is None else self.judging.tally
-        if self.judging is not None:
-            self.judging.record()
+        """Put on record what was decided: the run has ended, and nothing more of it is judged."""
+        judging, self.judging = self.judging, None  # it holds this
+        tally = Tally() if judging is None else judging.tally
+        if judging is not None:
+            judging.record()
         self.decisions.log(run, tally.verdicts, tally.longest_s)
 
     def _by(self, rules: RuleSet, text: str) -> str:

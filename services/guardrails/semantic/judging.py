@@ -7,7 +7,7 @@ from services.guardrails.semantic.hidden import Hidden
 from services.guardrails.semantic.reading import Ahead, Reading, Told
 from services.guardrails.semantic.tier import SemanticTier, Tally
 from services.guardrails.semantic.types import Context
-from services.llm.screening import Outlet
+from services.llm.screening import NOWHERE, Outlet
 
 ASKED_CHARS = 2_000
 """How much of what the user wrote a check is shown: the end of it."""
@@ -61,7 +61,7 @@ class RunJudging:
         texts = list(_texts_in(value))
         if not texts:
             return
-        reading = Reading(self._tier, self._around, _Nowhere(), self._told, self.tally)
+        reading = Reading(self._tier, self._around, NOWHERE, self._told, self.tally)
         try:
             for text in texts:
                 for start in range(0, len(text), _FED_CHARS):
@@ -72,16 +72,6 @@ class RunJudging:
             await reading.settle()
         finally:
             reading.close()
-
-
-class _Nowhere:
-    """Implements `Outlet` for what is judged as a whole."""
-
-    def show(self, text: str) -> None: ...
-
-    def keep(self, text: str) -> None: ...
-
-    def cut(self, chars: int) -> None: ...
 
 
 def _texts_in(value: Any) -> Iterator[str]:

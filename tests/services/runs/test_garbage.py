@@ -3,15 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
+
 from services.errors import MainstayError
 from services.events import EventBatch
+from services.guardrails.screen.output import OutputScreen
+from services.guardrails.semantic.tier import Mode
 from services.runs.deadline import TimeLimit
 from services.runs.live_run import LiveRun
 from services.types import Run
 from tests.garbage import left_over
+from tests.services.guardrails.semantic.fakes import FakeCheck
 from tests.services.runs.engine_world import World, answer
 from tests.services.runs.fakes import a_run
 from tests.services.runs.ingress_world import DONE, STARTED, read
+from tests.services.runs.test_engine_semantic import a_world
 
 
 class NobodyIsTold:
@@ -26,6 +32,22 @@ class NobodyIsTold:
 
 async def test_a_run_leaves_nothing_behind_in_its_agent() -> None:
     world = World(answer)
+    with left_over() as garbage:
+        await world.events()
+    assert garbage == []
+
+
+@pytest.mark.parametrize("mode", Mode)
+async def test_a_run_whose_sentences_are_judged_leaves_nothing_behind(mode: Mode) -> None:
+    world = a_world(FakeCheck(), mode, "The first sentence is a harmless one.", " And here is a second sentence.")
+    with left_over() as garbage:
+        await world.events()
+    assert garbage == []
+
+
+async def test_a_run_that_asks_a_model_leaves_nothing_behind() -> None:
+    world = a_world(FakeCheck(), Mode.SYNC, "Hello.")
+    world.engine._screen = OutputScreen()
     with left_over() as garbage:
         await world.events()
     assert garbage == []
