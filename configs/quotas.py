@@ -9,15 +9,19 @@ from pydantic import AfterValidator, Field, model_validator
 from configs.section import EnvRef, Name, PositiveSeconds, Section
 
 WINDOWS_S: Mapping[str, float] = {"second": 1.0, "minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
-_RATE = re.compile(rf"([1-9][0-9_]{{0,14}})/({'|'.join(WINDOWS_S)})")
+_NUMBER = "([1-9][0-9_]{0,14})"
+_RATE = re.compile(rf"{_NUMBER}/({'|'.join(WINDOWS_S)})(?: burst {_NUMBER})?")
 
 
-def per_window(rate: str) -> tuple[int, float]:
-    """Return how much `600/minute` is, and in how many seconds. Raises ValueError."""
+def per_window(rate: str) -> tuple[int, float, int | None]:
+    """Return how much `600/minute burst 20` is, in how many seconds, and how much of it at once. Raises ValueError."""
     match = _RATE.fullmatch(rate)
     if match is None:
-        raise ValueError(f"write a number and one of {', '.join(WINDOWS_S)}, such as 600/minute")
-    return int(match[1].replace("_", "")), WINDOWS_S[match[2]]
+        raise ValueError(f"write a number and one of {', '.join(WINDOWS_S)}, such as 600/minute or 600/minute burst 20")
+    limit, burst = int(match[1].replace("_", "")), int(match[3].replace("_", "")) if match[3] else None
+    if burst is not None and burst > limit:
+        raise ValueError("the burst is part of the rate, and cannot be more")
+    return limit, WINDOWS_S[match[2]], burst
 
 
 def _is_a_rate(rate: str) -> str:
@@ -26,7 +30,7 @@ def _is_a_rate(rate: str) -> str:
 
 
 Rate = Annotated[str, AfterValidator(_is_a_rate)]
-"""All of it may be used at once; it comes back evenly."""
+"""All of it may be used at once, or what is given as its burst; it comes back evenly."""
 
 
 class AllowanceSettings(Section):

@@ -127,7 +127,7 @@ class Site:
             FIRST_ALONE: {**alone, "providers": [PRIMARY]},
             SECOND_ALONE: {**alone, "providers": [SECONDARY]},
         }
-        allowed = {"runs": "60/minute", "concurrent_runs": 8}
+        allowed = {"runs": "60/minute burst 10", "concurrent_runs": 8}
         limits = {"plans": {FLOODER: {"user": allowed}}, "tenants": {FLOODER: FLOODER}}
         return {"providers": providers, "graphs": graphs, "evaluator": {"provider": JUDGE}, "limits": limits}
 

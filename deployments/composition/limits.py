@@ -148,5 +148,5 @@ def _allowance(settings: AllowanceSettings) -> Allowance:
 
 
 def _quota(rate: str) -> Quota:
-    limit, window_s = per_window(rate)
-    return Quota(limit=limit, window_s=window_s)
+    limit, window_s, burst = per_window(rate)
+    return Quota(limit=limit, window_s=window_s, burst=burst)

@@ -134,7 +134,7 @@ class RedisQuotas:
             *(_RATE + charge.key for charge in charges),
         ]
         limits = (wanted.limit for wanted in slots)
-        sizes = (size for charge in charges for size in (charge.quota.window_s, charge.cost_s))
+        sizes = (size for charge in charges for size in (charge.quota.size_s, charge.cost_s))
         with translated():
             full, *answer = await self._admit(keys=keys, args=[holder.bytes, ttl_s, len(slots), *limits, *sizes])
         if full:

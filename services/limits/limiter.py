@@ -202,14 +202,16 @@ class Limiter:
         limit = next(limit for limit in limits if limit.charge.key == reading.charge.key)
         self._meter.record(LIMIT_REFUSALS, 1.0, {"limit": f"{limit.scope}_{limit.what}", "decided_by": decided})
         quota = limit.charge.quota
+        at_once = "" if quota.burst is None else f", at most {quota.burst} at once"
         raise RateLimitExceeded(
-            f"{_OWNER[limit.scope]} has used up its {quota.limit} {limit.what} in {quota.window_s:g} seconds. "
+            f"{_OWNER[limit.scope]} has used up its {quota.limit} {limit.what} in {quota.window_s:g} seconds{at_once}. "
             "Try again when the header Retry-After says.",
             retry_after_s=reading.retry_after_s,
         )
 
     def _shared(self, quota: Quota) -> Quota:
-        return replace(quota, limit=self._share(quota.limit))
+        burst = None if quota.burst is None else self._share(quota.burst)
+        return replace(quota, limit=self._share(quota.limit), burst=burst)
 
     def _share(self, limit: int) -> int:
         return max(1, int(limit * self._policy.share_when_away))

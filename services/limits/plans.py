@@ -90,7 +90,7 @@ def token_limits(plan: Plan, principal: Principal, expected: float) -> list[Limi
         Limit(
             what="tokens",
             scope=scope,
-            charge=Charge(key=key_of("tokens", scope, principal), quota=quota, units=min(expected, float(quota.limit))),
+            charge=Charge(key=key_of("tokens", scope, principal), quota=quota, units=min(expected, float(quota.size))),
         )
         for scope, allowance in plan.scopes()
         if (quota := allowance.tokens) is not None

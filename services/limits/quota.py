@@ -12,10 +12,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """`limit` units (requests, tokens) in `window_s` seconds, which may all be taken at once, and come back evenly."""
+    """`limit` units (requests, tokens) in `window_s` seconds, which come back evenly. `burst` of them may be taken at once; all
+    of them where that is None.
+    """
 
     limit: int
     window_s: float = 60.0
+    burst: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many units a full bucket holds."""
+        return self.limit if self.burst is None else self.burst
+
+    @property
+    def size_s(self) -> float:
+        """How long an empty bucket takes to fill."""
+        return self.size * self.unit_s
 
     @property
     def unit_s(self) -> float:
@@ -25,7 +38,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """`units` of what the bucket `key` holds. More than its whole quota counts as all of it: it could never be had."""
+    """`units` of what the bucket `key` holds. More than a full one holds counts as all of it: it could never be had."""
 
     key: bytes
     quota: Quota
@@ -33,7 +46,7 @@ class Charge:
 
     @property
     def cost_s(self) -> float:
-        return min(self.units, self.quota.limit) * self.quota.unit_s
+        return min(self.units, self.quota.size) * self.quota.unit_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +60,12 @@ class Reading:
     def remaining(self) -> int:
         """How many whole units it holds."""
         quota = self.charge.quota
-        return max(0, math.floor((quota.window_s - self.taken_s) / quota.unit_s + _SLACK))
+        return max(0, math.floor((quota.size_s - self.taken_s) / quota.unit_s + _SLACK))
 
     @property
     def retry_after_s(self) -> float:
         """How long until the charge can be had, 0 if it can be now."""
-        return max(0.0, self.taken_s + self.charge.cost_s - self.charge.quota.window_s)
+        return max(0.0, self.taken_s + self.charge.cost_s - self.charge.quota.size_s)
 
 
 _SLACK = 1e-6

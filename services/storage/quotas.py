@@ -27,17 +27,17 @@ WITH wanted AS (
     ) AS slot
     WHERE (SELECT count(*) FROM slots WHERE key = wanted.key AND held_until > now()) < most
 ), asked AS (
-    SELECT * FROM unnest($5::bytea[], $6::float8[], $7::float8[]) AS a (key, window_s, cost_s)
+    SELECT * FROM unnest($5::bytea[], $6::float8[], $7::float8[]) AS a (key, size_s, cost_s)
     WHERE (SELECT count(*) FROM free) = cardinality($2)
 ), locked AS MATERIALIZED (
     SELECT bucket.key, full_at FROM rate_buckets AS bucket JOIN asked USING (key) ORDER BY key FOR UPDATE OF bucket
 ), judged AS MATERIALIZED (
-    SELECT key, window_s, cost_s,
+    SELECT key, size_s, cost_s,
            greatest(0, extract(epoch FROM full_at - clock_timestamp()))::float8 AS taken_s
     FROM locked JOIN asked USING (key)
 ), verdict AS MATERIALIZED (
     SELECT count(*) = cardinality($5) AND (SELECT count(*) FROM free) = cardinality($2)
-           AND coalesce(bool_and(taken_s + cost_s <= window_s), true) AS admitted
+           AND coalesce(bool_and(taken_s + cost_s <= size_s), true) AS admitted
     FROM judged
 ), held AS (
     UPDATE slots SET holder = $1, held_until = now() + make_interval(secs => $4)
@@ -112,7 +112,7 @@ class QuotaRepository:
             [wanted.limit for wanted in slots],
             ttl_s,
             keys,
-            [charge.quota.window_s for charge in charges],
+            [charge.quota.size_s for charge in charges],
             [charge.cost_s for charge in charges],
         )
         async with self._database.raw() as connection:

@@ -27,7 +27,7 @@ class Planned:
 def test_plans_are_read_as_they_are_written() -> None:
     settings = load([], {"limits": {"tenants": {"acme": "service"}}})
     plans = plans_of(settings.limits)
-    assert plans.of("other").user.requests[RouteClass.RUNS] == Quota(limit=60, window_s=60.0)
+    assert plans.of("other").user.requests[RouteClass.RUNS] == Quota(limit=60, window_s=60.0, burst=10)
     assert plans.of("other").tenant.tokens == Quota(limit=2_000_000, window_s=60.0)
     assert plans.of("acme").user.concurrent_runs == 10_000
     assert plans.of("acme").tenant.requests == {}

@@ -26,6 +26,14 @@ async def test_a_full_bucket_gives_its_limit_and_no_more(quotas: Quotas) -> None
     assert taken[-1].readings[0].remaining == 0
 
 
+async def test_a_bucket_gives_its_burst_at_once_and_then_its_rate(quotas: Quotas) -> None:
+    """Ten an hour, three at once."""
+    charge = one(quota=Quota(limit=10, window_s=3_600.0, burst=3))
+    assert [(await quotas.take([charge])).admitted for _ in range(4)] == [True] * 3 + [False]
+    await quotas.later(361.0)
+    assert [(await quotas.take([charge])).admitted for _ in range(2)] == [True, False]
+
+
 async def test_what_was_taken_comes_back_evenly(quotas: Quotas) -> None:
     """Ten an hour: one is back after six minutes, and not a second."""
     await quotas.take([one(units=10)])

@@ -161,6 +161,15 @@ async def test_while_the_store_is_away_a_replica_gives_out_its_share(store: Away
     await limiter.take_request(ADA, ROUTE)
 
 
+async def test_while_the_store_is_away_a_burst_is_a_share_too(store: Away, clock: Clock) -> None:
+    limiter = limiter_of(store, clock, plan_of(requests={ROUTE: Quota(limit=80, burst=16)}))
+    store.away = True
+    for _ in range(2):
+        await limiter.take_request(ADA, ROUTE)
+    with pytest.raises(RateLimitExceeded, match="80 requests in 60 seconds, at most 16 at once"):
+        await limiter.take_request(ADA, ROUTE)
+
+
 async def test_a_run_holds_its_place_until_it_is_idle(store: Away, clock: Clock, meter: Noted) -> None:
     limiter = limiter_of(store, clock, plan_of(concurrent_runs=1), meter)
     first = a_run()

@@ -24,6 +24,14 @@ def test_when_to_come_back(taken_s: float, units: float, retry_after_s: float) -
     assert reading(taken_s, units).retry_after_s == pytest.approx(retry_after_s)
 
 
+def test_a_burst_is_what_a_bucket_holds_and_comes_back_as_fast() -> None:
+    quota = Quota(limit=60, window_s=60.0, burst=10)
+    charge = Charge(key=b"k", quota=quota)
+    assert Reading(charge=charge, taken_s=0.0).remaining == 10
+    assert Reading(charge=charge, taken_s=10.0).retry_after_s == pytest.approx(1.0)
+    assert Charge(key=b"k", quota=quota, units=1_000.0).cost_s == pytest.approx(10.0)
+
+
 def test_of_several_buckets_the_one_that_takes_longest_says_when() -> None:
     taken = Taken(admitted=False, readings=(reading(60.0), reading(60.0, units=30), reading(0.0)))
     assert taken.tightest is taken.readings[1]
