@@ -8,7 +8,7 @@ LAUNCH = $(PY) -m deployments.launch
 COMPILE = $(UV) --system-certs pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --extra embedded
 
-.PHONY: help serve down test faults chaos lint lock bundle migrate key prune erase upstream bench bench-resilience eval-guardrails train-guardrails clean
+.PHONY: help serve down test audit faults chaos lint lock bundle migrate key prune erase upstream bench bench-resilience eval-guardrails train-guardrails clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,10 @@ test: ## what CI runs: packages, lint, types, tests
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m pytest
+
+audit: ## look the locked packages up in the advisories of the package index (AUDIT=required: fail where they cannot be reached)
+	@bin/bootstrap
+	@bin/audit
 
 faults: ## only the fault matrix of `make test`: a provider, a proxy, a tool, a client, on a real cluster
 	@bin/bootstrap --dev
