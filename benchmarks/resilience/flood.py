@@ -1,6 +1,6 @@
 """Two tenants: what the users of one notice when the other sends far more than its plan allows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.arrivals import Reply
@@ -17,7 +17,7 @@ _FLOOD = "flood"
 class Plan:
     """What is run; the defaults are what is published."""
 
-    flood_per_s: float = 300.0
+    floods_per_s: tuple[float, ...] = (100.0, 300.0)
     calm_per_s: float = 25.0
     window_s: float = 20.0
     rounds: int = 8
@@ -38,7 +38,8 @@ class Half:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
     alone: Half
-    flooded: Half
+    flooded: Mapping[float, Half]
+    """By how much the flood sends a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +51,9 @@ class Flood:
     """Does not count."""
     rounds: Sequence[Round]
 
-    def shift(self, percentile: float) -> Difference:
-        """By how much the calm tenant's time to first token rose under the flood."""
-        flooded = [one.flooded.calm for one in self.rounds]
+    def shift(self, flood_per_s: float, percentile: float) -> Difference:
+        """By how much the calm tenant's time to first token rose under a flood."""
+        flooded = [one.flooded[flood_per_s].calm for one in self.rounds]
         return pooled_difference(flooded, [one.alone.calm for one in self.rounds], percentile)
 
     @property
@@ -62,28 +63,30 @@ class Flood:
 
 
 async def measure(site: Site, plan: Plan, say: Callable[[str], None]) -> Flood:
-    """Both windows in every round, the order alternating; one round more goes first."""
+    """All windows in every round, their order rotating; one round more goes first."""
     key = await site.mainstay.key_of(FLOODER)
     warm_up, *rounds = [await _round(site, plan, key, number, say) for number in range(1 + plan.rounds)]
     return Flood(plan=plan, warm_up=warm_up, rounds=rounds)
 
 
 async def _round(site: Site, plan: Plan, key: str, number: int, say: Callable[[str], None]) -> Round:
+    floods = (0.0, *plan.floods_per_s)
+    first = number % len(floods)
     halves = {}
-    for floods in (False, True) if number % 2 == 0 else (True, False):
-        half = halves[floods] = await _half(site, plan, key if floods else None)
-        say(f"round {number}: {'flooded' if floods else 'alone'}, calm tenant's {told(half.calm)}")
-    return Round(alone=halves[False], flooded=halves[True])
+    for per_s in floods[first:] + floods[:first]:
+        half = halves[per_s] = await _half(site, plan, key, per_s)
+        say(f"round {number}: flood of {per_s:g} a second, calm tenant's {told(half.calm)}")
+    return Round(alone=halves.pop(0.0), flooded=halves)
 
 
-async def _half(site: Site, plan: Plan, flooders_key: str | None) -> Half:
+async def _half(site: Site, plan: Plan, flooders_key: str, flood_per_s: float) -> Half:
     await settle(site, FIRST_ALONE)
     calm = site.arrivals(SECOND_ALONE, per_s=plan.calm_per_s, count=round(plan.calm_per_s * plan.window_s))
     arrivals = [calm]
-    if flooders_key is not None:
+    if flood_per_s:
         headers = {"authorization": f"Bearer {flooders_key}"}
-        count = round(plan.flood_per_s * plan.window_s)
-        arrivals.append(replace(calm, name=_FLOOD, headers=headers, per_s=plan.flood_per_s, count=count))
+        count = round(flood_per_s * plan.window_s)
+        arrivals.append(replace(calm, name=_FLOOD, headers=headers, per_s=flood_per_s, count=count))
     loaded = await put(arrivals, give_up_s=_GIVE_UP_S, pids=site.mainstay.pids)
     return Half(
         calm=window(_of(loaded.replies, SECOND_ALONE)), flood=window(_of(loaded.replies, _FLOOD)), cores=loaded.cores

@@ -67,14 +67,16 @@ async def test_isolation_in_small(site: RelaySite) -> None:
 
 
 async def test_a_flood_in_small(site: RelaySite) -> None:
-    """The calm tenant is asked the same in both windows; of the flood nothing is answered here."""
-    plan = flood.Plan(flood_per_s=100.0, calm_per_s=40.0, window_s=0.4, rounds=1)
+    """The calm tenant is asked the same in every window; of the floods nothing is answered here."""
+    plan = flood.Plan(floods_per_s=(50.0, 100.0), calm_per_s=40.0, window_s=0.4, rounds=1)
     found = await flood.measure(site, plan, quiet)
     for one in found.rounds:
-        assert (one.alone.calm.requests, one.flooded.calm.requests) == (16, 16)
-        assert (one.alone.calm.failed, one.flooded.calm.failed, one.alone.flood.requests) == (0, 0, 0)
-        assert one.flooded.flood.failed == one.flooded.flood.requests == 40
-    assert "| 1 |" in flood_section(found)
+        assert (one.alone.calm.requests, one.alone.calm.failed, one.alone.flood.requests) == (16, 0, 0)
+        for per_s, half in one.flooded.items():
+            assert (half.calm.requests, half.calm.failed) == (16, 0)
+            assert half.flood.failed == half.flood.requests == 0.4 * per_s
+    assert "| 1 | 50 |" in flood_section(found)
+    assert "| 0 of 20 |" in flood_section(found)
     assert "| 0 of 40 |" in flood_section(found)
 
 
