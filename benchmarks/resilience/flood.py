@@ -1,6 +1,6 @@
 """Two tenants: what the users of one notice when the other sends far more than its plan allows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.arrivals import Reply
@@ -30,6 +30,7 @@ class Plan:
 class Half:
     """One window of a round: the calm tenant's turns, and what came of the flood, if there was one."""
 
+    flood_per_s: float
     calm: Window
     flood: Window
     cores: Cores
@@ -38,8 +39,8 @@ class Half:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
     alone: Half
-    flooded: Mapping[float, Half]
-    """By how much the flood sends a second."""
+    flooded: tuple[Half, ...]
+    """In the order of `Plan.floods_per_s`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,12 @@ class Flood:
 
     def shift(self, flood_per_s: float, percentile: float) -> Difference:
         """By how much the calm tenant's time to first token rose under a flood."""
-        flooded = [one.flooded[flood_per_s].calm for one in self.rounds]
+        flooded = [half.calm for half in self.halves(flood_per_s)]
         return pooled_difference(flooded, [one.alone.calm for one in self.rounds], percentile)
+
+    def halves(self, flood_per_s: float) -> list[Half]:
+        """The windows of one flood, in all rounds."""
+        return [half for one in self.rounds for half in one.flooded if half.flood_per_s == flood_per_s]
 
     @property
     def allowed_ms(self) -> float:
@@ -76,7 +81,7 @@ async def _round(site: Site, plan: Plan, key: str, number: int, say: Callable[[s
     for per_s in floods[first:] + floods[:first]:
         half = halves[per_s] = await _half(site, plan, key, per_s)
         say(f"round {number}: flood of {per_s:g} a second, calm tenant's {told(half.calm)}")
-    return Round(alone=halves.pop(0.0), flooded=halves)
+    return Round(alone=halves[0.0], flooded=tuple(halves[per_s] for per_s in plan.floods_per_s))
 
 
 async def _half(site: Site, plan: Plan, flooders_key: str, flood_per_s: float) -> Half:
@@ -89,7 +94,10 @@ async def _half(site: Site, plan: Plan, flooders_key: str, flood_per_s: float) -
         arrivals.append(replace(calm, name=_FLOOD, headers=headers, per_s=flood_per_s, count=count))
     loaded = await put(arrivals, give_up_s=_GIVE_UP_S, pids=site.mainstay.pids)
     return Half(
-        calm=window(_of(loaded.replies, SECOND_ALONE)), flood=window(_of(loaded.replies, _FLOOD)), cores=loaded.cores
+        flood_per_s=flood_per_s,
+        calm=window(_of(loaded.replies, SECOND_ALONE)),
+        flood=window(_of(loaded.replies, _FLOOD)),
+        cores=loaded.cores,
     )
 
 

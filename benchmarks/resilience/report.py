@@ -99,7 +99,7 @@ def flood_section(found: Flood) -> str:
         "",
         f"The p99 may rise by {found.allowed_ms:.0f} ms (the larger of 20 % and 30 ms).",
         *(
-            f"With a flood of {per_s:g}: {_cores(one.flooded[per_s].cores for one in found.rounds)}"
+            f"With a flood of {per_s:g}: {_cores(half.cores for half in found.halves(per_s))}"
             for per_s in plan.floods_per_s
         ),
     ]
@@ -130,9 +130,9 @@ def _halves(name: str, one: Round) -> str:
 def _flooded(name: str, one: flood.Round) -> list[str]:
     calm = one.alone.calm
     return [
-        f"| {name} | {per_s:g} | {_ttft(calm)} | {_ttft(half.calm)} | {calm.failed} / {half.calm.failed} "
+        f"| {name} | {half.flood_per_s:g} | {_ttft(calm)} | {_ttft(half.calm)} | {calm.failed} / {half.calm.failed} "
         f"| {half.flood.requests - half.flood.failed:,} of {half.flood.requests:,} |"
-        for per_s, half in one.flooded.items()
+        for half in one.flooded
     ]
 
 

@@ -72,9 +72,9 @@ async def test_a_flood_in_small(site: RelaySite) -> None:
     found = await flood.measure(site, plan, quiet)
     for one in found.rounds:
         assert (one.alone.calm.requests, one.alone.calm.failed, one.alone.flood.requests) == (16, 0, 0)
-        for per_s, half in one.flooded.items():
+        for half in one.flooded:
             assert (half.calm.requests, half.calm.failed) == (16, 0)
-            assert half.flood.failed == half.flood.requests == 0.4 * per_s
+            assert half.flood.failed == half.flood.requests == 0.4 * half.flood_per_s
     assert "| 1 | 50 |" in flood_section(found)
     assert "| 0 of 20 |" in flood_section(found)
     assert "| 0 of 40 |" in flood_section(found)
