@@ -99,21 +99,15 @@ class Limiter:
         """Charge a run with its request and the tokens that it is expected to need, and have it hold its slots.
 
         Whoever looks after the run renews them every RENEW_EVERY_S and releases them at its end. Raises RateLimitExceeded
-        and ConcurrencyLimitExceeded, upon which it holds none.
+        and ConcurrencyLimitExceeded, upon which it holds none. Whoever asks lets this come to its end, see `unbroken`, and
+        calls `unused` where nobody wants the run any more.
         """
         principal = owner_of(run)
         plan = self.plans.of(run.tenant_id)
         tokens = expected_tokens(run, self._policy.expected_output_tokens)
         limits = [*request_limits(plan, principal, RouteClass.RUNS), *token_limits(plan, principal, tokens)]
         places = [] if run.background else run_slots(plan, principal)
-        asking = asyncio.create_task(self._ask(limits, places, run.id))
-        try:
-            await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            await asyncio.wait([asking])
-            if not asking.cancelled() and asking.exception() is None:
-                await self.idle(run)
-            raise
+        await self._ask(limits, places, run.id)
 
     async def idle(self, run: Run) -> None:
         """Release the slots of a run that is not at work. Where the store is away they come free by themselves."""

@@ -54,4 +54,4 @@ class Decisions:
             "flagged": run.flagged,
             "tainted": self.tainted,
         }
-        logger.info("output guard: %s", orjson.dumps(fields).decode())
+        logger.warning("output guard: %s", orjson.dumps(fields).decode())

@@ -31,9 +31,6 @@ class Away:
         self.away = False
         self.asked = 0
         self.settled = asyncio.Event()
-        self.was_asked = asyncio.Event()
-        self.answers = asyncio.Event()
-        self.answers.set()
 
     def _asked(self) -> None:
         self.asked += 1
@@ -46,8 +43,6 @@ class Away:
 
     async def admit(self, **asked: Any) -> Admitted:
         self._asked()
-        self.was_asked.set()
-        await self.answers.wait()
         return await self.quotas.admit(**asked)
 
     async def settle(self, charges: Sequence[Charge]) -> None:
@@ -206,20 +201,6 @@ async def test_a_run_that_is_refused_its_rate_holds_no_place(store: Away, clock:
         await limiter.admit(a_run(""))
     clock.now += 60.0
     await limiter.admit(a_run(""))
-
-
-async def test_whoever_leaves_while_a_run_is_asked_for_leaves_no_place_held(store: Away, clock: Clock) -> None:
-    """The store is asked to its end, for breaking it off costs a connection, and what it then gives is given back."""
-    limiter, run = limiter_of(store, clock, plan_of(concurrent_runs=1)), a_run()
-    store.answers.clear()
-    asking = asyncio.create_task(limiter.admit(run))
-    await store.was_asked.wait()
-    asking.cancel()
-    store.answers.set()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-    assert not await store.renew([run.id], SLOT_TTL_S)
-    await limiter.admit(a_run())
 
 
 async def test_a_tenants_places_are_its_users_together(store: Away, clock: Clock) -> None:
