@@ -7,7 +7,6 @@ from typing import Any
 from services.errors import ConfigurationError
 from services.guard import ALLOWED, Action, Stage, Verdict, worst
 from services.guardrails import GUARDRAILS
-from services.guardrails.normalise import normalise
 from services.guardrails.types import Guardrail, ScreenedText
 
 Knobs = Mapping[str, Mapping[str, Any]]
@@ -36,7 +35,7 @@ class GuardrailChain:
 
         Rules that redact it do so one after another, each on what the last one left.
         """
-        original, lenient, redaction = _screened(text), ALLOWED, ALLOWED
+        original, lenient, redaction = ScreenedText(raw=text), ALLOWED, ALLOWED
         for rule in self._rules:
             verdict = rule.check(original, stage)
             if verdict.action is Action.BLOCK:
@@ -48,17 +47,13 @@ class GuardrailChain:
         return worst(lenient, redaction)
 
 
-def _screened(text: str) -> ScreenedText:
-    return ScreenedText(raw=text, normal=normalise(text))
-
-
 def _redacted_too(earlier: Verdict, rule: Guardrail, verdict: Verdict, stage: Stage) -> Verdict:
     """Return one redaction for the earlier one and this rule's. Without a replacement nothing of the text may be shown."""
     if earlier.action is Action.ALLOW or verdict.replacement is None:
         return verdict
     if earlier.replacement is None:
         return earlier
-    again = rule.check(_screened(earlier.replacement), stage)
+    again = rule.check(ScreenedText(raw=earlier.replacement), stage)
     if again.action.passes:
         return earlier
     if again.action is Action.BLOCK:

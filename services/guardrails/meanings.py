@@ -7,6 +7,7 @@ other, which n-grams of letters cannot do. The classes and their words are in me
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def _read(text: str) -> tuple[Integers, Integers]:
     """Return the codes of a text and where they stand. What is no word counts once, however often it is repeated."""
     pieces = _TOKEN.split(text)
     tokens = pieces[1::2]
-    known = {token: _code(token) for token in set(tokens)}
+    known = {token: _remembered(token) if len(token) <= _LONGEST else _code(token) for token in set(tokens)}
     starts = np.cumsum([len(piece) for piece in pieces[:-1]], dtype=np.int64)[::2]
     codes = np.array([known[token] for token in tokens], dtype=np.int64)
     (coded,) = codes.nonzero()
@@ -97,6 +98,12 @@ def _read(text: str) -> tuple[Integers, Integers]:
     return (
         (np.insert(codes, before, GAP), np.insert(starts, before, starts[before])) if len(before) else (codes, starts)
     )
+
+
+@lru_cache(maxsize=2**14)
+def _remembered(token: str) -> int:
+    """The code of a token that is short enough to be kept: most words of a text have been in another."""
+    return _code(token)
 
 
 def _code(token: str) -> int:

@@ -15,31 +15,32 @@ _NOT_WORD = re.compile(r"[^\w\0\u0900-\u0dff\u0e00-\u0eff]+")
 _MARKS = re.compile(r"[\u0300-\u036f\u064b-\u0652]+")
 
 
-def _class_of(characters: str) -> re.Pattern[str]:
-    return re.compile(f"[{re.escape(characters)}]+")
-
-
 _FORMAT = "".join(chr(code) for code in range(0x20000) if unicodedata.category(chr(code)) == "Cf")
 _FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"
-_INVISIBLE = re.compile(f"[{re.escape(_FORMAT + _FILLERS)}\ufe00-\ufe0f\U000e0000-\U000e0fff]+")
+_SELECTORS = "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0000, 0xE1000))))
+_INVISIBLE = frozenset(_FORMAT + _FILLERS + _SELECTORS)
 """Format characters (Cf), and what else takes no room: fillers, variation selectors, tags."""
 
-# To translate a text costs ten times as much as to see that there is nothing to translate.
-_SHAPES = _class_of("".join(map(chr, LATIN)))
-_FOREIGN = _class_of("".join(map(chr, LOOKALIKES)))
-_STROKES = _class_of("".join(map(chr, STROKES)))
+_UNSEEN = dict.fromkeys(map(ord, _INVISIBLE))
+
+# Which characters a text has is soon told. To translate it costs ten times as much.
+_SHAPES = frozenset(map(chr, LATIN))
+_FOREIGN = frozenset(map(chr, LOOKALIKES))
+_STROKES = frozenset(map(chr, STROKES))
 
 
 def fold(text: str) -> str:
     """Return `text` in lower case, compatibility forms and look-alikes folded, without invisible characters."""
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
-    if _SHAPES.search(text):
+    if not _INVISIBLE.isdisjoint(set(text)):
+        text = text.translate(_UNSEEN)
+    text = unicodedata.normalize("NFKC", text)
+    if not _SHAPES.isdisjoint(set(text)):
         text = text.translate(LATIN)
     # In lower case there may be something to compose, or a format character that had none.
     text = unicodedata.normalize("NFKC", text.lower())
-    return _latin(text) if _FOREIGN.search(text) else text
+    return _latin(text) if not _FOREIGN.isdisjoint(set(text)) else text
 
 
 def normalise(text: str) -> str:
@@ -65,7 +66,7 @@ def words(folded: str) -> str:
     text = _STOPS.sub(_stopped, folded).replace("'", "").replace("’", "").replace("_", " ")
     if not text.isascii():
         text = unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFD", text)))
-        if _STROKES.search(text):
+        if not _STROKES.isdisjoint(set(text)):
             text = text.translate(STROKES)
     return spaced_once(_NOT_WORD.sub(" ", text).replace(_STOP, " . "))
 
@@ -85,7 +86,7 @@ def _latin(text: str) -> str:
     end, mixed = 0, False
     for match in _WORD.finditer(text):
         word = match[0]
-        if word.isascii() or not _FOREIGN.search(word):
+        if word.isascii() or _FOREIGN.isdisjoint(word):
             continue
         spelt = word.translate(LOOKALIKES)
         if _ASCII_LETTER.search(word):

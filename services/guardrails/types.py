@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.guard import Stage, Verdict
+from services.guardrails.normalise import normalise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScreenedText:
-    """A text as it came (`raw`) and as a reader would see it (`normal`): see `normalise`."""
+    """A text as it came (`raw`)."""
 
     raw: str
-    normal: str
+
+    @property
+    def normal(self) -> str:
+        """The text as a reader would see it, see `normalise`: made when it is asked for, since few rules do."""
+        return normalise(self.raw)
 
 
 class Guardrail(Protocol):
