@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks.guardrails.corpus import Case
 from benchmarks.guardrails.folds import fold_of, fold_weights
 from services.guardrails.classifier import Classifier
-from services.guardrails.evidence import Evidence, Reader, Weighing
+from services.guardrails.evidence import SENTENCE_MARGIN, Evidence, Reader, Weighing
 from services.guardrails.model_card import WEIGHTS
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +24,8 @@ BLOCK_FPR = 0.002
 FLAG_FPR = 0.01
 RATES = (BLOCK_FPR, 0.005, FLAG_FPR, 0.02)
 INVERSE_REGULARISATION = 100.0
+COLUMNS = 5
+"""Of a text; what a sentence has stands in as many beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +60,32 @@ def _evidence(asked: tuple[str, Path]) -> Evidence:
 
 
 def evidence(cases: Sequence[Case], *, jobs: int, unseen: bool) -> Floats:
-    """Return the columns of evidence of each case; `unseen` uses the weights that have not seen the case's data set."""
+    """Return the columns of evidence of each case, and of its sentence; `unseen` uses the weights that have not seen the
+    case's data set. Where there is no sentence the text stands for it, which changes no score."""
     asked = [(case.text, fold_weights(fold_of(case)) if unseen else WEIGHTS) for case in cases]
     with ProcessPoolExecutor(jobs) as pool:
-        return np.array([found.columns() for found in pool.map(_evidence, asked, chunksize=200)])
+        return np.array(
+            [
+                (*found.columns(), *(found.sentence or found).columns())
+                for found in pool.map(_evidence, asked, chunksize=200)
+            ]
+        )
 
 
 def weigh(columns: Floats, attacks: Flags, sources: npt.NDArray[np.str_]) -> Weighing:
     """Fit the weighing: each source counts the same, whatever its size, since the next one will be none of them."""
     sizes = Counter(sources.tolist())
     shares = np.array([1 / sizes[source] for source in sources.tolist()])
-    model = LogisticRegression(C=INVERSE_REGULARISATION).fit(columns, attacks, sample_weight=shares)
+    model = LogisticRegression(C=INVERSE_REGULARISATION).fit(columns[:, :COLUMNS], attacks, sample_weight=shares)
     wording, meaning, points, hidden, length = map(float, model.coef_[0])
     return Weighing(coefficients=(wording, meaning, points, hidden, length), intercept=float(model.intercept_[0]))
 
 
 def scored(columns: Floats, weighing: Weighing) -> Floats:
     """Return the score of each row, as `Weighing.score` has it."""
-    return np.asarray(1 / (1 + np.exp(-(columns @ np.array(weighing.coefficients) + weighing.intercept))))
+    logits = columns.reshape(len(columns), -1, COLUMNS) @ np.array(weighing.coefficients) + weighing.intercept
+    logits[:, 1:] -= SENTENCE_MARGIN
+    return np.asarray(1 / (1 + np.exp(-logits.max(axis=1))))
 
 
 def cross_validated(cases: Sequence[Case], columns: Floats) -> Judged:

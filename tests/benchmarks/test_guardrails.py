@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,9 @@ def test_a_weighing_scores_as_the_guard_does() -> None:
     ]
     rows = np.array([one.columns() for one in found])
     assert scored(rows, weighing).tolist() == pytest.approx([weighing.score(one) for one in found])
+    within = [replace(one, sentence=found[2]) for one in found]
+    beside = np.array([(*one.columns(), *found[2].columns()) for one in found])
+    assert scored(beside, weighing).tolist() == pytest.approx([weighing.score(one) for one in within])
 
 
 @pytest.mark.parametrize(
