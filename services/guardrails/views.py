@@ -18,8 +18,8 @@ from services.guardrails.encodings import (
 
 MAX_DEPTH = 2
 MAX_VIEWS = 12
-MAX_VIEW_CHARS = 16_384
-"""Of all views together, beside the text itself."""
+MAX_READ_CHARS, LEAST_VIEW_CHARS = 14_336, 4_096
+"""Of a text and all its views together; a text that takes up nearly all of that has still so much of views."""
 
 Decoder = Callable[[str], Iterator[str]]
 
@@ -57,7 +57,7 @@ def views(text: str, names: tuple[str, ...] = tuple(DECODERS)) -> tuple[View, ..
     What one decoder yields is read by all others once more, so a text within two encodings is found.
     """
     found = [View(text=text)]
-    seen, room = {text}, MAX_VIEW_CHARS
+    seen, room = {text}, max(LEAST_VIEW_CHARS, MAX_READ_CHARS - len(text))
     pending = deque(found)
     while pending:
         view = pending.popleft()
