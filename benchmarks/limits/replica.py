@@ -46,7 +46,7 @@ async def take(limiter: Limiter, until_s: float, admitted: int, decisions: Decis
 
 
 async def run(arguments: argparse.Namespace) -> None:
-    database = Database.open(arguments.url, pool_size=arguments.tasks, statement_timeout_s=1.0)
+    database = Database.open(arguments.url, pool_size=arguments.tasks, statement_timeout_s=1.0, replans=False)
     quota = Quota(limit=arguments.limit, window_s=arguments.window_s)
     limiter = Limiter(
         store=QuotaRepository(database),
