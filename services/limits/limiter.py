@@ -158,9 +158,8 @@ class Limiter:
             logger.warning("the store of the limits is away, this replica gives out its share: %s", error)
             admitted, decided = await self._give_out(charges, slots, holder), "alone"
         else:
-            self._seen.learn(admitted.taken.readings)
+            self._learn(admitted)
         if (full := admitted.full) is not None:
-            self._know_full(full)
             self._refuse(next(scope for scope, wanted in places if wanted.key == full.key), full, decided)
         self._judge(limits, admitted.taken, decided)
 
@@ -174,9 +173,13 @@ class Limiter:
             holder=holder,
         )
 
-    def _know_full(self, full: Slots) -> None:
-        self._full_until[full.key] = self._clock() + FULL_FOR_S
-        self._full_until.move_to_end(full.key)
+    def _learn(self, admitted: Admitted) -> None:
+        """Take the store's word for what it has said. Of what this replica said itself there is nothing to learn."""
+        self._seen.learn(admitted.taken.readings)
+        if admitted.full is None:
+            return
+        self._full_until[admitted.full.key] = self._clock() + FULL_FOR_S
+        self._full_until.move_to_end(admitted.full.key)
         while len(self._full_until) > MAX_FULL:
             self._full_until.popitem(last=False)
 

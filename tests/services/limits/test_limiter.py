@@ -233,6 +233,17 @@ async def test_while_the_store_is_away_places_are_a_share_and_come_back(
     await limiter.admit(a_run())
 
 
+async def test_what_a_replica_refused_alone_the_store_may_give_at_once(store: Away, clock: Clock) -> None:
+    """Only the store knows that all places are taken."""
+    limiter = limiter_of(store, clock, plan_of(concurrent_runs=8))
+    store.away = True
+    await limiter.admit(a_run())
+    with pytest.raises(ConcurrencyLimitExceeded):
+        await limiter.admit(a_run())
+    store.away = False
+    await limiter.admit(a_run())
+
+
 async def test_a_run_is_charged_the_tokens_that_it_is_expected_to_need(store: Away, clock: Clock) -> None:
     """Of 1,000 tokens one run takes 400 of text and 512 for its answer, and the next has to wait."""
     limiter = limiter_of(store, clock, plan_of(tokens=Quota(limit=1_000)))
