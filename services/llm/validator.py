@@ -201,9 +201,8 @@ class AnswerStream:
         if not self._silent:
             await self._sink.drain()
         self.draining = False
-        if self._silent:
-            return
-        await self._sink.pace()
+        if not self._silent:
+            await self._sink.pace()
 
     def whole(self, answer: AIMessage) -> AIMessage:
         """Return the answer if it is one. Raises ModelStreamBroken for one that says nothing and was not cut off."""
