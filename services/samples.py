@@ -1,13 +1,40 @@
 """What a judge is given, and what it says."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
+
+from services.types import RunStatus
+
+
+class Stratum(StrEnum):
+    """What kind of run it is, for the rate at which its kind is taken. A run is of the first of these that it fits."""
+
+    DISLIKED = "disliked"
+    FLAGGED = "flagged"
+    FAILED = "failed"
+    LONG = "long"
+    ORDINARY = "ordinary"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolUse:
+    """A tool that was called in a run, and whether it gave a result."""
+
+    name: str
+    succeeded: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One finished run as a judge sees it. `weight` is 1 / the probability with which it was taken."""
+    """One ended run as a judge sees it, with what made it.
+
+    `weight` is 1 / the probability with which a run of its `stratum` was taken. `base` says that it would also have been taken
+    at the rate that holds for every run: of these alone an unweighted mean is fair. `prompt_version` names the prompts that
+    were in force when it began; provider and model are None where no model answered. `first_text_s` is None where nothing was
+    said.
+    """
 
     run_id: UUID
     tenant_id: str
@@ -15,6 +42,16 @@ class Sample:
     question: str
     answer: str
     tool_results: tuple[str, ...] = ()
+    tool_uses: tuple[ToolUse, ...] = ()
+    status: RunStatus = RunStatus.COMPLETED
+    provider: str | None = None
+    model: str | None = None
+    prompt_version: str = ""
+    duration_s: float = 0.0
+    first_text_s: float | None = None
+    output_tokens: int = 0
+    stratum: Stratum = Stratum.ORDINARY
+    base: bool = True
     weight: float = 1.0
 
 
