@@ -92,6 +92,7 @@ class Attempts:
         except ModelError as error:
             failure = error
             give_verdict(error, permit, route.limit)
+            self.stream.break_off()
             raise
         finally:
             # Nobody waits for what a call has cost that broke or was cancelled; the replica sees to it.

@@ -57,8 +57,9 @@ class TextSink(Protocol):
     """Where a provider puts what the model says, as it says it.
 
     `text`, `reasoning` and `tool_call` only append; what is too much, or repeats without end, they refuse with a ModelError,
-    which ends the call. A provider awaits `drain` once per network read, which stops the reading of the socket: for long when
-    the reader is far behind, which is the back-pressure, and in a busy replica until the next batch may leave.
+    which ends the call. A provider awaits `drain` once per network read, which passes on what came with it, and stops the
+    reading of the socket: for long when the reader is far behind, which is the back-pressure, and in a busy replica until the
+    next batch may leave.
 
     `sent` says that the provider has the request, so that its input is billed even if nothing comes back; a call that it
     then refuses costs nothing. `tool_call` counts the characters of a tool call's name and arguments, which are not shown.

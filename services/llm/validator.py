@@ -91,6 +91,7 @@ class AnswerStream:
         self.close()
         self.parts.clear()
         self._text = self._open(self, answer=self._source is None and not self._silent)
+        self._unfed: list[str] = []
         self._thought: Channel | None = None
         self.pieces = 0
         self.chars = 0
@@ -108,25 +109,32 @@ class AnswerStream:
         self.was_sent = True
 
     def text(self, delta: str) -> None:
-        """Take a piece. Raises ModelOutputTooLarge and ModelOutputLoops, which end the attempt, and ContentBlocked and
-        GuardrailUnavailable, which end the call.
+        """Take a piece, which goes on with the next `drain`: pieces that come together are looked through together. Raises
+        ModelOutputTooLarge and ModelOutputLoops, which end the attempt, and ContentBlocked and GuardrailUnavailable, which end
+        the call.
         """
         self._take(delta, len(delta))
         self.text_chars += len(delta)
         if self._thought is not None:
             self._end_thought()
-        self._text.feed(delta)
+        self._unfed.append(delta)
 
     def reasoning(self, delta: str) -> None:
         """Take a piece of visible reasoning; see `text`."""
         self._take(delta, len(delta))
+        self._feed()
         self.reasoning_chars += len(delta)
         if self._thought is None:
             self._thought = self._open(_Thought(self._say_thought), answer=False)
         self._thought.feed(delta)
 
+    def break_off(self) -> None:
+        """Nothing follows, and the answer is not whole: what has come of it goes on, and nothing that was held. Raises as `text`."""
+        self._feed()
+
     def finish(self) -> None:
-        """Release what was held: the answer is whole. Of one that breaks off it is not released at all."""
+        """Release what was held: the answer is whole."""
+        self._feed()
         if self._thought is not None:
             self._end_thought()
         self._text.finish()
@@ -160,6 +168,12 @@ class AnswerStream:
 
     def cut(self, chars: int) -> None:
         self.parts[:] = [self.released[:chars]]
+
+    def _feed(self) -> None:
+        if self._unfed:
+            text = "".join(self._unfed)
+            self._unfed.clear()
+            self._text.feed(text)
 
     def _open(self, outlet: Outlet, *, answer: bool) -> Channel:
         channel = Channel(self._screen, outlet, trusted=self._trusted, answer=answer)
@@ -195,6 +209,7 @@ class AnswerStream:
         self._take("", chars)
 
     async def drain(self) -> None:
+        self._feed()
         self.draining = True
         for channel in self._judged:
             await channel.room()

@@ -38,6 +38,7 @@ def saying(*pieces: str, answer: AIMessage | None = None, error: Exception | Non
         sink.sent()
         for piece in pieces:
             sink.text(piece)
+            await sink.drain()
         if error is not None:
             raise error
         return answer or answered("".join(pieces))

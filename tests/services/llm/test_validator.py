@@ -21,14 +21,30 @@ def test_the_first_content_is_told_once(kind: str) -> None:
 
 
 def test_one_piece_over_and_over_is_a_loop() -> None:
-    """The hundredth repetition ends the attempt; what came before it was passed on."""
+    """The hundredth repetition ends the attempt; what came before it is passed on."""
     shown = Shown()
     stream = AnswerStream(shown)
     for _ in range(MAX_REPEATS):
         stream.text("again ")
     with pytest.raises(ModelOutputLoops):
         stream.text("again ")
-    assert len(shown.pieces) == MAX_REPEATS
+    stream.break_off()
+    assert shown.pieces == [("again " * MAX_REPEATS, None)]
+
+
+async def test_what_came_together_goes_on_together() -> None:
+    """In its order, with what was thought before and behind it."""
+    shown = Shown()
+    stream = AnswerStream(shown)
+    for piece in ("It ", "is "):
+        stream.text(piece)
+    assert shown.pieces == []
+    await stream.drain()
+    stream.text("four")
+    stream.reasoning("or is it?")
+    stream.text(".")
+    stream.finish()
+    assert [text for text, _ in shown.pieces] == ["It is ", "four", "or is it?", "."]
 
 
 def test_short_pieces_and_interrupted_runs_are_no_loop() -> None:
@@ -67,6 +83,7 @@ def test_a_silent_call_shows_nothing_and_remembers_all() -> None:
     shown = Shown()
     stream = AnswerStream(shown, silent=True)
     stream.text("secret")
+    stream.finish()
     assert (shown.pieces, stream.parts, stream.chars, stream.shown) == ([], ["secret"], 6, False)
 
 

@@ -62,6 +62,7 @@ class World:
     async def speak(self, call: ModelCall, sink: TextSink) -> AIMessage:
         """Say three words, then wait for ever."""
         sink.text("one two three ")
+        await sink.drain()
         self.speaking.set()
         try:
             await asyncio.Event().wait()
