@@ -41,13 +41,16 @@ class RemoteAgent:
     async def execute(self, ticket: RunTicket) -> AsyncGenerator[Frame, None]:
         with _translated(AgentLost("The agent stopped in the middle of the run.")):
             response: Any = self._execute.remote(ticket)  # with stream=True, a generator
+            over = False
             try:
                 async for item in response:
                     if not isinstance(item, Frame):
                         raise error_from_failure(item)
                     yield item
+                over = True
             finally:
-                response.cancel()
+                if not over:  # of one that is, the agent would have to take note of the cancelling all the same
+                    response.cancel()
 
 
 class RemoteBreakers:

@@ -136,6 +136,8 @@ class Demultiplexer:
         try:
             while (batch := await inbox.take()) is not None:
                 yield batch
+                if batch.terminal:
+                    return
         finally:
             inbox.close()
             del self._inboxes[ticket.run_id]
@@ -150,9 +152,7 @@ class Demultiplexer:
                 for run_id, batch in frame.batches:
                     if (to := self._inboxes.get(run_id)) is not None:
                         to.put(batch)
-                if own.terminal:
-                    return
-                if inbox.alone:
+                if inbox.alone and not own.terminal:
                     await inbox.emptied()
 
     def _leave(self, stream: "asyncio.Task[None]", *, at_once: bool) -> None:

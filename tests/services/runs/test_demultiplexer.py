@@ -204,6 +204,7 @@ async def test_the_stream_of_who_has_left_is_received_for_what_it_brings_to_othe
     await some_turns()
     site.mine.send((MINE, batch(1)), (OTHER, batch(1)))
     site.mine.send((MINE, batch(3, END)), (OTHER, batch(2)))
+    site.mine.stop()
     await until(lambda: site.mine.closed)
     await until(lambda: site.time.pending == 0)
     assert other.got == [batch(0), batch(1), batch(2)]
