@@ -26,7 +26,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from graphs.unsaved import Unsaved, Writes, add_writes, as_tuple, serialised, with_newest
 from services.errors import StoreUnavailable
-from services.runs.checkpoints import CheckpointStore
+from services.runs.checkpoints import CheckpointStore, Kept
 from services.runs.types import RunContext
 from services.types import Progress
 
@@ -44,6 +44,10 @@ class Patience:
     retry_s: float = 0.5
 
 
+_TRIGGERS = ("branch:", "join:", "__pregel_")
+"""How the channels are named by which LangGraph knows that a node is still to be executed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
     unsaved: Sequence[Unsaved]
@@ -58,6 +62,8 @@ class WriteBehind:
     ends. Every later one of the whole graph is stored as soon as the one before it is. Those of graphs within a node are only
     for `flush`, and for a turn that ends with a question: a step that was cut off is executed anew as a whole. An ephemeral
     run stores nothing before its first `flush`.
+
+    Where the context says how, the checkpoint behind which nothing follows is stored with the run's end.
 
     A store that is away does not stop a run: what it did not take goes with the next checkpoint. Where the run cannot do
     without, in `flush` and at its end, it is tried as often as `patience` says, and then StoreUnavailable is raised: an answer
@@ -84,6 +90,8 @@ class WriteBehind:
         self._log = context.log
         self._patience = patience
         self._sleep = sleep
+        self._to_the_end = context.to_the_end
+        self._closing = False
         self._storing = not run.ephemeral or context.claim.progress is not None
         self._is_all = not self._storing or context.claim.blank_thread
         self._after_input = False
@@ -121,7 +129,8 @@ class WriteBehind:
         self._progress = self._now()
         is_input = metadata.get("source") == "input"
         nothing_yet, self._after_input = is_input or self._after_input, is_input
-        if self._storing and not nothing_yet:
+        nothing_more = self._to_the_end is not None and _is_at_rest(checkpoint)
+        if self._storing and not (nothing_yet or nothing_more):
             self._start(self._finished_steps)
 
     def put_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, path: str) -> None:
@@ -170,7 +179,10 @@ class WriteBehind:
                 logger.warning("run %s: its last checkpoint is not stored: %r", self._run_id, problem)
             return
         try:
-            await self._end(self._everything if self._paused else self._finished_steps, self._patience.tries)
+            if self._to_the_end is None or self._paused:
+                await self._end(self._everything if self._paused else self._finished_steps, self._patience.tries)
+            else:
+                await self._hand_over(self._to_the_end)
         except asyncio.CancelledError:
             if self._task is not None:
                 await asyncio.wait([self._task])
@@ -180,6 +192,15 @@ class WriteBehind:
         if self._storing:
             await self._settle(batch, tries)
         self._raise_problem()
+
+    async def _hand_over(self, to_the_end: Callable[[Kept], None]) -> None:
+        """Leave it to the record of the run's end to store what there is left to store."""
+        self._closing = True
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        self._raise_problem()
+        if self._storing and (left := self._finished_steps()) is not None:
+            to_the_end(serialised(self._serde, left.unsaved, left.writes, left.progress))
 
     async def _settle(self, batch: Callable[[], _Batch | None], tries: int) -> None:
         """Store until there is nothing left."""
@@ -216,7 +237,7 @@ class WriteBehind:
         if not task.cancelled() and error is None:
             self._away = None
             self._is_all = False
-            if self._done:
+            if self._done and not self._closing:
                 self._start(self._finished_steps)
             return
         if isinstance(error, StoreUnavailable):
@@ -261,3 +282,8 @@ class WriteBehind:
     def _raise_problem(self) -> None:
         if self._problem is not None:
             raise self._problem
+
+
+def _is_at_rest(checkpoint: Checkpoint) -> bool:
+    """Whether nothing follows a checkpoint. Where that is not known, it is False."""
+    return not any(name.startswith(_TRIGGERS) for name in checkpoint["channel_values"])

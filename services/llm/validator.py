@@ -129,7 +129,7 @@ class AnswerStream:
         self._thought.feed(delta)
 
     def break_off(self) -> None:
-        """Nothing follows, and the answer is not whole: what has come of it goes on, and nothing that was held. Raises as `text`."""
+        """Nothing follows, and the answer is not whole: what has come of it goes on, unless it is held. Raises as `text`."""
         self._feed()
 
     def finish(self) -> None:

@@ -298,7 +298,7 @@ class RunEngine:
         def rows(outcome: RunOutcome) -> tuple[LogRow, ...]:
             return tail.ending_with(execution.terminal(outcome, duration_s))
 
-        recorded = await self._recorder.record(execution.claim, outcome, rows)
+        recorded = await self._recorder.record(execution.claim, outcome, rows, execution.kept)
         first = execution.buffer.first_text_at
         first_text_s = None if first is None else first - execution.started_at
         times = RunTimes(duration_s=duration_s, first_text_s=first_text_s)

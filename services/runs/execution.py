@@ -19,6 +19,7 @@ from services.events import (
 from services.guardrails.screen.output import WITHHELD, RunScreen
 from services.llm.gateway import RunModel
 from services.runs.buffer import EventBuffer
+from services.runs.checkpoints import Kept
 from services.runs.event_codec import sound
 from services.runs.logged_run import LoggedRun
 from services.runs.types import GraphResult
@@ -49,6 +50,8 @@ class Execution:
     given_up: bool = False
     cancel_reason: str | None = None
     stopped_by: MainstayError | None = None
+    kept: Kept | None = None
+    """What is left to store of its checkpoints, with its end."""
 
     @property
     def run(self) -> Run:
@@ -87,6 +90,9 @@ class Execution:
         if self.cancel_reason is None and not self.work.done():
             self.given_up = True
             self.work.cancel()
+
+    def keep(self, kept: Kept) -> None:
+        self.kept = kept
 
     def progress(self) -> Progress:
         """What a checkpoint that is written now contains."""

@@ -41,6 +41,7 @@ class GraphWork:
             progress=execution.progress,
             log=execution.log,
             screen=execution.screen.kept,
+            to_the_end=execution.keep,
         )
         try:
             async with asyncio.timeout(deadline.remaining_s()) as limit:

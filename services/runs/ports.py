@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from services.events import EventBatch
+from services.runs.checkpoints import Kept
 from services.runs.log_writer import EventLog, LogRow
 from services.types import (
     CancelAction,
@@ -129,11 +130,14 @@ class OwnedRuns(EventLog, Protocol):
         """Take a pending run. Raises NotFound when there is none."""
         ...
 
-    async def finish(self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow]) -> RunStatus:
+    async def finish(
+        self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow], kept: Kept | None = None
+    ) -> RunStatus:
         """Write how the run ended and its last events, in one transaction, and return its status as it now stands.
 
-        Where the run has ended already its end stays as it is, and the events are not stored; the usage and the messages
-        are, as for `RunStore.finish`. Raises RunSuperseded, and stores nothing, when it was taken over.
+        What it has `kept` to the end is stored with that, or just before; of its rows and its progress the end knows better.
+        Where the run has ended already its end stays as it is, and neither that nor the events are stored; the usage and the
+        messages are, as for `RunStore.finish`. Raises RunSuperseded, and stores nothing, when it was taken over.
         """
         ...
 

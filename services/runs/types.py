@@ -7,6 +7,7 @@ from typing import Protocol
 from services.events import RunEvent
 from services.guard import Guard
 from services.llm.types import ChatModel
+from services.runs.checkpoints import Kept
 from services.runs.deadline import Deadline
 from services.runs.logged_run import LogRow
 from services.types import Claim, FinishReason, Interruption, Message, Progress, Run
@@ -69,7 +70,8 @@ class RunContext:
 
     `progress` says what is to be recorded with a checkpoint that is written now; see `services.types.Progress`. `screen`
     returns a text that came from outside, such as a tool's result, as it may be read, shown and stored; it raises
-    GuardrailUnavailable. What `model` says and what `events` are told is screened without further ado.
+    GuardrailUnavailable. What `model` says and what `events` are told is screened without further ado. `to_the_end` takes the
+    last checkpoint of a turn that has its answer, to be stored with the run's end; without it that is stored before.
     """
 
     run: Run
@@ -83,6 +85,7 @@ class RunContext:
     log: RunLog = field(default_factory=NoLog)
     screen: Callable[[str], str] = unscreened
     checkpoints: RunCheckpoints = field(default_factory=NoCheckpoints)
+    to_the_end: Callable[[Kept], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,13 @@
 """Runs in memory as the ingress and the agents need them; see the repositories in Postgres for what each method raises."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+from services.errors import RunSuperseded
+from services.runs.checkpoints import CheckpointStore, Kept
 from services.runs.log_writer import LogRow
 from services.runs.ports import PLAIN, Created
 from services.storage.encoding import storable_failure, storable_message
@@ -144,10 +147,11 @@ class MemoryRuns:
 
 
 class MemoryOwnedRuns:
-    """`services.runs.ports.OwnedRuns` in memory."""
+    """`services.runs.ports.OwnedRuns` in memory. What runs keep to their end goes to `checkpoints`."""
 
     def __init__(self, tables: MemoryTables) -> None:
         self._tables = tables
+        self.checkpoints: CheckpointStore | None = None
 
     async def claim(self, run_id: UUID, lease: UUID) -> Claim:
         row = self._tables.runs.get(run_id)
@@ -155,7 +159,12 @@ class MemoryOwnedRuns:
             raise missing("run", run_id)
         return self._tables.claim(row, lease)
 
-    async def finish(self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow]) -> RunStatus:
+    async def finish(
+        self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow], kept: Kept | None = None
+    ) -> RunStatus:
+        if kept is not None and self.checkpoints is not None:
+            with suppress(RunSuperseded):
+                await self.checkpoints.save(claim.fence, kept)
         return end_run(self._tables, claim.run, outcome, attempt=claim.run.attempt, rows=rows)
 
     async def append(self, rows: Sequence[LogRow]) -> Collection[UUID]:

@@ -1,5 +1,7 @@
 """The two statements that store a run's checkpoints: the usual one, for one checkpoint of the whole graph, and the other.
 
+The parts of the usual one are also part of another statement: that which ends a run (`run_end`).
+
 The update decides: it waits for a take-over that is being committed, and then finds another attempt. What the run has said
 goes into its log with them, for its progress must not be ahead of that. `base` is where each
 namespace of the thread stood before this run, for the run may yet be undone. A namespace keeps that and the newest; one whose
@@ -19,11 +21,12 @@ WITH held AS MATERIALIZED (
     SELECT run_id, tenant_id, attempt, first_seq, seq, body
     FROM held, unnest($4::int[], $5::int[], $6::bytea[]) AS e (first_seq, seq, body)
     ON CONFLICT DO NOTHING
-), old AS MATERIALIZED (
+)"""
+_OLD = """old AS MATERIALIZED (
     SELECT checkpoint_ns AS ns, checkpoint_id AS id, channels, versions, metadata -> 'parents' ->> '' AS step_of,
            metadata ? 'counters_since_delta_snapshot' AS chained,
-           metadata ->> 'run_id' IS DISTINCT FROM $1::text AND row_number() OVER (
-               PARTITION BY checkpoint_ns, metadata ->> 'run_id' IS DISTINCT FROM $1::text
+           metadata ->> 'run_id' IS DISTINCT FROM {run}::text AND row_number() OVER (
+               PARTITION BY checkpoint_ns, metadata ->> 'run_id' IS DISTINCT FROM {run}::text
                ORDER BY (metadata ->> 'step')::int DESC NULLS LAST, checkpoint_id DESC
            ) = 1 AS base
     FROM checkpoints WHERE thread_id = (SELECT thread_id FROM held)
@@ -45,31 +48,45 @@ _DELETES = """gone_checkpoints AS (
     WHERE b.thread_id = held.thread_id
       AND b.checkpoint_ns = unused.ns AND b.channel = unused.channel AND b.version = unused.version
 )"""
-_ONE = """{held}, gone AS MATERIALIZED (
+_ONE = """{old}, gone AS MATERIALIZED (
     SELECT ns, id, channels, versions FROM old
-    WHERE ns = '' AND NOT base AND id <> $7 AND NOT EXISTS (SELECT FROM old WHERE base AND ns = '' AND chained)
-       OR ns LIKE '%:%' AND step_of <> $7 AND step_of NOT IN (SELECT id FROM old WHERE base AND ns = '')
+    WHERE ns = '' AND NOT base AND id <> {id} AND NOT EXISTS (SELECT FROM old WHERE base AND ns = '' AND chained)
+       OR ns LIKE '%:%' AND step_of <> {id} AND step_of NOT IN (SELECT id FROM old WHERE base AND ns = '')
 ), {deletes}, kept AS (
     INSERT INTO checkpoints (thread_id, checkpoint_ns, tenant_id, checkpoint_id, parent_id, channels, versions, type, body,
                              metadata)
-    SELECT thread_id, '', tenant_id, $7, $8, $9, $10, $11, $12, $13 FROM held
+    SELECT thread_id, '', tenant_id, {id}, {parent}, {channels}, {versions}, {type}, {body}, {metadata} FROM held
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id) DO NOTHING
 ), value AS (
     INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, tenant_id, channel, version, type, body)
     SELECT thread_id, '', tenant_id, channel, version, type, body
-    FROM held, unnest($14::text[], $15::text[], $16::text[], $17::bytea[]) AS b (channel, version, type, body)
+    FROM held, unnest({values}::text[], {values_versions}::text[], {values_types}::text[], {values_bodies}::bytea[])
+        AS b (channel, version, type, body)
     ON CONFLICT DO NOTHING
-)
-SELECT EXISTS (SELECT FROM held)
-"""
-SAVE_ONE = _ONE.format(
-    held=_HELD,
-    deletes=_DELETES.format(
-        needed="SELECT '', channel, version FROM unnest($9::text[], $10::text[]) AS v (channel, version)"
-    ),
+)"""
+_ONE_COLUMNS = (
+    *("id", "parent", "channels", "versions", "type", "body", "metadata"),
+    *("values", "values_versions", "values_types", "values_bodies"),
 )
 
-_ALL = """{held}, new AS MATERIALIZED (
+
+def one(run: str, first: int) -> str:
+    """Return the parts that store one checkpoint of the whole graph, if there is a row `held (thread_id, tenant_id)`.
+
+    `run` is the parameter that holds the run's id; those of the checkpoint are eleven, from the `first` on.
+    """
+    columns = {name: f"${number}" for number, name in enumerate(_ONE_COLUMNS, first)}
+    needed = "SELECT '', channel, version FROM unnest({channels}::text[], {versions}::text[]) AS v (channel, version)"
+    deletes = _DELETES.format(needed=needed.format(**columns))
+    return _ONE.format(old=_OLD.format(run=run), deletes=deletes, **columns)
+
+
+_SAVED = """
+SELECT EXISTS (SELECT FROM held)
+"""
+SAVE_ONE = _HELD + ", " + one("$1", 7) + _SAVED
+
+_ALL = """{held}, {old}, new AS MATERIALIZED (
     SELECT * FROM unnest($7::text[], $8::text[], $9::text[], $10::jsonb[], $11::text[], $12::bytea[], $13::jsonb[], $14::bool[])
         AS n (ns, id, parent_id, versions, type, body, metadata, chained)
 ), gone AS MATERIALIZED (
@@ -99,12 +116,14 @@ _ALL = """{held}, new AS MATERIALIZED (
                       $27::bytea[]) AS n (ns, id, task_id, task_path, idx, channel, type, body)
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE
     SET channel = excluded.channel, type = excluded.type, body = excluded.body WHERE w.idx < 0
-)
-SELECT EXISTS (SELECT FROM held)
-"""
-SAVE_ALL = _ALL.format(
-    held=_HELD,
-    deletes=_DELETES.format(
-        needed="SELECT ns, channel, version FROM new, jsonb_each_text(versions) AS v (channel, version)"
-    ),
+)"""
+SAVE_ALL = (
+    _ALL.format(
+        held=_HELD,
+        old=_OLD.format(run="$1"),
+        deletes=_DELETES.format(
+            needed="SELECT ns, channel, version FROM new, jsonb_each_text(versions) AS v (channel, version)"
+        ),
+    )
+    + _SAVED
 )

@@ -19,20 +19,23 @@ class RunCheckpointRepository:
         self._database = database
 
     async def save(self, fence: Fence, kept: Kept) -> None:
-        statement, values = _usual(kept.checkpoints[0]) if _is_usual(kept) else _all(kept)
+        usual = the_usual(kept)
+        statement, values = _all(kept) if usual is None else (sql.SAVE_ONE, one_checkpoint(usual))
         run = (fence.run_id, fence.attempt, progress_to_json(kept.progress), *_row_columns(kept.rows))
         async with self._database.raw() as connection:
             held = await connection.fetchval(statement, *run, *values)
         refuse_superseded(fence, held=bool(held))
 
 
-def _is_usual(kept: Kept) -> bool:
+def the_usual(kept: Kept) -> KeptCheckpoint | None:
+    """Return the one checkpoint of the whole graph that there usually is, None where there is more or another."""
     one = kept.checkpoints[0] if len(kept.checkpoints) == 1 else None
-    return one is not None and not (one.namespace or one.chained or kept.writes)
+    return None if one is None or one.namespace or one.chained or kept.writes else one
 
 
-def _usual(one: KeptCheckpoint) -> tuple[str, list[Any]]:
-    return sql.SAVE_ONE, [
+def one_checkpoint(one: KeptCheckpoint) -> list[Any]:
+    """Return the parameters of `run_checkpoint_sql.one`."""
+    return [
         one.id,
         one.parent_id,
         list(one.versions),

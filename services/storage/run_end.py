@@ -1,7 +1,7 @@
 """How the end of a run is written: once, in one statement, whoever brings it.
 
 The agent that ran the run brings its last events along, and its fence; the ingress, which ends runs that no agent does, has
-neither.
+neither. What the agent has left to store of the run's last checkpoint is stored with its end, in the same statement.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,12 @@ from typing import Any
 import asyncpg
 
 from services.errors import RunSuperseded
+from services.runs.checkpoints import KeptCheckpoint
 from services.runs.log_writer import LogRow
+from services.storage import run_checkpoint_sql
 from services.storage.database import Database
 from services.storage.encoding import failure_to_json, message_columns, plain, storable_message, to_json
+from services.storage.run_checkpoints import one_checkpoint
 from services.storage.run_rollback import erase
 from services.types import Run, RunOutcome, RunStatus
 
@@ -30,7 +33,7 @@ WITH ended AS (
     UPDATE runs SET status = $4, finish_reason = $5, failure = $6, interrupts = $22, finished_at = now(), progress = NULL
     WHERE tenant_id = $1 AND id = $2 AND ($21::int IS NULL OR attempt = $21)
       AND finished_at IS NULL AND cancel_action IS DISTINCT FROM 'rollback'
-    RETURNING id, thread_id, status, cancel_action IS NOT NULL AS stopped
+    RETURNING id, thread_id, tenant_id, status, cancel_action IS NOT NULL AS stopped
 ), late AS MATERIALIZED (
     SELECT id, status, finished_at IS NULL AS to_roll_back, cancel_action IS NOT DISTINCT FROM 'rollback' AS unsaid
     FROM runs WHERE tenant_id = $1 AND id = $2 AND ($21::int IS NULL OR attempt = $21)
@@ -69,12 +72,17 @@ WITH ended AS (
     ON CONFLICT DO NOTHING
 ), told AS (
     UPDATE webhooks SET next_at = now() FROM ended WHERE webhooks.run_id = ended.id
-)
+){keeping}
 SELECT coalesce(ended.status, late.status) AS status, late.to_roll_back, EXISTS (SELECT FROM superseded) AS superseded,
        CASE WHEN stopped OR EXISTS (SELECT FROM runs WHERE runs.thread_id = ended.thread_id AND runs.status = 'queued')
             THEN pg_notify('mainstay_agents', 'queued') END AS news
 FROM (SELECT) AS one LEFT JOIN ended ON true LEFT JOIN late ON true
 """
+_KEEPING = """, held AS MATERIALIZED (
+    SELECT thread_id::text COLLATE "C" AS thread_id, tenant_id FROM ended
+), """
+_END_ONLY = _END.format(keeping="")
+_END_AND_KEEP = _END.format(keeping=_KEEPING + run_checkpoint_sql.one("$2", 27))
 _TOKENS_OF = attrgetter(
     "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "model_calls", "estimated"
 )
@@ -93,20 +101,28 @@ SELECT id, pg_notify('mainstay_agents', 'queued') AS news FROM ended
 
 
 async def end_run(
-    database: Database, run: Run, outcome: RunOutcome, *, attempt: int | None = None, rows: Sequence[LogRow] = ()
+    database: Database,
+    run: Run,
+    outcome: RunOutcome,
+    *,
+    attempt: int | None = None,
+    rows: Sequence[LogRow] = (),
+    last: KeptCheckpoint | None = None,
 ) -> RunStatus:
     """Write how a run ended, and return its status as it now stands: see `services.runs.ports` for what that means.
 
     A record must not fail on what a model said, so what Postgres cannot hold becomes U+FFFD. Raises StoreUnavailable, and
-    RunSuperseded when `attempt` is given and is not the run's any more.
+    RunSuperseded when `attempt` is given and is not the run's any more. The `last` checkpoint is stored if this is its end.
     """
     refuse_unended(outcome)
-    end = _parameters(run, outcome, attempt, rows)
+    statement, end = _END_ONLY, _parameters(run, outcome, attempt, rows)
+    if last is not None:
+        statement, end = _END_AND_KEEP, (*end, *one_checkpoint(last))
     async with database.raw() as connection:
-        row = await _end(connection, end)
+        row = await _end(connection, statement, end)
         while row["to_roll_back"]:
             await _roll_back(connection, run, attempt)
-            row = await _end(connection, end)
+            row = await _end(connection, statement, end)
     if row["superseded"]:
         raise superseded(run, attempt)
     return outcome.status if row["status"] is None else RunStatus(row["status"])
@@ -145,8 +161,10 @@ def _parameters(run: Run, outcome: RunOutcome, attempt: int | None, rows: Sequen
     )
 
 
-async def _end(connection: "asyncpg.Connection[Any]", parameters: Sequence[object]) -> Mapping[str, Any]:
-    [row] = await connection.fetch(_END, *parameters)
+async def _end(
+    connection: "asyncpg.Connection[Any]", statement: str, parameters: Sequence[object]
+) -> Mapping[str, Any]:
+    [row] = await connection.fetch(statement, *parameters)
     found: Mapping[str, Any] = row
     return found
 

@@ -16,6 +16,7 @@ from graphs.state import State
 from graphs.write_behind import WriteBehind
 from services.errors import ModelThrottled, RunSuperseded, StoreUnavailable
 from services.events import HandedOver
+from services.runs.checkpoints import Kept
 from services.runs.logged_run import LogRow
 from services.runs.types import RunContext
 from services.storage.checkpointer_memory import MemoryCheckpoints
@@ -215,6 +216,44 @@ async def test_without_its_store_a_run_fails(where: str) -> None:
         await site.graph(step("one", flush if where == "flush" else None), schema=Counted).invoke(turned.context)
     assert site.waited == [0.5, 0.5]
     assert asyncio.all_tasks() == before
+
+
+async def test_the_last_of_a_whole_turn_goes_with_its_end() -> None:
+    """What nobody has stored yet is for whoever records the end, who then waits for a store that is away."""
+    site, turned, kept = Site(), turn(), list[Kept]()
+    site.store.errors = [AWAY]
+    graph = site.graph(step("one"), step("two"), step("three"), schema=Counted)
+    await graph.invoke(replace(turned.context, to_the_end=kept.append))
+    assert (site.store.steps, site.waited) == ([[2]], [])
+    assert [[one.metadata["step"] for one in last.checkpoints] for last in kept] == [[3]]
+    assert kept[0].progress.event_id.seq + 1 == 6
+
+
+async def test_what_is_being_stored_is_waited_for() -> None:
+    """Two statements of a run are never under way at once."""
+    site, turned, kept = Site(), turn(), list[Kept]()
+    site.store.open.clear()
+    graph = site.graph(step("one"), step("two"), schema=Counted)
+    running = asyncio.create_task(graph.invoke(replace(turned.context, to_the_end=kept.append)))
+    await idle()
+    assert (running.done(), kept) == (False, [])
+    site.store.open.set()
+    await running
+    assert (site.store.steps, len(kept)) == ([[1]], 1)
+
+
+async def test_a_turn_that_fails_keeps_nothing_to_its_end() -> None:
+    """How far it came is stored at once: its end may be another's to write."""
+    site, turned, kept = Site(), turn(), list[Kept]()
+
+    async def fail(context: RunContext) -> None:
+        raise ModelThrottled("Too many requests.")
+
+    with pytest.raises(ModelThrottled):
+        await site.graph(step("one"), step("two", fail), schema=Counted).invoke(
+            replace(turned.context, to_the_end=kept.append)
+        )
+    assert (site.store.steps, kept) == ([[1]], [])
 
 
 @pytest.mark.parametrize("error", [RunSuperseded("Taken over."), TypeError("not to be stored")])

@@ -39,6 +39,7 @@ class RealAgent:
         self._say = say
         self._store = rig.store
         self.checkpoints = MemoryCheckpoints(self._run)
+        rig.store.owned_runs.checkpoints = self.checkpoints
         checkpointing = Checkpointing(saver=self.checkpoints, store=self.checkpoints)
         self.observer = FakeObserver()
         gateway = Gateway([Route.of(FakeProvider(self._answer))], retry=RetryPolicy(attempts_per_provider=1))

@@ -11,6 +11,7 @@ from services.errors import MainstayError, NotFound, RunSuperseded, StoreUnavail
 from services.events import RunEvent
 from services.guard import ALLOWED, Stage, Verdict
 from services.llm.types import ModelCall, TextSink
+from services.runs.checkpoints import Kept
 from services.runs.engine import RunTimes
 from services.runs.event_codec import decode
 from services.runs.log_writer import LogRow
@@ -57,7 +58,7 @@ class FakeOwnedRuns:
     """Runs as agents have them, in dicts. `take_over` makes an attempt a thing of the past.
 
     What is in `finish_failures` and `append_failures` is raised by the next calls, one each; `append` waits while `hold` is
-    set, and breaks on rows with `poison` in them. `sent` has what each `append` was given.
+    set, and breaks on rows with `poison` in them. `sent` has what each `append` was given, `kept` what each `finish` was.
     """
 
     def __init__(self, *runs: Run) -> None:
@@ -66,6 +67,7 @@ class FakeOwnedRuns:
         self.outcomes: dict[UUID, RunOutcome] = {}
         self.rows: dict[tuple[UUID, int, int], LogRow] = {}
         self.sent: list[Sequence[LogRow]] = []
+        self.kept: list[Kept | None] = []
         self.finish_failures: list[Exception] = []
         self.append_failures: list[Exception] = []
         self.claiming: asyncio.Event | None = None
@@ -90,7 +92,10 @@ class FakeOwnedRuns:
         run = replace(self.runs[run_id], status=RunStatus.RUNNING, attempt=self.attempts[run_id])
         return Claim(run=run, remaining_s=60.0, crashes=crashes, progress=progress)
 
-    async def finish(self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow]) -> RunStatus:
+    async def finish(
+        self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow], kept: Kept | None = None
+    ) -> RunStatus:
+        self.kept.append(kept)
         self._raise(self.finish_failures)
         if self.attempts[claim.run.id] != claim.run.attempt:
             raise RunSuperseded("another attempt has begun")

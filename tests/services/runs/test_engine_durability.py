@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.events import RunCompleted, RunStarted, TextDelta
+from services.runs.checkpoints import Kept
 from services.runs.types import GraphResult, RunContext
 from services.types import OnDisconnect, Progress, RunStatus
 from tests.services.runs.engine_world import CALL, TOOL, World, answer, read_until_text, rest, say
@@ -103,6 +104,21 @@ async def test_what_a_checkpoint_says_goes_into_the_log_with_it() -> None:
     world = World(act)
     await world.events()
     assert world.outcome.status is RunStatus.COMPLETED
+
+
+async def test_what_a_graph_keeps_to_the_end_is_stored_with_the_end() -> None:
+    """One statement for both."""
+    left: list[Kept] = []
+
+    async def act(context: RunContext) -> GraphResult:
+        left.append(Kept(checkpoints=(), writes=(), progress=context.progress()))
+        assert context.to_the_end is not None
+        context.to_the_end(left[0])
+        return await answer(context)
+
+    world = World(act)
+    await world.events()
+    assert world.runs.kept == left
 
 
 async def test_progress_is_what_was_said_and_spent_up_to_an_event() -> None:
