@@ -48,21 +48,28 @@ async def compare(plan: Plan) -> Comparison:
         for target in targets:
             _say(f"starting {target.name}: {target.title}")
             await _start(stack, target)
-        idle = {target.name: await idle_cores(target.pids, for_s=plan.idle_s) for target in targets}
-        _say("idle burn in cores: " + ", ".join(f"{name} {cores:.3f}" for name, cores in idle.items()))
+        before = await _idle(plan, targets)
         for target in targets:
             await measure(target, replace(plan.workloads[0], name="warm-up", window_s=1.0), upstream_pid=upstream.pid)
         measured: list[Measured] = []
         for number in range(plan.rounds):
             measured += await _round(plan, _rotated(targets, number), number=number, upstream_pid=upstream.pid)
+        after = await _idle(plan, targets)
     return Comparison(
         targets=titles(targets),
         workloads=plan.workloads,
         rounds=plan.rounds,
         measured=measured,
-        idle_cores=idle,
+        # The lesser: what is taken off too much would make a server look cheaper than it is.
+        idle_cores={name: min(cores, after[name]) for name, cores in before.items()},
         harness=harness,
     )
+
+
+async def _idle(plan: Plan, targets: Sequence[Target]) -> dict[str, float]:
+    idle = {target.name: await idle_cores(target.pids, for_s=plan.idle_s) for target in targets}
+    _say("idle burn in cores: " + ", ".join(f"{name} {cores:.3f}" for name, cores in idle.items()))
+    return idle
 
 
 async def _start(stack: AsyncExitStack, target: Target) -> None:
