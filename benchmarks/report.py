@@ -89,8 +89,8 @@ def _errors(row: Row) -> str:
 def _idle(comparison: Comparison) -> str:
     burns = ", ".join(f"{name} {number(cores)}" for name, cores in comparison.idle_cores.items())
     return (
-        f"Idle burn, in cores, measured before the rounds and after them, the lesser taken off the CPU per token: {burns}. CPU is user and system "
-        "time of every process of a server: cluster, proxy and database included."
+        f"Idle burn, in cores, measured before the rounds and after them, the lesser taken off the CPU per token: {burns}. "
+        "CPU is user and system time of every process of a server: cluster, proxy and database included."
     )
 
 
