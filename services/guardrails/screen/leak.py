@@ -81,8 +81,20 @@ class LeakWatch:
         """Take a piece, and return what may go out now."""
         if self.blocked:
             return ""
-        if not self._holding and piece[:1] == " " and piece[1:].isalnum() and self._passes(piece[1:]):
-            return piece
+        passed = 0 if self._holding else self._passed_chars(piece)
+        return piece if passed == len(piece) else piece[:passed] + self._looked_through(piece[passed:])
+
+    def _passed_chars(self, piece: str) -> int:
+        """Take the words with which a piece begins, each behind a space, that have nothing to do with the prompt."""
+        passed = 0
+        before, *words = piece.split(" ")
+        for word in () if before else words:
+            if not (word.isalnum() and self._passes(word)):
+                break
+            passed += len(word) + 1
+        return passed
+
+    def _looked_through(self, piece: str) -> str:
         out: list[str] = []
         for part in _PARTS.findall(piece):
             if part[0].isalnum() or part[0] in _HIDDEN:
@@ -111,7 +123,7 @@ class LeakWatch:
         return "".join(out)
 
     def _passes(self, word: str) -> bool:
-        """The usual piece is a space and a word, and the usual word has nothing to do with the prompt: take it, if it is so."""
+        """Take a word behind a space, if it has nothing to do with the prompt, and neither has what it ends."""
         last = (*self._last, _plain(self._word)) if self._word else self._last
         if last[1 - GRAM_WORDS :] in self._prompts.beginnings or last in self._prompts.grams:
             return False
