@@ -25,7 +25,7 @@ test: ## what CI runs: packages, lint, types, tests
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2
 
 audit: ## look the locked packages up in the advisories of the package index (AUDIT=required: fail where they cannot be reached)
 	@bin/bootstrap

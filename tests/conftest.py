@@ -1,6 +1,10 @@
-"""Fixtures that more than one folder needs: one embedded Postgres per session, one empty database per test."""
+"""Fixtures that more than one folder needs: one embedded Postgres per process, one empty database per test.
+
+And which process runs which test, where there are several of them (`pytest -n 2`).
+"""
 
 import asyncio
+import os
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -8,9 +12,50 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from deployments.launch.postgres import EmbeddedPostgres
 from services.storage import migrate
+
+CLUSTERS = ("tests/e2e/", "tests/deployments/launch/test_serve.py")
+"""Where tests start Ray clusters: these are never at work at once, and each is shared by many tests."""
+
+AMONG_SEVERAL = "PYTEST_XDIST_WORKER" in os.environ
+"""This process is one of those that share the tests."""
+
+NICENESS = 15
+"""What Ray gives its workers."""
+
+
+class FilesScheduling(LoadScopeScheduling):
+    """Gives each file to one process, and all that start clusters to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "clusters" if nodeid.startswith(CLUSTERS) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesScheduling:
+    config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
+    return FilesScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Among several processes the clusters' tests are given out first: what takes longest must not begin last."""
+    for item in items:
+        if item.get_closest_marker("ray") and not item.nodeid.startswith(CLUSTERS):
+            raise pytest.UsageError(f"{item.nodeid} starts a cluster: name its file in CLUSTERS of tests/conftest.py")
+    if AMONG_SEVERAL:
+        items.sort(key=lambda item: not item.nodeid.startswith(CLUSTERS))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Beside a cluster, whose waits are real, what computes gives way. A process never has a cluster after it has begun to."""
+    if AMONG_SEVERAL and not item.nodeid.startswith(CLUSTERS):
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
 
 
 @pytest.fixture(scope="session")
