@@ -1,6 +1,6 @@
 """Keys, routes, methods and parameters of the URL: who may ask, and for what."""
 
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
@@ -8,21 +8,24 @@ from deployments.http.access import OPEN_PATHS
 from tests.deployments.http.fakes import AUTH, KEY, Rig
 from tests.deployments.http.refusals import BOTH, CHAT, COMPLETIONS, GOOD, QUEUED, WAITED, check
 
+UNKNOWN = UUID(int=404)
+"""The id of nothing. Every process that shares the tests must give them the same names."""
+
 EVERYWHERE = [
     ("POST", CHAT),
     ("POST", COMPLETIONS),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/react"),
     ("GET", "/threads"),
-    ("GET", f"/threads/{uuid4()}"),
-    ("GET", f"/threads/{uuid4()}/messages"),
-    ("DELETE", f"/threads/{uuid4()}"),
+    ("GET", f"/threads/{UNKNOWN}"),
+    ("GET", f"/threads/{UNKNOWN}/messages"),
+    ("DELETE", f"/threads/{UNKNOWN}"),
     ("POST", QUEUED),
     ("POST", WAITED),
-    ("GET", f"/runs/{uuid4()}"),
-    ("GET", f"/runs/{uuid4()}/stream"),
-    ("GET", f"/runs/{uuid4()}/wait"),
-    ("POST", f"/runs/{uuid4()}/cancel"),
+    ("GET", f"/runs/{UNKNOWN}"),
+    ("GET", f"/runs/{UNKNOWN}/stream"),
+    ("GET", f"/runs/{UNKNOWN}/wait"),
+    ("POST", f"/runs/{UNKNOWN}/cancel"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
     ("GET", "/"),
@@ -102,8 +105,8 @@ async def test_an_unknown_route_is_a_404_in_our_envelope(rig: Rig, path: str) ->
         ("GET", CHAT, "POST"),
         ("PUT", COMPLETIONS, "POST"),
         ("GET", QUEUED, "POST"),
-        ("POST", f"/runs/{uuid4()}/stream", "GET"),
-        ("GET", f"/runs/{uuid4()}/cancel", "POST"),
+        ("POST", f"/runs/{UNKNOWN}/stream", "GET"),
+        ("GET", f"/runs/{UNKNOWN}/cancel", "POST"),
         ("POST", "/v1/models", "GET"),
         ("PATCH", "/threads", "GET"),
     ],
@@ -127,12 +130,12 @@ async def test_another_method_is_a_405_that_lists_what_is_allowed(
         ("/runs/first/stream", "run_id"),
         ("/runs/first/wait", "run_id"),
         ("/runs/first/cancel", "run_id"),
-        (f"/runs/{uuid4()}/cancel?action=explode", "action"),
-        (f"/runs/{uuid4()}/cancel?wait=long", "wait"),
+        (f"/runs/{UNKNOWN}/cancel?action=explode", "action"),
+        (f"/runs/{UNKNOWN}/cancel?wait=long", "wait"),
         ("/threads?limit=0", "limit"),
         ("/threads?limit=many", "limit"),
         ("/threads?before=first", "before"),
-        (f"/threads/{uuid4()}/messages?limit=1001", "limit"),
+        (f"/threads/{UNKNOWN}/messages?limit=1001", "limit"),
     ],
 )
 async def test_a_parameter_of_the_url_that_cannot_be_used(rig: Rig, path: str, param: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -21,6 +21,7 @@ from tests.deployments.http.fakes import AUTH, OTHER_KEY, FixedAuthenticator
 from tests.services.security.records import Witness
 
 OTHER = {"authorization": f"Bearer {OTHER_KEY}"}
+UNKNOWN = UUID(int=404)
 
 
 class Remembering:
@@ -134,7 +135,7 @@ async def test_another_users_memories_do_not_exist(remembering: Remembering) -> 
         ("GET", "/memories?limit=0", "limit"),
         ("GET", "/memories?limit=101", "limit"),
         ("GET", "/memories?after=x", "after"),
-        ("GET", f"/memories?query=a&after={uuid4()}", "after"),
+        ("GET", f"/memories?query=a&after={UNKNOWN}", "after"),
         ("GET", f"/memories?query={'a' * (MAX_QUERY_CHARS + 1)}", "query"),
         ("GET", "/memories?query=a%00b", "query"),
         ("GET", "/memories?namespace=", "namespace"),
@@ -156,7 +157,7 @@ async def test_what_cannot_be_meant_is_refused(remembering: Remembering, method:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/memories"), ("DELETE", "/memories"), ("DELETE", f"/memories/{uuid4()}")]
+    ("method", "path"), [("GET", "/memories"), ("DELETE", "/memories"), ("DELETE", f"/memories/{UNKNOWN}")]
 )
 async def test_a_key_is_needed(remembering: Remembering, method: str, path: str) -> None:
     """Without one every route is a 401."""
