@@ -26,6 +26,7 @@ from services.runs.lease_keeper import LeaseKeeper
 from services.runs.multiplex import Frame
 from services.security.pages import HttpPages
 from services.storage.database import Database
+from services.telemetry.summing import SummingMeter
 from services.types import RunTicket
 
 
@@ -48,6 +49,7 @@ class AgentParts:
     settling: RunSettling
     treasury: Treasury
     shedding: Shedding
+    meter: SummingMeter
     gauges: tuple[Callable[[], None], ...]
     reporter: RunReporter
     chores: "tuple[asyncio.Task[Any], ...]"
@@ -129,3 +131,4 @@ class AgentReplica:
             await self._parts.embeddings.aclose()
         await self._parts.pages.aclose()
         await self._parts.database.close()
+        self._parts.meter.close()

@@ -11,7 +11,8 @@ from services.limits.treasury import Treasury
 from services.llm.gateway import Gateway
 from services.samples import Sample
 from services.storage.database import Database
-from services.telemetry.metrics import SAMPLES_DROPPED, Meter
+from services.telemetry.metrics import SAMPLES_DROPPED
+from services.telemetry.summing import SummingMeter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,7 @@ class EvaluatorParts:
     gateway: Gateway
     treasury: Treasury
     settling: "asyncio.Task[NoReturn]"
-    meter: Meter
+    meter: SummingMeter
     database: Database
 
 
@@ -60,6 +61,7 @@ class EvaluatorReplica:
         self._report_drops()
         await self._parts.gateway.aclose()
         await self._parts.database.close()
+        self._parts.meter.close()
 
     def _report_drops(self) -> None:
         new = self._parts.evaluator.dropped - self._reported_drops

@@ -13,6 +13,7 @@ from deployments.remote import Handle
 from deployments.shedding import Shedding
 from services.runs.service import RunService
 from services.storage.database import Database
+from services.telemetry.summing import SummingMeter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class IngressParts:
     quota_stores: QuotaStores
     identity: Identity
     shedding: Shedding
+    meter: SummingMeter
     database: Database
 
 
@@ -61,3 +63,4 @@ class IngressReplica:
         await self._parts.quota_stores.aclose()
         await self._parts.identity.aclose()
         await self._parts.database.close()
+        self._parts.meter.close()

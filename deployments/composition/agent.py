@@ -23,7 +23,7 @@ from deployments.composition.retention import retention_policy
 from deployments.composition.routes import configured_breaker, open_route
 from deployments.composition.webhooks import open_webhooks
 from deployments.knobs import LiveBreakers, LivePrompts
-from deployments.metrics import RayMeter
+from deployments.metrics import open_meter
 from deployments.remote import Handle, RemoteGuard, RemoteSamples
 from deployments.reporter import RunReporter
 from deployments.shedding import Shedding
@@ -67,7 +67,7 @@ SWEEP_MARGIN_S = 60.0
 
 async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -> AgentParts:
     database = await open_database(settings, "agent")
-    meter = RayMeter()
+    meter = open_meter()
     report = BreakerReport(meter)
     routes = {provider.name: open_route(provider, report) for provider in settings.providers}
     tools, tool_report = tool_breakers(listeners=(report,)), ToolReport(meter, SuccessRates())
@@ -153,6 +153,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         settling=settling,
         treasury=treasury,
         shedding=shedding,
+        meter=meter,
         gauges=(partial(breakers.show, report), tool_report.show, partial(_show_limits, routes.values(), meter)),
         reporter=reporter,
         drain_s=settings.runs.max_run_s,

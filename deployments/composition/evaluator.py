@@ -11,7 +11,7 @@ from deployments.composition.database import open_database
 from deployments.composition.limits import budget_of, price_list
 from deployments.composition.routes import open_route
 from deployments.evaluator import EvaluatorParts
-from deployments.metrics import RayMeter
+from deployments.metrics import open_meter
 from evaluation.criteria import CRITERIA
 from evaluation.evaluator import Evaluator
 from evaluation.judge import ModelJudge
@@ -28,7 +28,7 @@ from services.telemetry.breakers import BreakerReport
 async def open_evaluator(settings: Settings) -> EvaluatorParts:
     database = await open_database(settings, "evaluator")
     named = {provider.name: provider for provider in settings.providers}
-    meter = RayMeter()
+    meter = open_meter()
     route = open_route(named[settings.evaluator.provider or settings.providers[0].name], BreakerReport(meter))
     gateway = Gateway([route], meter=meter)
     treasury = Treasury(

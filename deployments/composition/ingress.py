@@ -18,7 +18,7 @@ from deployments.composition.memories import open_memories
 from deployments.composition.webhooks import address_policy
 from deployments.http.app import HttpServices, create_app
 from deployments.ingress import IngressParts
-from deployments.metrics import RayMeter
+from deployments.metrics import open_meter
 from deployments.remote import Handle, RemoteAgent, RemoteBreakers, RemoteGuard
 from deployments.shedding import Shedding
 from services.errors import StoreUnavailable
@@ -41,7 +41,7 @@ from services.storage.threads import ThreadRepository
 async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> IngressParts:
     database = await open_database(settings, "ingress")
     run_store = RunRepository(database)
-    meter = RayMeter()
+    meter = open_meter()
     shedding = Shedding(load_monitor(settings), meter)
     shedding.start()
     quota_stores = open_quota_stores(settings, "ingress")
@@ -96,6 +96,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         limits=LivePlans(settings.limits, limiter),
         quota_stores=quota_stores,
         shedding=shedding,
+        meter=meter,
         database=database,
     )
 

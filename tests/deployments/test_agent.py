@@ -21,7 +21,7 @@ async def nothing(*_: Any) -> bool:
 
 
 async def test_runs_that_drain_are_paid_for() -> None:
-    """What settles outlives the runs, and what takes further runs does not."""
+    """What settles outlives the runs, and what takes further runs does not; what is measured until then is passed on last."""
     world = World(sleep=HurriedNaps())
     taking = asyncio.create_task(asyncio.Event().wait())
     settling = asyncio.create_task(world.treasury.settle_forever())
@@ -46,10 +46,11 @@ async def test_runs_that_drain_are_paid_for() -> None:
         embeddings=None,
         pages=SimpleNamespace(aclose=nothing),
         database=SimpleNamespace(close=nothing),
+        meter=SimpleNamespace(close=lambda: order.append("meter")),
     )
     replica = Replica.__new__(Replica)
     replica._parts = parts
     await AgentReplica.__del__(replica)
-    assert order == ["draining"]
+    assert order == ["draining", "meter"]
     assert settling.cancelled()
     assert await world.books.owed() == (COST, Amount())

@@ -21,6 +21,8 @@ class FakeMeter:
     def record(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
         self.seen.append((metric, value, labels))
 
+    def close(self) -> None: ...
+
 
 class Closeable:
     async def aclose(self) -> None: ...
