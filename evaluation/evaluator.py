@@ -22,15 +22,29 @@ class ScoreStore(Protocol):
         ...
 
 
+class ScoreObserver(Protocol):
+    """Told of the scores of a sample, stored or not. Must neither wait nor raise."""
+
+    def scored(self, sample: Sample, scores: Sequence[Score]) -> None: ...
+
+
 class Evaluator:
     """The judging of one replica. `start` and `stop` belong to the loop that runs it."""
 
     def __init__(
-        self, *, criteria: Sequence[Criterion], judge: Judge, scores: ScoreStore, queue_size: int, concurrency: int
+        self,
+        *,
+        criteria: Sequence[Criterion],
+        judge: Judge,
+        scores: ScoreStore,
+        queue_size: int,
+        concurrency: int,
+        observers: Sequence[ScoreObserver] = (),
     ) -> None:
         self._criteria = tuple(criteria)
         self._judge = judge
         self._scores = scores
+        self._observers = tuple(observers)
         self._queue: asyncio.Queue[Sample] = asyncio.Queue(queue_size)
         self._concurrency = concurrency
         self._workers: list[asyncio.Task[None]] = []
@@ -73,6 +87,8 @@ class Evaluator:
         # gather, here and below, makes whatever is raised a value, while cancelling the worker still ends it: criteria
         # and stores are other people's code, and a worker that one of them ends is not replaced.
         scores = [await self._score(criterion, sample) for criterion in self._criteria]
+        for observer in self._observers:
+            observer.scored(sample, scores)
         [failure] = await asyncio.gather(self._scores.add(scores), return_exceptions=True)
         if failure is not None:
             self.dropped += 1

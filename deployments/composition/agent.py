@@ -12,6 +12,7 @@ from configs.settings import RunSettings, Settings
 from deployments import garbage
 from deployments.agent import AgentParts
 from deployments.budget_report import BudgetReport
+from deployments.chore_reports import MeasuredPruning, MeasuredSweep
 from deployments.composition.database import open_database
 from deployments.composition.graphs import build_graphs, prompt_roles
 from deployments.composition.limits import LivePlans, budget_of, open_quota_stores, plans_of, price_list
@@ -58,7 +59,8 @@ from services.storage.run_checkpoints import RunCheckpointRepository
 from services.storage.runs import RunRepository
 from services.storage.wake_up import listen_forever
 from services.telemetry.breakers import BreakerReport
-from services.telemetry.metrics import MODEL_LIMIT, Meter
+from services.telemetry.guard import MeasuredGuard
+from services.telemetry.metrics import EVENT_LOG_LAG, MODEL_LIMIT, Meter
 
 SWEEP_EVERY_S = 60.0
 SWEEP_MARGIN_S = 60.0
@@ -86,10 +88,11 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         observer=BudgetReport(meter),
         new_id=uuid7,
         currency=settings.prices.currency,
+        meter=meter,
     )
     reporter = RunReporter(RemoteSamples(evaluator), meter, shedding)
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
-    guard = RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s)
+    guard = MeasuredGuard(RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s), meter)
     embeddings = await open_embeddings(settings.memory, database)
     memories = open_memories(settings.memory, database, embeddings)
     pages = open_pages(settings)
@@ -121,8 +124,8 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     )
     await keeper.start()
     chores = [
-        *_chores(settings, database, keeper),
-        prune_forever(quota_stores, every_s=settings.retention.every_s),
+        *_chores(settings, database, keeper, meter),
+        prune_forever(MeasuredPruning(quota_stores, meter), every_s=settings.retention.every_s),
     ]
     settlers = (
         settling.settle_forever(),
@@ -154,30 +157,34 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         treasury=treasury,
         shedding=shedding,
         meter=meter,
-        gauges=(partial(breakers.show, report), tool_report.show, partial(_show_limits, routes.values(), meter)),
+        gauges=(partial(breakers.show, report), tool_report.show, partial(_show, engine, routes.values(), meter)),
         reporter=reporter,
         drain_s=settings.runs.max_run_s,
     )
 
 
-def _chores(settings: Settings, database: Database, keeper: LeaseKeeper) -> list[Coroutine[Any, Any, None]]:
+def _chores(
+    settings: Settings, database: Database, keeper: LeaseKeeper, meter: Meter
+) -> list[Coroutine[Any, Any, None]]:
     """What goes on beside the runs, in every replica: each of these is done once, whoever does it."""
+    retention = Retention(database, retention_policy(settings))
     return [
         listen_forever(settings.database.url.resolve(os.environ), keeper.wake, application_name="mainstay-agent-wake"),
         sweep_forever(
-            RunRepository(database),
+            MeasuredSweep(RunRepository(database), meter),
             overdue_s=SWEEP_MARGIN_S,
             queue_ttl_s=settings.runs.queue_ttl_s,
             every_s=SWEEP_EVERY_S,
         ),
-        prune_forever(Retention(database, retention_policy(settings)), every_s=settings.retention.every_s),
+        prune_forever(MeasuredPruning(retention, meter), every_s=settings.retention.every_s),
     ]
 
 
 def _semantics(settings: Settings, routes: Mapping[str, Route], treasury: Treasury, meter: Meter) -> LiveSemantics:
     """Return the semantic tier, whose judge the operator pays for: its calls are nobody's turn."""
     semantic = settings.guardrail.output.semantic
-    gateway = Gateway([routes[semantic.provider or settings.providers[0].name]], meter=meter)
+    route = routes[semantic.provider or settings.providers[0].name]
+    gateway = Gateway([route], meter=meter, graph=OUTPUT_JUDGE)
     budgets = Budgets(user=budget_of(semantic.budget))
 
     def purse() -> Purse:
@@ -189,7 +196,7 @@ def _semantics(settings: Settings, routes: Mapping[str, Route], treasury: Treasu
 def _gateways(settings: Settings, routes: Mapping[str, Route], meter: Meter) -> Mapping[str, Gateway]:
     """Return each graph's way to its providers, which several graphs share."""
     return {
-        name: Gateway([routes[provider] for provider in graph.providers or routes], meter=meter)
+        name: Gateway([routes[provider] for provider in graph.providers or routes], meter=meter, graph=name)
         for name, graph in settings.graphs.items()
     }
 
@@ -201,7 +208,9 @@ def _live_breakers(settings: Settings, routes: Mapping[str, Route], tools: Mappi
     return LiveBreakers({**providers, **{breaker.name: (breaker, TOOL_BREAKER) for breaker in tools.values()}})
 
 
-def _show_limits(routes: Iterable[Route], meter: Meter) -> None:
+def _show(engine: RunEngine, routes: Iterable[Route], meter: Meter) -> None:
+    """Measure what has no event of its own."""
+    meter.record(EVENT_LOG_LAG, engine.log_lag_s, {})
     for route in routes:
         meter.record(MODEL_LIMIT, route.limit.limit, {"provider": route.name})
 

@@ -12,6 +12,7 @@ from deployments.composition.limits import budget_of, price_list
 from deployments.composition.routes import open_route
 from deployments.evaluator import EvaluatorParts
 from deployments.metrics import open_meter
+from deployments.score_report import ScoreReport
 from evaluation.criteria import CRITERIA
 from evaluation.evaluator import Evaluator
 from evaluation.judge import ModelJudge
@@ -30,13 +31,14 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
     named = {provider.name: provider for provider in settings.providers}
     meter = open_meter()
     route = open_route(named[settings.evaluator.provider or settings.providers[0].name], BreakerReport(meter))
-    gateway = Gateway([route], meter=meter)
+    gateway = Gateway([route], meter=meter, graph=JUDGE)
     treasury = Treasury(
         store=BudgetRepository(database),
         prices=price_list(settings.prices),
         observer=BudgetReport(meter),
         new_id=uuid7,
         currency=settings.prices.currency,
+        meter=meter,
     )
     budgets = Budgets(user=budget_of(settings.evaluator.budget))
     evaluator = Evaluator(
@@ -47,6 +49,7 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
         scores=ScoreRepository(database),
         queue_size=settings.evaluator.queue_size,
         concurrency=settings.evaluator.concurrency,
+        observers=(ScoreReport(meter),),
     )
     garbage.keep()
     settling = asyncio.create_task(treasury.settle_forever())

@@ -36,6 +36,7 @@ from services.storage.database import Database
 from services.storage.run_log import RunLogRepository
 from services.storage.runs import RunRepository
 from services.storage.threads import ThreadRepository
+from services.telemetry.guard import MeasuredGuard
 
 
 async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> IngressParts:
@@ -59,11 +60,11 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         agent=Demultiplexer(RemoteAgent(agent), reader=uuid7()),
         runs=run_store,
         log=LogFollower(RunLogRepository(database), FollowPolicy(), clock=time.monotonic),
-        guard=RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s),
+        guard=MeasuredGuard(RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s), meter),
         graphs=settings.graphs,
         max_run_s=settings.runs.max_run_s,
         new_id=uuid7,
-        admission=RunAdmission(limiter, BudgetGate(quota_stores.budgets, time.monotonic)),
+        admission=RunAdmission(limiter, BudgetGate(quota_stores.budgets, time.monotonic, meter)),
         admit=shedding.admit,
     )
     key_store, pepper = ApiKeyRepository(database), settings.security.key_pepper.resolve(os.environ)

@@ -41,6 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     _key_arguments(commands.add_parser("key", help="make an API key and print it once; or list, rotate, revoke"))
     prune = commands.add_parser("prune", help="let go of what is past its time (settings: retention)")
     prune.add_argument("--overlay", default="production", help="the file of configs/ to go by (default: %(default)s)")
+    prune.add_argument(
+        "--metrics-file",
+        type=Path,
+        help="write what was counted for Prometheus' node exporter to read (a name in .prom)",
+    )
     erase = commands.add_parser("erase", help="erase a user from every table")
     erase.add_argument("--tenant", required=True, help="whose data it is")
     erase.add_argument("--user", required=True, help="who is to be erased")
@@ -96,9 +101,12 @@ def _run(arguments: argparse.Namespace, options: Options, console: Console) -> N
         case "prune":
             from deployments.launch import database, retention
             from services.runs.prune import summary
+            from services.telemetry.prometheus import PrometheusMeter
 
-            policy = retention.chosen_policy(options, arguments.overlay)
-            pruned = asyncio.run(retention.prune(database.existing_url(options, os.environ), policy))
+            policy, meter = retention.chosen_policy(options, arguments.overlay), PrometheusMeter()
+            pruned = asyncio.run(retention.prune(database.existing_url(options, os.environ), policy, meter))
+            if arguments.metrics_file is not None:
+                meter.write(arguments.metrics_file)
             console.say(f"Pruned: {summary(pruned) or 'nothing is past its time'}")
         case "erase":
             from deployments.launch import database, retention

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from configs.settings import load, read
+from deployments.chore_reports import MeasuredPruning
 from deployments.composition.retention import retention_policy
 from deployments.launch.options import Options
 from services.runs.prune import RetentionPolicy
@@ -10,6 +11,7 @@ from services.storage import migrate
 from services.storage.database import Database
 from services.storage.erasure import Erasure
 from services.storage.retention import Retention
+from services.telemetry.metrics import UNMEASURED, Meter
 
 _COMMAND_TIMEOUT_S = 120.0  # an administrator waits longer than a request, for a thread of some ten thousand turns
 
@@ -20,12 +22,12 @@ def chosen_policy(options: Options, overlay: str) -> RetentionPolicy:
     return retention_policy(load([overlay], own))
 
 
-async def prune(url: str, policy: RetentionPolicy) -> Mapping[str, int]:
+async def prune(url: str, policy: RetentionPolicy, meter: Meter = UNMEASURED) -> Mapping[str, int]:
     """Let go once of what is past its time; return how much of what that was. Raises SchemaMismatch."""
     database = _open(url, "mainstay-prune")
     try:
         await migrate.require_head(database)
-        return await Retention(database, policy).prune()
+        return await MeasuredPruning(Retention(database, policy), meter).prune()
     finally:
         await database.close()
 

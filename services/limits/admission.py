@@ -6,6 +6,7 @@ from collections.abc import Callable
 from services.errors import BudgetExceeded
 from services.limits.budgets import WHOLE_TENANT, Budget, BudgetStore
 from services.limits.limiter import Limiter
+from services.telemetry.metrics import BUDGET_DECISIONS, UNMEASURED, Meter
 from services.types import Run
 
 LOOK_EVERY_S = 2.0
@@ -16,9 +17,10 @@ MAX_KNOWN = 10_000
 class BudgetGate:
     """Turns away, before anything is stored, whoever has nothing left to spend. One per ingress replica."""
 
-    def __init__(self, store: BudgetStore, clock: Callable[[], float]) -> None:
+    def __init__(self, store: BudgetStore, clock: Callable[[], float], meter: Meter = UNMEASURED) -> None:
         self._store = store
         self._clock = clock
+        self._meter = meter
         self._known: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
 
     async def check(self, tenant_id: str, user_id: str, budget: Budget) -> None:
@@ -35,6 +37,7 @@ class BudgetGate:
                 self._known.popitem(last=False)
         if share >= 1.0:
             whose = "tenant" if user_id == WHOLE_TENANT else "user"
+            self._meter.record(BUDGET_DECISIONS, 1.0, {"decision": "refused", "scope": whose})
             raise BudgetExceeded(f"The {whose}'s budget for this month is used up. GET /usage says how much that is.")
 
 

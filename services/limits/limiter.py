@@ -29,7 +29,7 @@ from services.limits.plans import (
 from services.limits.quota import Charge, Quota, Reading, Taken
 from services.limits.stores import NOBODY, Admitted, QuotaStore, Slots
 from services.llm.capability import CHARS_PER_TOKEN
-from services.telemetry.metrics import LIMIT_REFUSALS, Meter
+from services.telemetry.metrics import LIMIT_ADMISSIONS, LIMIT_REFUSALS, Meter
 from services.types import Principal, Run
 
 logger = logging.getLogger(__name__)
@@ -162,6 +162,7 @@ class Limiter:
         if (full := admitted.full) is not None:
             self._refuse(next(scope for scope, wanted in places if wanted.key == full.key), full, decided)
         self._judge(limits, admitted.taken, decided)
+        self._meter.record(LIMIT_ADMISSIONS, 1.0, {"decided_by": decided})
 
     async def _give_out(self, charges: Sequence[Charge], slots: Sequence[Slots], holder: UUID) -> Admitted:
         """Ask this replica's own share. Nobody renews its slots, so they are held for a time and not for a run: better than

@@ -26,6 +26,7 @@ from services.limits.prices import FREE, MICROS, Price, PriceList
 from services.limits.purse import Tokens
 from services.runs.engine import RunTimes
 from services.runs.patiently import patiently
+from services.telemetry.metrics import BUDGET_DECISIONS, UNMEASURED, Meter
 from services.types import Run, RunOutcome, Usage
 
 ResultT = TypeVar("ResultT")
@@ -46,12 +47,14 @@ class Treasury:
         observer: BudgetObserver,
         new_id: Callable[[], UUID],
         currency: str = "USD",
+        meter: Meter = UNMEASURED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._prices = prices
         self._new_id = new_id
         self._currency = currency
+        self._meter = meter
         self._sleep = sleep
         self._bills = Bills(store, observer, sleep)
 
@@ -90,14 +93,20 @@ class Treasury:
                 bill = Bill(reservation_id=reservation.id, amount=NOTHING)
                 making.add_done_callback(lambda _: self.settle(payer, bill))
         if short is None:
+            self._meter.record(BUDGET_DECISIONS, 1.0, {"decision": "granted", "scope": "none"})
             return reservation
         whose, budget = ("tenant", budgets.tenant) if short.user_id == WHOLE_TENANT else ("user", budgets.user)
+        self.refused(whose)
         # Nothing fits in any more, whatever of it is spent and what reserved.
         await self._bills.tell(short, budget, 100)
         raise BudgetExceeded(
             f"The {whose}'s budget for {short.month:%B %Y} ({self.in_words(budget)}) does not cover another model call: "
             f"{self.in_words(short.spent)} are spent, {self.in_words(short.reserved)} reserved by calls at work."
         )
+
+    def refused(self, scope: str) -> None:
+        """Count a model call that a budget did not cover."""
+        self._meter.record(BUDGET_DECISIONS, 1.0, {"decision": "refused", "scope": scope})
 
     async def take_over(self, payer: Payer) -> None:
         """Settle what lost attempts at the run have left. Raises StoreUnavailable."""
@@ -153,6 +162,7 @@ class RunPurse:
                 self._taken_over = True
         # From the question to the answer nothing is awaited: calls that are made at once count together.
         if not payer.budgets.run.covers(self._owed + amount):
+            treasury.refused("run")
             raise BudgetExceeded(
                 f"The run's budget ({treasury.in_words(payer.budgets.run)}) does not cover another model call: "
                 f"{treasury.in_words(self._owed)} are spent."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from langchain_core.messages import AIMessage
 
 from services.errors import ModelError, ModelUnavailable
-from services.limits.prices import Price
+from services.limits.prices import MICROS, Price
 from services.limits.purse import Held, Purse, Tokens
 from services.llm.capability import input_tokens, most_input_tokens
 from services.llm.patience import patience
@@ -20,7 +20,7 @@ from services.resilience.breaker import Breaker, Permit
 from services.resilience.limit import Slot
 from services.resilience.priority import Priority
 from services.runs.deadline import Deadline
-from services.telemetry.metrics import MODEL_CALLS, MODEL_FIRST_CONTENT, Meter
+from services.telemetry.metrics import MODEL_CALLS, MODEL_FIRST_CONTENT, MODEL_INTER_TOKEN, SPENT, Meter
 from services.types import Usage
 
 Admit = Callable[[Breaker], Permit | None]
@@ -36,7 +36,7 @@ EXPECTED_OUTPUT_TOKENS = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
-    """Makes the attempts of one model call, each into the same stream."""
+    """Makes the attempts of one model call, each into the same stream. `graph` is who asks, for the measurements."""
 
     call: ModelCall
     stream: AnswerStream
@@ -45,6 +45,7 @@ class Attempts:
     purse: Purse
     bill: Bill
     meter: Meter
+    graph: str
     clock: Callable[[], float] = time.monotonic
 
     async def make(self, route: Route, admit: Admit, on_first: Callable[[], None] = lambda: None) -> AIMessage:
@@ -96,8 +97,10 @@ class Attempts:
             raise
         finally:
             # Nobody waits for what a call has cost that broke or was cancelled; the replica sees to it.
-            settled = held.settle(self.bill(route, self.stream, answer, failure, held.price))
-            self._measure(route, "ok" if answer else failure.code if failure else "stopped", waited_s)
+            used = self.bill(route, self.stream, answer, failure, held.price)
+            settled = held.settle(used)
+            times = None if waited_s is None else (waited_s, self.clock() - started)
+            self._measure(route, "ok" if answer else failure.code if failure else "stopped", times, used)
         route.retries.succeeded()
         return answer, settled
 
@@ -116,7 +119,14 @@ class Attempts:
     def _token_limit(self, route: Route) -> int:
         return min(self.call.options.max_output_tokens or route.max_output_tokens, route.max_output_tokens)
 
-    def _measure(self, route: Route, outcome: str, waited_s: float | None) -> None:
-        self.meter.record(MODEL_CALLS, 1.0, {"provider": route.name, "outcome": outcome})
-        if waited_s is not None:
-            self.meter.record(MODEL_FIRST_CONTENT, waited_s, {"provider": route.name})
+    def _measure(self, route: Route, outcome: str, times: tuple[float, float] | None, used: Usage) -> None:
+        """`times` are the seconds until the first content and until the end, None where nothing was said."""
+        record, provider = self.meter.record, {"provider": route.name}
+        record(MODEL_CALLS, 1.0, {**provider, "outcome": outcome})
+        if times is not None:
+            waited_s, took_s = times
+            record(MODEL_FIRST_CONTENT, waited_s, provider)
+            if (gaps := self.stream.pieces - 1) > 0:
+                record(MODEL_INTER_TOKEN, (took_s - waited_s) / gaps, provider)
+        if used.cost_micros:
+            record(SPENT, used.cost_micros / MICROS, {"graph": self.graph, **provider})

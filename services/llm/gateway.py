@@ -7,6 +7,7 @@ of text has been shown nothing is ever restarted: the failure goes to the run, w
 import logging
 import math
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -38,7 +39,7 @@ from services.pause import pause
 from services.resilience.priority import Priority
 from services.resilience.retry import RetryPolicy
 from services.runs.deadline import Deadline
-from services.telemetry.metrics import UNMEASURED, Meter
+from services.telemetry.metrics import AGENT_DECISION_LATENCY, UNMEASURED, Meter
 from services.types import Progress, Usage
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,8 @@ _REFUSALS = (
 
 
 class Gateway:
-    """Routes, tried in the order given. `sleep` and `random` (0 to 1) serve the retries.
+    """Routes, tried in the order given. `sleep` and `random` (0 to 1) serve the retries, `meter`, `graph` and `clock` the
+    measurements: `graph` is who asks, or the judge that does.
 
     Cheap: all state is in the routes, so several gateways of a replica may order the same routes in their own ways.
     """
@@ -68,14 +70,18 @@ class Gateway:
         *,
         retry: RetryPolicy | None = None,
         meter: Meter = UNMEASURED,
+        graph: str = "none",
         sleep: Callable[[float], Awaitable[None]] = pause,
         random: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.routes = tuple(routes)
         self.retry = retry or RetryPolicy()
         self.meter = meter
+        self.graph = graph
         self.sleep = sleep
         self.random = random
+        self.clock = clock
 
     def bind(
         self,
@@ -131,7 +137,10 @@ class RunModel:
         has stopped ends with `content_filter`, as if its provider had done so.
         """
         gateway = self.gateway
-        stream = AnswerStream(self.sink, source=source, silent=silent, screen=self.screen, tainted=call.tainted)
+        asked_at = gateway.clock()
+        stream = AnswerStream(
+            self.sink, source=source, silent=silent, screen=self.screen, tainted=call.tainted, clock=gateway.clock
+        )
         if not silent and source is None:
             self.answer_parts.append(stream.parts)
         attempts = Attempts(
@@ -142,6 +151,8 @@ class RunModel:
             purse=self.purse,
             bill=lambda *attempt: self._bill(call, *attempt),
             meter=gateway.meter,
+            graph=gateway.graph,
+            clock=gateway.clock,
         )
         way = FailOver(attempts=attempts, policy=gateway.retry, sleep=gateway.sleep, random=gateway.random)
         answer: AIMessage | None = None
@@ -155,6 +166,9 @@ class RunModel:
             blocked = stream.blocked
         finally:
             stream.close()
+        if stream.decided_at is not None:
+            decided_s = stream.decided_at - asked_at
+            gateway.meter.record(AGENT_DECISION_LATENCY, decided_s, {"graph": gateway.graph})
         self.priority = max(self.priority, Priority.RESUME)
         if answer is None or blocked:
             self.screen.passed(stream.released, stream.text_chars)

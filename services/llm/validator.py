@@ -4,6 +4,7 @@ It stands between a provider and the run's sink, so it holds for every provider 
 type, framing, the stream's own grammar) is checked where HTTP is read; how long content may take is `patience`'s to say.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -59,7 +60,8 @@ class AnswerStream:
 
     It keeps what was said, for the record and the bill, and keeps a silent call's text from the client. `on_first` is told
     of an attempt's first content: text, reasoning or a piece of a tool call. Nothing goes on before `screen` has released it:
-    `parts` is what was released of the text. Where texts are judged as well, `settle` before the answer is taken for one, and
+    `parts` is what was released of the text. `decided_at` is when the attempt began to say what it has decided on: the first of
+    its content that is not reasoning. Where texts are judged as well, `settle` before the answer is taken for one, and
     `close` whatever happens: what was shown ahead of its verdict is taken back then.
     """
 
@@ -71,12 +73,14 @@ class AnswerStream:
         silent: bool = False,
         screen: AnswerScreen = Unscreened(),  # noqa: B008  it has no state
         tainted: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink = sink
         self._source = source
         self._silent = silent
         self._screen = screen
         self._trusted = not tainted
+        self._clock = clock
         self._channels: list[Channel] = []
         self._judged: list[Channel] = []
         self.parts: list[str] = []
@@ -99,6 +103,7 @@ class AnswerStream:
         self.reasoning_chars = 0
         self.draining = False
         self.was_sent = False
+        self.decided_at: float | None = None
 
     @property
     def shown(self) -> bool:
@@ -125,6 +130,8 @@ class AnswerStream:
         self._feed()
         self.reasoning_chars += len(delta)
         if self._thought is None:
+            if self.pieces == 1:
+                self.decided_at = None
             self._thought = self._open(_Thought(self._say_thought), answer=False)
         self._thought.feed(delta)
 
@@ -185,10 +192,15 @@ class AnswerStream:
     def _end_thought(self) -> None:
         """A thought ends where the answer goes on."""
         thought, self._thought = self._thought, None
+        self._decided()
         if thought is not None:
             thought.finish()
             if thought.blocked:
                 raise ContentBlocked("A guardrail stopped the answer.")
+
+    def _decided(self) -> None:
+        if self.decided_at is None:
+            self.decided_at = self._clock()
 
     def _say_thought(self, text: str) -> None:
         if not self._silent:
@@ -207,6 +219,7 @@ class AnswerStream:
     def tool_call(self, chars: int) -> None:
         """Take a piece of a tool call, of which only the size matters here."""
         self._take("", chars)
+        self._decided()
 
     async def drain(self) -> None:
         self._feed()
@@ -230,6 +243,7 @@ class AnswerStream:
         self.pieces += 1
         self.chars += chars
         if self.pieces == 1:
+            self._decided()
             on_first, self._on_first = self._on_first, _heard
             on_first()
         if self.pieces > self._max_pieces or self.chars > self._max_chars:

@@ -128,6 +128,11 @@ class RunEngine:
         return sum(not execution.read for execution in self._executions.values())
 
     @property
+    def log_lag_s(self) -> float:
+        """How old the oldest event is that a run has emitted and the log has not stored; 0 where there is none."""
+        return self._log.lag_s
+
+    @property
     def at_work(self) -> Collection[Run]:
         """The runs that are executing."""
         return [execution.run for execution in self._executions.values()]

@@ -78,6 +78,12 @@ class LogWriter:
         self._timer: Timer | None = None
         self._silent = False
 
+    @property
+    def lag_s(self) -> float:
+        """How old the oldest event is that is not known to be stored; 0 where there is none."""
+        oldest = self._oldest
+        return 0.0 if oldest is None else self._clock() - oldest
+
     def open(self, fence: Fence, buffer: EventBuffer) -> LoggedRun:
         """Log what is written into the buffer from now on, which must be empty."""
         run = LoggedRun(fence, buffer, self._clock)
@@ -238,5 +244,9 @@ class LogWriter:
         """How long what is left may wait, None when nothing is."""
         if self._mute:
             return self._policy.retry_s
-        since = [run.since for run in (*self._unstored, *self._news) if run.since is not None]
-        return min(since) + self._policy.commit_within_s - self._clock() if since else None
+        oldest = self._oldest
+        return None if oldest is None else oldest + self._policy.commit_within_s - self._clock()
+
+    @property
+    def _oldest(self) -> float | None:
+        return min((run.since for run in (*self._unstored, *self._news) if run.since is not None), default=None)

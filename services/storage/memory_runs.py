@@ -145,6 +145,10 @@ class MemoryRuns:
                 swept += 1
         return swept
 
+    async def queue_age_s(self) -> float:
+        waiting = [row.created_at for row in self._tables.runs.values() if row.queued and row.run.background]
+        return (self._tables.now() - min(waiting)).total_seconds() if waiting else 0.0
+
 
 class MemoryOwnedRuns:
     """`services.runs.ports.OwnedRuns` in memory. What runs keep to their end goes to `checkpoints`."""

@@ -47,6 +47,9 @@ SELECT id, cancel_action IS NOT DISTINCT FROM 'rollback' AS rolled_back, CASE WH
 ) THEN pg_notify('mainstay_agents', 'queued') END AS news
 FROM ended
 """
+_QUEUE_AGE = """
+SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM runs WHERE status = 'queued' AND background
+"""
 _SUSPECT = """
 UPDATE leases SET expires_at = least(expires_at, beat_at + make_interval(secs => $2))
 FROM runs WHERE runs.id = $1 AND status = 'running' AND leases.id = owner
@@ -147,3 +150,9 @@ class RunRepository:
             if rolled_back:
                 await erase(connection, rolled_back)
         return len(rows)
+
+    async def queue_age_s(self) -> float:
+        """Return for how long the oldest queued background run has waited, 0 where there is none. Raises StoreUnavailable."""
+        async with self._database.raw() as connection:
+            age_s: float = await connection.fetchval(_QUEUE_AGE)
+        return age_s

@@ -4,21 +4,23 @@ In a replica it would have no address of its own that anybody could scrape; ther
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 
-from services.telemetry.metrics import METRICS, Metric
+from services.telemetry.metrics import Metric
 
 
 class PrometheusMeter:
-    """Implements `Meter`. The series are in `registry`, under the names of the catalogue: without Ray's prefix and labels."""
+    """Implements `Meter`. What was recorded is in `registry`, under the names of the catalogue: without Ray's prefix."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.registry = registry
-        self._instruments = {metric.name: _instrument(metric, registry) for metric in METRICS.values()}
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = CollectorRegistry() if registry is None else registry
+        self._instruments: dict[str, Counter | Histogram | Gauge] = {}
 
     def record(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
-        instrument = self._instruments[metric.name]
+        if (instrument := self._instruments.get(metric.name)) is None:
+            instrument = self._instruments[metric.name] = _instrument(metric, self.registry)
         series = instrument.labels(**labels) if metric.labels else instrument
         if isinstance(series, Counter):
             series.inc(value)
@@ -26,6 +28,10 @@ class PrometheusMeter:
             series.observe(value)
         else:
             series.set(value)
+
+    def write(self, path: Path) -> None:
+        """Write the series to a file, at once or not at all, for the node exporter's textfile collector. Raises OSError."""
+        write_to_textfile(str(path), self.registry)
 
 
 def _instrument(metric: Metric, registry: CollectorRegistry) -> Counter | Histogram | Gauge:

@@ -61,6 +61,32 @@ async def judged(reply: str | Exception, sample: Sample | None = None) -> Score:
     return score
 
 
+async def test_scores_are_shown_to_whoever_watches() -> None:
+    """With the sample that they are of, and also when they cannot be stored."""
+    seen: list[tuple[Sample, list[Score]]] = []
+
+    class Watching:
+        def scored(self, sample: Sample, scores: Sequence[Score]) -> None:
+            seen.append((sample, [*scores]))
+
+    evaluator = Evaluator(
+        criteria=[make() for make in CRITERIA.values()],
+        judge=FakeJudge("8"),
+        scores=FakeScores(failures=[StoreUnavailable("away")]),
+        queue_size=8,
+        concurrency=1,
+        observers=[Watching()],
+    )
+    evaluator.start()
+    sample = a_sample()
+    evaluator.offer(sample)
+    await evaluator.settled()
+    await evaluator.stop()
+    [(shown, scores)] = seen
+    assert shown is sample
+    assert [score.criterion for score in scores] == [*CRITERIA]
+
+
 @pytest.mark.parametrize(("reply", "value"), [("8", 8.0), (" 10/10. ", 10.0), ("Grade: 0", 0.0)])
 async def test_a_grade_is_read(reply: str, value: float) -> None:
     """A grade alone, in the usual spellings, is the score, with what is needed to interpret it."""

@@ -8,22 +8,40 @@ and replica as labels. docs/metrics.md is the same catalogue for readers.
 from collections.abc import Mapping
 
 from services.telemetry.metrics.access import ACCESS_REFUSED, AUDIT_EVENTS_DROPPED, KEY_SET_FETCHES, PERMISSION_DENIED
-from services.telemetry.metrics.evaluation import SAMPLES_DROPPED
-from services.telemetry.metrics.guardrails import OUTPUT_RETRACTED, OUTPUT_WITHHELD, SEMANTIC_SECONDS, SEMANTIC_VERDICTS
-from services.telemetry.metrics.limits import BUDGET_ALERTS, LIMIT_REFUSALS
+from services.telemetry.metrics.evaluation import (
+    JUDGE_SCORES,
+    JUDGE_UNSCORED,
+    JUDGE_WEIGHTED,
+    JUDGE_WEIGHTS,
+    SAMPLES_DROPPED,
+)
+from services.telemetry.metrics.guardrails import (
+    GUARD_SECONDS,
+    GUARD_VERDICTS,
+    OUTPUT_RETRACTED,
+    OUTPUT_WITHHELD,
+    SEMANTIC_SECONDS,
+    SEMANTIC_VERDICTS,
+)
+from services.telemetry.metrics.limits import BUDGET_ALERTS, BUDGET_DECISIONS, LIMIT_ADMISSIONS, LIMIT_REFUSALS, SPENT
 from services.telemetry.metrics.meter import UNMEASURED as UNMEASURED
 from services.telemetry.metrics.meter import Meter as Meter
 from services.telemetry.metrics.meter import Metric
 from services.telemetry.metrics.models import (
+    AGENT_DECISION_LATENCY,
     BREAKER_CHANGES,
     BREAKER_STATE,
     MODEL_CALLS,
     MODEL_FAIL_OVERS,
     MODEL_FIRST_CONTENT,
+    MODEL_INTER_TOKEN,
     MODEL_LIMIT,
     MODEL_RETRIES,
 )
 from services.telemetry.metrics.runs import (
+    EVENT_LOG_LAG,
+    PRUNED,
+    QUEUE_AGE,
     REQUESTS_SHED,
     RUN_DURATION,
     RUNS,
@@ -40,10 +58,15 @@ METRICS: Mapping[str, Metric] = {
         RUN_DURATION,
         TIME_TO_FIRST_TEXT,
         TOKENS_PER_RUN,
+        QUEUE_AGE,
+        EVENT_LOG_LAG,
+        PRUNED,
         REQUESTS_SHED,
         WEBHOOK_ATTEMPTS,
         MODEL_CALLS,
         MODEL_FIRST_CONTENT,
+        MODEL_INTER_TOKEN,
+        AGENT_DECISION_LATENCY,
         MODEL_RETRIES,
         MODEL_FAIL_OVERS,
         MODEL_LIMIT,
@@ -52,12 +75,21 @@ METRICS: Mapping[str, Metric] = {
         TOOL_CALLS,
         TOOL_CALL_DURATION,
         TOOL_CALL_SUCCESS_RATE,
+        LIMIT_ADMISSIONS,
         LIMIT_REFUSALS,
+        BUDGET_DECISIONS,
+        SPENT,
         BUDGET_ALERTS,
+        GUARD_VERDICTS,
+        GUARD_SECONDS,
         OUTPUT_WITHHELD,
         OUTPUT_RETRACTED,
         SEMANTIC_VERDICTS,
         SEMANTIC_SECONDS,
+        JUDGE_SCORES,
+        JUDGE_WEIGHTED,
+        JUDGE_WEIGHTS,
+        JUDGE_UNSCORED,
         SAMPLES_DROPPED,
         ACCESS_REFUSED,
         PERMISSION_DENIED,

@@ -2,6 +2,31 @@
 
 from services.telemetry.metrics.meter import Metric
 
+JUDGE_SCORES = Metric(
+    name="mainstay_judge_score_points",
+    kind="histogram",
+    description="Scores that the judge gave, of samples as they were taken: the weights are in the two counters beside it.",
+    labels=("graph", "criterion"),
+    buckets=(0.25, 0.5, 0.75, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0),
+)
+JUDGE_WEIGHTED = Metric(
+    name="mainstay_judge_weighted_points",
+    kind="counter",
+    description="Sum of weight times score. Over the sum of weights it is the mean over all runs, sampled or not.",
+    labels=("graph", "criterion"),
+)
+JUDGE_WEIGHTS = Metric(
+    name="mainstay_judge_weights",
+    kind="counter",
+    description="Sum of the weights of samples that were scored: how many runs they stand for.",
+    labels=("graph", "criterion"),
+)
+JUDGE_UNSCORED = Metric(
+    name="mainstay_judgements_unscored",
+    kind="counter",
+    description="Judgements that came to no score: the judge failed, was out of money, or could not be read.",
+    labels=("graph", "criterion"),
+)
 SAMPLES_DROPPED = Metric(
     name="mainstay_samples_dropped",
     kind="counter",

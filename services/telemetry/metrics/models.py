@@ -17,6 +17,21 @@ MODEL_FIRST_CONTENT = Metric(
     buckets=SECONDS,
 )
 
+MODEL_INTER_TOKEN = Metric(
+    name="mainstay_model_inter_token_seconds",
+    kind="histogram",
+    description="The mean time between two pieces of a call's content, which are about tokens, from the first to the last.",
+    labels=("provider",),
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 5.0),
+)
+AGENT_DECISION_LATENCY = Metric(
+    name="mainstay_agent_decision_latency_seconds",
+    kind="histogram",
+    description="From a graph's question to a model until it is known what comes next: the first of a tool call or of text. "
+    "Waiting for a place, retries, fail-over and reasoning included.",
+    labels=("graph",),
+    buckets=SECONDS,
+)
 MODEL_RETRIES = Metric(
     name="mainstay_model_retries",
     kind="counter",

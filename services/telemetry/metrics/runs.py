@@ -33,6 +33,22 @@ TOKENS_PER_RUN = Metric(
     buckets=TOKENS,
 )
 
+QUEUE_AGE = Metric(
+    name="mainstay_queue_age_seconds",
+    kind="gauge",
+    description="For how long the oldest queued background run has waited, as this replica saw it within the last minute.",
+)
+EVENT_LOG_LAG = Metric(
+    name="mainstay_event_log_lag_seconds",
+    kind="gauge",
+    description="How old the oldest event is that a run has emitted and the event log has not stored, in this replica.",
+)
+PRUNED = Metric(
+    name="mainstay_pruned_rows",
+    kind="counter",
+    description="Rows past their time that were let go of, by kind.",
+    labels=("kind",),
+)
 REQUESTS_SHED = Metric(
     name="mainstay_requests_shed",
     kind="counter",

@@ -85,7 +85,12 @@ async def test_what_is_past_its_time_is_pruned(
     """By the settings that ship, and by those that MAINSTAY_SETTINGS lays over them."""
     await turns(database, ANN, 2, age_s=8 * DAY_S, ephemeral=True)
     await turns(database, ANN, 3, age_s=100 * DAY_S)
-    assert await typed("prune") == (0, "Pruned: idempotency_keys 5, threads 2, run_events 6")
+    counted = tmp_path / "prune.prom"
+    assert await typed("prune", "--metrics-file", str(counted)) == (
+        0,
+        "Pruned: idempotency_keys 5, threads 2, run_events 6",
+    )
+    assert 'mainstay_pruned_rows_total{kind="run_events"} 6.0' in counted.read_text().splitlines()
     assert await typed("prune") == (0, "Pruned: nothing is past its time")
     (tmp_path / "own.yaml").write_text("retention: { thread_ttl_s: 7776000 }")
     monkeypatch.setenv("MAINSTAY_SETTINGS", str(tmp_path / "own.yaml"))

@@ -7,11 +7,13 @@ from services.limits.admission import LOOK_EVERY_S, MAX_KNOWN, BudgetGate, RunAd
 from services.limits.budgets import UNBOUNDED, WHOLE_TENANT, Amount, Bill, Budget, Budgets
 from services.limits.plans import Allowance, Plan, Plans
 from services.limits.quota import Quota
+from services.telemetry.metrics import BUDGET_DECISIONS
 from tests.services.limits.conftest import Clock
 from tests.services.limits.test_budgets_contract import a_call
 from tests.services.limits.test_limiter import Away, limiter_of
 from tests.services.limits.test_treasury import Books
 from tests.services.storage.conftest import a_run
+from tests.services.telemetry.fakes import KeptMeter
 
 BUDGET = Budget(tokens=10)
 
@@ -46,7 +48,8 @@ async def test_an_account_with_nothing_left_is_turned_away_and_one_with_a_little
     books: Counted, clock: Clock
 ) -> None:
     """What was learnt counts for a moment: the gateway asks again for every call."""
-    gate = BudgetGate(books, clock)
+    meter = KeptMeter()
+    gate = BudgetGate(books, clock, meter)
     await spend(books, 9)
     await gate.check("acme", "alice", BUDGET)
     await spend(books, 1)
@@ -57,6 +60,7 @@ async def test_an_account_with_nothing_left_is_turned_away_and_one_with_a_little
         await gate.check("acme", "alice", BUDGET)
     with pytest.raises(BudgetExceeded, match="The tenant's budget"):
         await gate.check("acme", WHOLE_TENANT, BUDGET)
+    assert [labels["scope"] for _, labels in meter.of(BUDGET_DECISIONS)] == ["user", "tenant"]
 
 
 async def test_without_a_budget_nobody_looks(books: Counted, clock: Clock) -> None:

@@ -13,7 +13,7 @@ from services.limits.limiter import Limiter, LimiterPolicy, expected_tokens
 from services.limits.plans import Allowance, Plan, Plans, RouteClass
 from services.limits.quota import Charge, Quota
 from services.limits.stores import SLOT_TTL_S, Admitted
-from services.telemetry.metrics import LIMIT_REFUSALS, Metric
+from services.telemetry.metrics import LIMIT_ADMISSIONS, LIMIT_REFUSALS, Metric
 from services.types import Message, ModelOptions, Principal, Run
 from tests.services.limits.conftest import Clock
 from tests.services.storage.conftest import a_run
@@ -64,8 +64,12 @@ class Noted:
 
     def __init__(self) -> None:
         self.refusals: list[Mapping[str, str]] = []
+        self.admissions: list[str] = []
 
     def record(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
+        if metric is LIMIT_ADMISSIONS:
+            self.admissions.append(labels["decided_by"])
+            return
         assert metric is LIMIT_REFUSALS
         self.refusals.append(labels)
 
@@ -102,6 +106,7 @@ async def test_two_replicas_give_out_one_quota(store: Away, clock: Clock, meter:
         await other.take_request(ADA, ROUTE)
     assert refused.value.retry_after_s == pytest.approx(15.0)
     assert meter.refusals == [{"limit": "user_requests", "decided_by": "shared"}]
+    assert meter.admissions == ["shared", "shared"]
 
 
 async def test_a_flood_is_refused_without_asking_the_store(store: Away, clock: Clock, meter: Noted) -> None:

@@ -16,9 +16,11 @@ from services.limits.budgets_in_memory import MemoryBudgets
 from services.limits.prices import FREE, Price, PriceList
 from services.limits.purse import Tokens
 from services.limits.treasury import RESERVE_RETRY_S, RESERVE_TRIES, Treasury
+from services.telemetry.metrics import BUDGET_DECISIONS
 from services.types import Claim, EventId, Progress, Usage
 from tests.services.limits.test_settling import TIMES, Naps
 from tests.services.storage.conftest import ANSWERED, a_run
+from tests.services.telemetry.fakes import KeptMeter
 
 PRICES = PriceList(models={"mini": Price(input=1.0, output=10.0)})
 MOST, EXPECTED = Tokens(input=100, output=50), Tokens(input=20, output=10)
@@ -146,6 +148,22 @@ async def test_a_run_has_a_budget_of_its_own(world: World) -> None:
     await purse.reserve("mini", MOST, EXPECTED)
     with pytest.raises(BudgetExceeded):
         await purse.reserve("mini", MOST, EXPECTED)
+
+
+async def test_decisions_are_counted() -> None:
+    """One for each model call: granted, or refused by the budget that did not cover it."""
+    meter = KeptMeter()
+    treasury = World(meter=meter).treasury
+    await treasury.purse(payer()).reserve("mini", MOST, EXPECTED)
+    for scope in ("user", "tenant", "run"):
+        with pytest.raises(BudgetExceeded):
+            await treasury.purse(payer(**{scope: Budget(tokens=1)})).reserve("mini", MOST, EXPECTED)
+    assert [(labels["decision"], labels["scope"]) for _, labels in meter.of(BUDGET_DECISIONS)] == [
+        ("granted", "none"),
+        ("refused", "user"),
+        ("refused", "tenant"),
+        ("refused", "run"),
+    ]
 
 
 async def test_a_run_that_was_taken_over_goes_on_with_what_it_had_spent(world: World) -> None:

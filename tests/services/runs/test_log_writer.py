@@ -32,6 +32,24 @@ async def test_text_is_shown_at_once_and_stored_soon() -> None:
     assert world.time.pending == 0
 
 
+async def test_the_lag_is_the_age_of_the_oldest_event_that_is_not_stored() -> None:
+    """Also while it is on its way, and while the store is away; nothing said, or all stored, is no lag."""
+    world = World()
+    one, two = world.run(), world.run()
+    assert world.writer.lag_s == 0.0
+    one.buffer.text("a")
+    await world.passes(0.1)
+    two.buffer.text("b")
+    assert world.writer.lag_s == pytest.approx(0.1)
+    world.store.hold = asyncio.Event()
+    await world.passes(0.05)
+    await world.passes(3.0)
+    assert world.writer.lag_s == pytest.approx(3.15)
+    world.store.hold.set()
+    await world.passes(0.0)
+    assert world.writer.lag_s == 0.0
+
+
 async def test_it_does_not_matter_whether_anybody_reads() -> None:
     """What nobody takes is stored all the same, and a reader who comes to it late is shown the same events."""
     world = World()

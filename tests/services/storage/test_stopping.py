@@ -256,6 +256,19 @@ async def test_a_queued_run_does_not_wait_for_ever(stores: Stores) -> None:
     assert claim.run.attempt == 1
 
 
+async def test_the_age_of_the_queue_is_that_of_its_oldest_run(stores: Stores) -> None:
+    """Of those in the background: nobody waits for them, so nobody else would notice."""
+    assert await stores.runs.queue_age_s() == 0.0
+    running = await stores.claimed(a_run(timeout_s=1e6))
+    await stores.runs.create(a_run(thread_id=running.run.thread_id), ENQUEUE)
+    assert await stores.runs.queue_age_s() == 0.0
+    await stores.runs.create(a_run(background=True))
+    await stores.later(100.0)
+    await stores.runs.create(a_run(background=True))
+    await stores.later(20.0)
+    assert await stores.runs.queue_age_s() == pytest.approx(120.0, abs=15.0)
+
+
 async def test_a_swept_run_keeps_the_bill_that_comes_late(stores: Stores) -> None:
     """A replica that was only slow finds its run failed; what it spent is recorded all the same."""
     claim = await stores.claimed(a_run())

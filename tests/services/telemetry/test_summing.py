@@ -1,10 +1,11 @@
 """The meter that adds counters up: nothing is lost, and everything else passes at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.telemetry.metrics import MODEL_LIMIT, RUN_DURATION, RUNS, Metric
+from services.telemetry.metrics import MODEL_LIMIT, RUN_DURATION, RUNS
 from services.telemetry.summing import SummingMeter
+from tests.services.telemetry.fakes import KeptMeter
 
 COMPLETED = {"graph": "react", "status": "completed", "code": "none"}
 FAILED = {"graph": "react", "status": "failed", "code": "model_timeout"}
@@ -30,17 +31,9 @@ class Timers:
         callback()
 
 
-@dataclass
-class Exporter:
-    seen: list[tuple[str, float, Mapping[str, str]]] = field(default_factory=list)
-
-    def record(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
-        self.seen.append((metric.name, value, labels))
-
-
 def test_additions_go_on_as_one_for_each_series() -> None:
     """However many there are; a series that nothing was added to is not passed on again."""
-    timers, exporter = Timers(), Exporter()
+    timers, exporter = Timers(), KeptMeter()
     meter = SummingMeter(exporter, call_later=timers)
     for _ in range(3):
         meter.record(RUNS, 1.0, COMPLETED)
@@ -57,7 +50,7 @@ def test_additions_go_on_as_one_for_each_series() -> None:
 
 def test_observations_and_gauges_pass_at_once() -> None:
     """They cannot be added up."""
-    timers, exporter = Timers(), Exporter()
+    timers, exporter = Timers(), KeptMeter()
     meter = SummingMeter(exporter, call_later=timers)
     meter.record(RUN_DURATION, 1.5, {"graph": "react"})
     meter.record(MODEL_LIMIT, 20.0, {"provider": "openai"})
@@ -70,7 +63,7 @@ def test_observations_and_gauges_pass_at_once() -> None:
 
 def test_nothing_is_lost_at_the_end() -> None:
     """Closing passes on the rest, and what comes after it is passed on all the same."""
-    timers, exporter = Timers(), Exporter()
+    timers, exporter = Timers(), KeptMeter()
     meter = SummingMeter(exporter, call_later=timers)
     meter.record(RUNS, 2.0, COMPLETED)
     meter.close()
@@ -83,7 +76,7 @@ def test_nothing_is_lost_at_the_end() -> None:
 
 def test_labels_that_change_later_are_not_looked_at() -> None:
     """Whoever records may use its dictionary again."""
-    timers, exporter = Timers(), Exporter()
+    timers, exporter = Timers(), KeptMeter()
     meter = SummingMeter(exporter, call_later=timers)
     labels = dict(COMPLETED)
     meter.record(RUNS, 1.0, labels)
