@@ -15,16 +15,26 @@ class Queue(Sweepable, Protocol):
 
 
 class MeasuredSweep:
-    """Implements `services.runs.sweep.Sweepable`. Whoever sweeps looks at the queue as well."""
+    """Implements `services.runs.sweep.Sweepable`. Whoever sweeps looks at the queue as well.
+
+    Ray forgets a gauge that is not set again within some seconds, and a sweep is once a minute: `show` repeats what was seen.
+    """
 
     def __init__(self, queue: Queue, meter: Meter) -> None:
         self._queue = queue
         self._meter = meter
+        self._age_s: float | None = None
 
     async def sweep(self, *, overdue_s: float, queue_ttl_s: float) -> int:
+        self._age_s = None
         lost = await self._queue.sweep(overdue_s=overdue_s, queue_ttl_s=queue_ttl_s)
-        self._meter.record(QUEUE_AGE, await self._queue.queue_age_s(), {})
+        self._age_s = await self._queue.queue_age_s()
         return lost
+
+    def show(self) -> None:
+        """Set the gauge to what the last sweep has seen, or leave it where that saw nothing."""
+        if self._age_s is not None:
+            self._meter.record(QUEUE_AGE, self._age_s, {})
 
 
 class MeasuredPruning:

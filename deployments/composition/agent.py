@@ -123,8 +123,9 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         policy=LeasePolicy(background_slots=settings.runs.background_slots),
     )
     await keeper.start()
+    sweep = MeasuredSweep(RunRepository(database), meter)
     chores = [
-        *_chores(settings, database, keeper, meter),
+        *_chores(settings, database, keeper, sweep, meter),
         prune_forever(MeasuredPruning(quota_stores, meter), every_s=settings.retention.every_s),
     ]
     settlers = (
@@ -157,21 +158,26 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         treasury=treasury,
         shedding=shedding,
         meter=meter,
-        gauges=(partial(breakers.show, report), tool_report.show, partial(_show, engine, routes.values(), meter)),
+        gauges=(
+            partial(breakers.show, report),
+            tool_report.show,
+            sweep.show,
+            partial(_show, engine, routes.values(), meter),
+        ),
         reporter=reporter,
         drain_s=settings.runs.max_run_s,
     )
 
 
 def _chores(
-    settings: Settings, database: Database, keeper: LeaseKeeper, meter: Meter
+    settings: Settings, database: Database, keeper: LeaseKeeper, sweep: MeasuredSweep, meter: Meter
 ) -> list[Coroutine[Any, Any, None]]:
     """What goes on beside the runs, in every replica: each of these is done once, whoever does it."""
     retention = Retention(database, retention_policy(settings))
     return [
         listen_forever(settings.database.url.resolve(os.environ), keeper.wake, application_name="mainstay-agent-wake"),
         sweep_forever(
-            MeasuredSweep(RunRepository(database), meter),
+            sweep,
             overdue_s=SWEEP_MARGIN_S,
             queue_ttl_s=settings.runs.queue_ttl_s,
             every_s=SWEEP_EVERY_S,

@@ -29,16 +29,21 @@ class Queue:
 
 
 async def test_a_sweep_measures_the_queue_that_it_leaves() -> None:
-    """An empty queue has no age; where the store is away there is nothing to measure."""
+    """It is shown whenever somebody asks; before the first sweep, and while the store is away, there is nothing to show."""
     queue, meter = Queue(), KeptMeter()
     sweep = MeasuredSweep(queue, meter)
+    sweep.show()
     assert await sweep.sweep(overdue_s=60.0, queue_ttl_s=60.0) == 1
+    sweep.show()
+    sweep.show()
     assert await sweep.sweep(overdue_s=60.0, queue_ttl_s=30.0) == 1
-    assert meter.of(QUEUE_AGE) == [(40.0, {}), (0.0, {})]
+    sweep.show()
+    assert meter.of(QUEUE_AGE) == [(40.0, {}), (40.0, {}), (0.0, {})]
     queue.away = True
     with pytest.raises(StoreUnavailable):
         await sweep.sweep(overdue_s=60.0, queue_ttl_s=60.0)
-    assert len(meter.seen) == 2
+    sweep.show()
+    assert len(meter.seen) == 3
 
 
 class Store:

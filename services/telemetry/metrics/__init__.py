@@ -1,8 +1,8 @@
 """Every metric, declared once: its name with its unit, what it means, its labels and their bounds.
 
 Recorded per run or per model call, never per token. Labels are bounded by configuration (graphs, providers, outcomes); a user,
-a thread or a run is never a label. Ray's exporter adds the prefix `ray_`, the suffix `_total` to counters, and the deployment
-and replica as labels. docs/metrics.md is the same catalogue for readers.
+a thread or a run is never a label. Ray's exporter adds the prefix `ray_`, the suffix `_total` to counters, and the worker and
+its node as labels. docs/metrics.md is the same catalogue for readers.
 """
 
 from collections.abc import Mapping
