@@ -17,6 +17,7 @@ from langchain_openai import ChatOpenAI
 
 from services.errors import ModelOutputTooLarge, ModelStreamBroken
 from services.llm.answer import AnswerBuilder
+from services.llm.first_token import ALTERNATIVES, ODDS, odds_in
 from services.llm.http_errors import error_from_status, error_in_stream, translated
 from services.llm.sse import EventStreamDecoder
 from services.llm.types import ModelCall, ProviderSpec, TextSink
@@ -61,6 +62,26 @@ class OpenAIProvider:
         with translated(self.name):
             return await self._stream(body, AnswerBuilder(sink), sink)
 
+    async def first_token(self, call: ModelCall, sink: TextSink) -> AIMessage:
+        """Answer with one token and its log-probabilities; see `services.llm.first_token`. Not a stream."""
+        payload = {**self._payload(call), "max_completion_tokens": 1, "logprobs": True, "top_logprobs": ALTERNATIVES}
+        del payload["stream"], payload["stream_options"]
+        with translated(self.name):
+            async with self._session.post(
+                self._url, data=orjson.dumps(payload), allow_redirects=False, trace_request_ctx=sink
+            ) as response:
+                await self._check_status(response)
+                body = await read_up_to(MAX_ERROR_BODY_BYTES, response.content)
+        answer = AnswerBuilder(sink)
+        try:
+            whole = orjson.loads(body)
+            answer.feed(whole)
+            message = answer.message()
+            message.response_metadata[ODDS] = odds_in(whole)
+        except _UNREADABLE:
+            raise ModelStreamBroken(f"{self.name}: the answer has an unexpected shape.") from None
+        return message
+
     async def _stream(self, body: bytes, answer: AnswerBuilder, sink: TextSink) -> AIMessage:
         decoder = EventStreamDecoder()
         received = 0
@@ -78,10 +99,13 @@ class OpenAIProvider:
                 await sink.drain()
         return self._whole(answer)
 
-    async def _check_head(self, response: aiohttp.ClientResponse) -> None:
+    async def _check_status(self, response: aiohttp.ClientResponse) -> None:
         if response.status != 200:
             body = await read_up_to(MAX_ERROR_BODY_BYTES, response.content)
             raise error_from_status(self.name, response.status, response.headers, body, secret=self._spec.api_key)
+
+    async def _check_head(self, response: aiohttp.ClientResponse) -> None:
+        await self._check_status(response)
         if response.content_type != "text/event-stream":
             logger.warning("%s answered with %.100r, not with an event stream", self.name, response.content_type)
             raise ModelStreamBroken(f"{self.name} did not answer with an event stream (HTTP 200).")
