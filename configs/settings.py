@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, IPvAnyNetwork, ValidationError, model_validator
 
+from configs.judge import JudgeSettings
 from configs.quotas import BudgetSettings, LimitSettings, PriceListSettings
 from configs.section import EnvRef, Name, Port, PositiveSeconds, Section, SettingsError
 
@@ -223,6 +224,7 @@ class EvaluatorSettings(Section):
     concurrency: int = Field(default=1, ge=1, le=64)
     judge_timeout_s: PositiveSeconds = 30.0
     provider: Name | None = Field(default=None, description="the provider that judges; the first one if unset")
+    judge: JudgeSettings = JudgeSettings()
     budget: BudgetSettings = Field(default=BudgetSettings(), description="for a month of judging, which no tenant pays")
 
 

@@ -1,7 +1,6 @@
 """Finished runs in, scores out: a bounded queue and a few workers, never in anybody's way.
 
-A full queue drops what comes and counts it. A criterion that fails, in whatever way, gives an unscored value with the reason;
-the next criterion and the next sample are judged all the same.
+A full queue drops what comes and counts it. A store that fails costs the scores of one run; the next is judged all the same.
 """
 
 import asyncio
@@ -9,8 +8,8 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from evaluation.criteria.types import Criterion, Judge, Reading
-from services.errors import MainstayError, StoreUnavailable
+from evaluation.scoring import Scoring
+from services.errors import StoreUnavailable
 from services.samples import Sample, Score
 
 logger = logging.getLogger(__name__)
@@ -34,15 +33,13 @@ class Evaluator:
     def __init__(
         self,
         *,
-        criteria: Sequence[Criterion],
-        judge: Judge,
+        scoring: Scoring,
         scores: ScoreStore,
         queue_size: int,
         concurrency: int,
         observers: Sequence[ScoreObserver] = (),
     ) -> None:
-        self._criteria = tuple(criteria)
-        self._judge = judge
+        self._scoring = scoring
         self._scores = scores
         self._observers = tuple(observers)
         self._queue: asyncio.Queue[Sample] = asyncio.Queue(queue_size)
@@ -84,37 +81,13 @@ class Evaluator:
                 self._queue.task_done()
 
     async def _judge_all(self, sample: Sample) -> None:
-        # gather, here and below, makes whatever is raised a value, while cancelling the worker still ends it: criteria
-        # and stores are other people's code, and a worker that one of them ends is not replaced.
-        scores = [await self._score(criterion, sample) for criterion in self._criteria]
+        scores = await self._scoring.of(sample)
         for observer in self._observers:
             observer.scored(sample, scores)
+        # gather makes whatever is raised a value, while cancelling the worker still ends it: a store is other people's code,
+        # and a worker that it ends is not replaced.
         [failure] = await asyncio.gather(self._scores.add(scores), return_exceptions=True)
         if failure is not None:
             self.dropped += 1
             trace = None if isinstance(failure, StoreUnavailable) else failure
             logger.warning("scores of run %s could not be stored", sample.run_id, exc_info=trace)
-
-    async def _score(self, criterion: Criterion, sample: Sample) -> Score:
-        [score] = await asyncio.gather(self._read(criterion, sample), return_exceptions=True)
-        if not isinstance(score, BaseException):
-            return score
-        if isinstance(score, MainstayError):
-            return self._scored(criterion, sample, Reading(value=None, reason=score.code))
-        logger.warning("criterion %s failed on run %s", criterion.name, sample.run_id, exc_info=score)
-        return self._scored(criterion, sample, Reading(value=None, reason=type(score).__name__))
-
-    async def _read(self, criterion: Criterion, sample: Sample) -> Score:
-        return self._scored(criterion, sample, await criterion.read(sample, self._judge))
-
-    def _scored(self, criterion: Criterion, sample: Sample, reading: Reading) -> Score:
-        return Score(
-            run_id=sample.run_id,
-            tenant_id=sample.tenant_id,
-            criterion=criterion.name,
-            value=reading.value,
-            reason=reading.reason,
-            judge_model=self._judge.model,
-            rubric_version=criterion.rubric_version,
-            weight=sample.weight,
-        )

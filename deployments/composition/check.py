@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from configs.settings import ProviderSettings, Settings
 from deployments.composition.graphs import build_graphs
+from deployments.composition.judge import check_judge
 from deployments.composition.load import load_policy
 from deployments.composition.output import check_semantics
 from deployments.composition.routes import configured_breaker, configured_limit
@@ -50,6 +51,7 @@ def check(settings: Settings) -> None:
     for criterion in settings.evaluator.criteria:
         if criterion not in CRITERIA:
             raise ConfigurationError(f"evaluator.criteria: {criterion!r} is not one of: {', '.join(CRITERIA)}.")
+    check_judge(settings)
     for name, graph in settings.graphs.items():
         asked = [provider for provider in settings.providers if provider.name in (graph.providers or [provider.name])]
         if graph.tools and not any(provider.tools for provider in asked):

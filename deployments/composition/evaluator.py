@@ -8,19 +8,20 @@ from configs.settings import Settings
 from deployments import garbage
 from deployments.budget_report import BudgetReport
 from deployments.composition.database import open_database
+from deployments.composition.judge import JUDGE, judge, judge_gateway, judge_provider
 from deployments.composition.limits import budget_of, price_list
 from deployments.composition.routes import open_route
 from deployments.evaluator import EvaluatorParts
 from deployments.metrics import open_meter
 from deployments.score_report import ScoreReport
+from evaluation.begging import Screening
 from evaluation.criteria import CRITERIA
 from evaluation.evaluator import Evaluator
-from evaluation.judge import ModelJudge
+from evaluation.scoring import Scoring
 from services.limits.bills import Payer
 from services.limits.budgets import Budgets
 from services.limits.purse import Purse
 from services.limits.treasury import Treasury
-from services.llm.gateway import Gateway
 from services.storage.budgets import BudgetRepository
 from services.storage.scores import ScoreRepository
 from services.telemetry.breakers import BreakerReport
@@ -28,10 +29,8 @@ from services.telemetry.breakers import BreakerReport
 
 async def open_evaluator(settings: Settings) -> EvaluatorParts:
     database = await open_database(settings, "evaluator")
-    named = {provider.name: provider for provider in settings.providers}
     meter = open_meter()
-    route = open_route(named[settings.evaluator.provider or settings.providers[0].name], BreakerReport(meter))
-    gateway = Gateway([route], meter=meter, graph=JUDGE)
+    gateway = judge_gateway(settings, open_route(judge_provider(settings), BreakerReport(meter)), meter)
     treasury = Treasury(
         store=BudgetRepository(database),
         prices=price_list(settings.prices),
@@ -42,9 +41,10 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
     )
     budgets = Budgets(user=budget_of(settings.evaluator.budget))
     evaluator = Evaluator(
-        criteria=[CRITERIA[name]() for name in settings.evaluator.criteria],
-        judge=ModelJudge(
-            gateway, timeout_s=settings.evaluator.judge_timeout_s, purse=lambda: _purse(treasury, budgets)
+        scoring=Scoring(
+            criteria=[CRITERIA[name]() for name in settings.evaluator.criteria],
+            judge=judge(settings, gateway, lambda: _purse(treasury, budgets)),
+            screen=Screening(),
         ),
         scores=ScoreRepository(database),
         queue_size=settings.evaluator.queue_size,
@@ -61,6 +61,3 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
 def _purse(treasury: Treasury, budgets: Budgets) -> Purse:
     """Return what pays for one question of the judge: the operator does, under a name that no tenant can have."""
     return treasury.purse(Payer(tenant_id="", user_id=JUDGE, run_id=uuid7(), attempt=1, budgets=budgets))
-
-
-JUDGE = "judge"

@@ -1,9 +1,55 @@
-"""What a criterion is: a question about one finished run, answered by a judge or by code."""
+"""What a criterion is: one question about one ended run, answered by a judge or by code."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from services.samples import Sample
+
+CODE = "code"
+"""Who judged, where nobody was asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Which values a criterion gives: a `grade` or a `yes_no` (1.0 is yes) of a judge, or a `measure` in its `unit`.
+
+    `highest` is None where there is no bound. `better` says which way is up, and is None where neither is.
+    """
+
+    kind: Literal["grade", "yes_no", "measure"]
+    lowest: float = 0.0
+    highest: float | None = None
+    unit: str = ""
+    better: Literal["higher", "lower"] | None = None
+
+
+GRADE = Scale(kind="grade", highest=10.0, unit="points", better="higher")
+CONCERN = Scale(kind="yes_no", highest=1.0, better="lower")
+"""Yes is bad."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rubric:
+    """What a judge is asked. `version` changes whenever a word that a judge sees does.
+
+    `task` says what is judged and what the values mean. `question` is the same as one question, to which a plain yes stands
+    for the scale's highest value: for judges who can say no more than one word.
+    """
+
+    name: str
+    version: str
+    scale: Scale
+    task: str
+    question: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One piece of what is judged, and what it is: QUESTION, TOOL RESULT, ANSWER. Its text is somebody else's, and hostile."""
+
+    label: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,16 +61,33 @@ class Reading:
 
 
 class Judge(Protocol):
-    """A model that answers one short question. Raises a MainstayError when it cannot."""
+    """A model, and a way to ask it. `name` is both: the scores of two names cannot be compared."""
 
     @property
-    def model(self) -> str: ...
+    def name(self) -> str: ...
 
-    async def ask(self, instruction: str, material: str) -> str: ...
+    async def judge(self, rubric: Rubric, parts: Sequence[Part]) -> Reading:
+        """Judge the last of `parts`, to which the others are the context. Raises a MainstayError when nobody can.
+
+        A reply that is no verdict is unscored.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """All that a criterion is given. `begging` names what in the run's texts speaks to a judge, empty where nothing does."""
+
+    sample: Sample
+    judge: Judge
+    begging: Sequence[str] = ()
 
 
 class Criterion(Protocol):
-    """One question. `rubric_version` changes whenever the wording that a judge sees does."""
+    """One question. `rubric_version` changes whenever the same run could get another value by it.
+
+    `needs_judge` is False for what code answers: it costs nothing, and the judge of its context is not to be asked.
+    """
 
     @property
     def name(self) -> str: ...
@@ -32,4 +95,10 @@ class Criterion(Protocol):
     @property
     def rubric_version(self) -> str: ...
 
-    async def read(self, sample: Sample, judge: Judge) -> Reading: ...
+    @property
+    def scale(self) -> Scale: ...
+
+    @property
+    def needs_judge(self) -> bool: ...
+
+    async def read(self, context: Context) -> Reading: ...

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from evaluation.criteria.types import Judge, Reading
-from services.samples import Sample
+from evaluation.criteria.types import GRADE, Context, Reading, Scale
 
 SHORT_WORDS = 50
 LONG_WORDS = 500
@@ -13,8 +12,10 @@ LONG_WORDS = 500
 class Brevity:
     name: str = "brevity"
     rubric_version: str = "1"
+    scale: Scale = GRADE
+    needs_judge: bool = False
 
-    async def read(self, sample: Sample, judge: Judge) -> Reading:
-        words = len(sample.answer.split())
+    async def read(self, context: Context) -> Reading:
+        words = len(context.sample.answer.split())
         excess = min(max(words - SHORT_WORDS, 0) / (LONG_WORDS - SHORT_WORDS), 1.0)
         return Reading(value=10.0 * (1.0 - excess), reason=f"{words} words")

@@ -9,6 +9,7 @@ from langchain_core.messages import HumanMessage
 
 from deployments.protocols.types import Answer, Rules, Whole
 from evaluation.criteria import CRITERIA
+from evaluation.criteria import types as criteria
 from graphs.build import build_tools, tool_breakers
 from graphs.tools import TOOLS
 from graphs.tools.care import ToolCare
@@ -35,7 +36,7 @@ from tests.contributing.canned import CannedProvider
 from tests.contributing.no_urls import NoUrlsRule
 from tests.contributing.plain_text import PROTOCOL
 from tests.contributing.shouting import ShoutingCheck
-from tests.evaluation.test_evaluator import FakeJudge
+from tests.evaluation.fakes import FakeJudge
 from tests.graphs.examples.days_until import days_until
 from tests.graphs.fakes import calls, resources, turn
 from tests.services.llm.fakes import Shown
@@ -110,7 +111,11 @@ async def test_the_guardrail_blocks_by_its_name(monkeypatch: pytest.MonkeyPatch)
 async def test_the_check_ends_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Registered by one line, settings may name it, and its knob counts."""
     monkeypatch.setattr("services.guardrails.semantic.tier.CHECKS", {**CHECKS, "shouting": ShoutingCheck})
-    tier = build_tier({"shouting": {"least_letters": 5}}, Mode.AUTO, FakeJudge().ask, UNMEASURED)
+
+    async def nobody(instruction: str, material: str) -> str:
+        return ""
+
+    tier = build_tier({"shouting": {"least_letters": 5}}, Mode.AUTO, nobody, UNMEASURED)
     assert (await tier.judge("COME HERE!", Context(), Tally())).action is Action.BLOCK
     assert (await tier.judge("Come here!", Context(), Tally())).action is Action.ALLOW
     assert (await tier.judge("YES!", Context(), Tally())).action is Action.ALLOW
@@ -121,7 +126,7 @@ async def test_the_criterion_scores(words: int, value: float) -> None:
     """Its score falls with the length, within its bounds, and it is a criterion like those listed."""
     sample = Sample(run_id=uuid4(), tenant_id="t", graph="react", question="?", answer="word " * words)
     assert {"brevity": Brevity, **CRITERIA}["brevity"]().name == "brevity"
-    assert (await Brevity().read(sample, FakeJudge())).value == pytest.approx(value)
+    assert (await Brevity().read(criteria.Context(sample=sample, judge=FakeJudge()))).value == pytest.approx(value)
 
 
 def test_the_protocol_maps_both_ways() -> None:

@@ -7,11 +7,12 @@ from typing import NoReturn, cast
 
 from deployments.evaluator import EvaluatorParts, EvaluatorReplica
 from evaluation.evaluator import Evaluator
+from evaluation.scoring import Scoring
 from services.limits.treasury import Treasury
 from services.llm.gateway import Gateway
 from services.storage.database import Database
 from services.telemetry.metrics import METRICS, SAMPLES_DROPPED, Metric
-from tests.evaluation.test_evaluator import FakeJudge, FakeScores, a_sample
+from tests.evaluation.fakes import FakeJudge, FakeScores, a_sample
 
 
 @dataclass
@@ -45,7 +46,9 @@ class Replica(EvaluatorReplica):
 async def test_drops_are_counted_once_each() -> None:
     """The meter is told the difference since the last time, after an offer and whenever Serve asks."""
     meter = FakeMeter()
-    evaluator = Evaluator(criteria=[], judge=FakeJudge(), scores=FakeScores(), queue_size=1, concurrency=1)
+    evaluator = Evaluator(
+        scoring=Scoring(criteria=[], judge=FakeJudge()), scores=FakeScores(), queue_size=1, concurrency=1
+    )
 
     async def opened() -> EvaluatorParts:
         return EvaluatorParts(

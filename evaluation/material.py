@@ -1,0 +1,71 @@
+"""What a judge is shown: hostile texts between marks that nobody can know, cut to what a judge is paid to read.
+
+A text cannot end its part, begin another or write a verdict that counts: all three need the mark, which is made at random for
+each question after the texts were written.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evaluation.criteria.types import Part
+
+MAX_PARTS = 32
+"""Of a run with more tool results the last ones are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """`text` is what stands before the judge, `left_out` how many characters of the run do not."""
+
+    text: str
+    left_out: int
+
+
+def new_mark() -> str:
+    return secrets.token_hex(6)
+
+
+def material(parts: Sequence[Part], *, mark: str, max_chars: int) -> Material:
+    """Lay out `parts` between `mark`s. Of those that are too long together the longest lose their middle."""
+    kept = [*parts[:1], *parts[1:][-(MAX_PARTS - 1) :]]
+    longest = _longest([len(part.text) for part in kept], max_chars)
+    shown = [_cut(part.text, longest, mark) for part in kept]
+    text = "\n".join(
+        f"<<<{mark} {part.label}\n{_unmarked(text)}\n{mark} END OF {part.label}>>>"
+        for part, text in zip(kept, shown, strict=True)
+    )
+    dropped = sum(len(part.text) for part in parts) - sum(min(len(part.text), longest) for part in kept)
+    return Material(text=text, left_out=dropped)
+
+
+def noted(reason: str, left_out: int) -> str:
+    """Return a reason that says so where a judge has not seen all."""
+    return f"{reason} [judged without {left_out} characters]" if left_out else reason
+
+
+def _longest(sizes: Sequence[int], room: int) -> int:
+    """Return the length to which parts have to be cut, so that they have room together and short ones stay whole."""
+    if sum(sizes) <= room:
+        return max(sizes, default=0)
+    left = room
+    for place, size in enumerate(ordered := sorted(sizes)):
+        share = left // (len(ordered) - place)
+        if size > share:
+            return share
+        left -= size
+    return ordered[-1]
+
+
+def _cut(text: str, longest: int, mark: str) -> str:
+    """Return the beginning and the end of a text that is too long; its beginning has two thirds."""
+    if len(text) <= longest:
+        return text
+    tail = longest // 3
+    head = longest - tail
+    return f"{text[:head]}\n[{mark}: {len(text) - longest} characters left out]\n{text[len(text) - tail :]}"
+
+
+def _unmarked(text: str) -> str:
+    """Return a text without what looks like our marks: a judge that is small sees the brackets rather than the mark."""
+    return text.replace("<<<", "‹‹‹").replace(">>>", "›››")
