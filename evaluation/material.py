@@ -1,7 +1,8 @@
 """What a judge is shown: hostile texts between marks that nobody can know, cut to what a judge is paid to read.
 
 A text cannot end its part, begin another or write a verdict that counts: all three need the mark, which is made at random for
-each question after the texts were written.
+each question, after the texts were written. The layout is as light as that allows: of twelve answers a model of half a billion
+parameters told right from wrong in 32 of 36 comparisons with it, as without any marks, and in 25 with one of heavier brackets.
 """
 
 import secrets
@@ -23,7 +24,8 @@ class Material:
 
 
 def new_mark() -> str:
-    return secrets.token_hex(6)
+    """Return 32 random bits: a text has one guess, and does not learn whether it was right."""
+    return secrets.token_hex(4)
 
 
 def material(parts: Sequence[Part], *, mark: str, max_chars: int) -> Material:
@@ -31,10 +33,7 @@ def material(parts: Sequence[Part], *, mark: str, max_chars: int) -> Material:
     kept = [*parts[:1], *parts[1:][-(MAX_PARTS - 1) :]]
     longest = _longest([len(part.text) for part in kept], max_chars)
     shown = [_cut(part.text, longest, mark) for part in kept]
-    text = "\n".join(
-        f"<<<{mark} {part.label}\n{_unmarked(text)}\n{mark} END OF {part.label}>>>"
-        for part, text in zip(kept, shown, strict=True)
-    )
+    text = "\n".join(f"{part.label} [{mark}]\n{text}\n[/{mark}]" for part, text in zip(kept, shown, strict=True))
     dropped = sum(len(part.text) for part in parts) - sum(min(len(part.text), longest) for part in kept)
     return Material(text=text, left_out=dropped)
 
@@ -64,8 +63,3 @@ def _cut(text: str, longest: int, mark: str) -> str:
     tail = longest // 3
     head = longest - tail
     return f"{text[:head]}\n[{mark}: {len(text) - longest} characters left out]\n{text[len(text) - tail :]}"
-
-
-def _unmarked(text: str) -> str:
-    """Return a text without what looks like our marks: a judge that is small sees the brackets rather than the mark."""
-    return text.replace("<<<", "‹‹‹").replace(">>>", "›››")

@@ -40,7 +40,7 @@ class JudgedCriterion:
 def shown(sample: Sample) -> Sequence[Part]:
     """Return what a judge is shown of a run; the answer, which is judged, comes last."""
     return (
-        Part(label="QUESTION", text=sample.question),
-        *(Part(label="TOOL RESULT", text=text) for text in sample.tool_results if text.strip()),
-        Part(label="ANSWER", text=sample.answer),
+        Part(label="Question", text=sample.question),
+        *(Part(label="Tool result", text=text) for text in sample.tool_results if text.strip()),
+        Part(label="Answer", text=sample.answer),
     )

@@ -12,12 +12,13 @@ CODE = "code"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """Which values a criterion gives: a `grade` or a `yes_no` (1.0 is yes) of a judge, or a `measure` in its `unit`.
+    """Which values there are: a judge's `grade`, `yes_no` (1.0 is yes) or `choice` of A (1.0) or B; code's `measure` in its
+    `unit`.
 
     `highest` is None where there is no bound. `better` says which way is up, and is None where neither is.
     """
 
-    kind: Literal["grade", "yes_no", "measure"]
+    kind: Literal["grade", "yes_no", "choice", "measure"]
     lowest: float = 0.0
     highest: float | None = None
     unit: str = ""
@@ -33,8 +34,8 @@ CONCERN = Scale(kind="yes_no", highest=1.0, better="lower")
 class Rubric:
     """What a judge is asked. `version` changes whenever a word that a judge sees does.
 
-    `task` says what is judged and what the values mean. `question` is the same as one question, to which a plain yes stands
-    for the scale's highest value: for judges who can say no more than one word.
+    `task` says what is judged and what the values mean. `question` is the same as one question, to which a plain yes (A, where
+    it is a choice) stands for the scale's highest value: for judges who can say no more than one word.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Rubric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One piece of what is judged, and what it is: QUESTION, TOOL RESULT, ANSWER. Its text is somebody else's, and hostile."""
+    """One piece of what is judged, and what it is: Question, Tool result, Answer. Its text is somebody else's, and hostile."""
 
     label: str
     text: str
@@ -67,7 +68,7 @@ class Judge(Protocol):
     def name(self) -> str: ...
 
     async def judge(self, rubric: Rubric, parts: Sequence[Part]) -> Reading:
-        """Judge the last of `parts`, to which the others are the context. Raises a MainstayError when nobody can.
+        """Judge what stands in `parts`, of which the last one counts most. Raises a MainstayError when nobody can.
 
         A reply that is no verdict is unscored.
         """

@@ -1,0 +1,140 @@
+"""`python -m evaluation.calibration`: how far a judge agrees with people, and how far it can be talked into a grade.
+
+    handbook   our own labelled answers (or --data FILE of the same form), criterion by criterion
+    llmbar     pairs of answers in the form of LLMBar: --data FILE, which is not part of the repository
+    hostile    wrong answers with a text that asks for a grade, and without
+
+`make calibrate` starts the embedded model for it. A measurement that takes long may be cut into pieces: with --journal what
+was said is kept, and --for-s ends a piece. --write publishes the figures, for whoever shows scores.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from evaluation.calibration.hostile import attempts, outcomes
+from evaluation.calibration.journal import Journal
+from evaluation.calibration.labelled import HANDBOOK, labelled, pairs
+from evaluation.calibration.measuring import Measuring, OutOfTime
+from evaluation.calibration.record import Calibration, write_calibrations
+from evaluation.calibration.tables import calibration_table, confusion_table, hostile_table
+from evaluation.criteria import CRITERIA
+from evaluation.criteria.types import Judge
+from evaluation.judge import ModelJudge
+from evaluation.one_token import OneTokenJudge
+from evaluation.structured import StructuredJudge
+from services.errors import MainstayError
+from services.llm import PROVIDERS
+from services.llm.first_token import first_tokens
+from services.llm.gateway import Gateway
+from services.llm.patience import Timers
+from services.llm.route import Route
+from services.llm.types import ProviderSpec
+
+JUDGED = tuple(name for name, make in CRITERIA.items() if make().needs_judge)
+MAX_CHARS = 12_000
+TIMEOUT_S = 300.0
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Returns 1 where a judge or a file cannot be had, 2 where questions are left over."""
+    asked = parser().parse_args(given)
+    try:
+        asyncio.run(_measure(asked))
+    except OutOfTime:
+        print("There are questions left. The same command goes on from its journal.", file=sys.stderr)
+        return 2
+    except (MainstayError, OSError, ValueError) as error:
+        print(f"calibration: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments, which `make calibrate` shares."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.calibration",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=["handbook", "llmbar", "hostile"])
+    parser.add_argument("--base-url", required=True, help="of an OpenAI-compatible endpoint")
+    parser.add_argument("--model", required=True, help="its name there, and on record")
+    parser.add_argument("--key-file", type=Path, help="a file with the endpoint's key")
+    parser.add_argument("--style", choices=["structured", "one_token"], default="structured")
+    parser.add_argument("--data", type=Path, help="the labelled set")
+    parser.add_argument("--criterion", choices=JUDGED, action="append", help="this one; repeatable (default: all)")
+    parser.add_argument("--every", type=int, default=1, help="take every so many'th pair that is not of LLMBar/Natural")
+    parser.add_argument("--journal", type=Path, help="where what was said is kept")
+    parser.add_argument("--for-s", type=float, default=float("inf"), help="ask nothing more after so many seconds")
+    parser.add_argument("--write", action="store_true", help="publish the figures")
+    return parser
+
+
+async def _measure(asked: argparse.Namespace) -> None:
+    gateway, judge = open_judge(asked)
+    measuring = Measuring(
+        judge=judge,
+        journal=Journal(asked.journal),
+        today=datetime.now(UTC).date().isoformat(),
+        until=time.monotonic() + asked.for_s,
+    )
+    try:
+        if asked.what == "hostile":
+            for name in asked.criterion or ("accuracy",):
+                found = await outcomes(measuring, CRITERIA[name](), attempts(asked.data) if asked.data else attempts())
+                print(hostile_table(found, judge=judge.name, criterion=name), end="\n\n")
+                missed = [f"{one.attempt.id} ({one.moved:+.2f})" for one in found if not one.held]
+                print(f"Moved and not marked: {', '.join(missed) or 'none'}.")
+            return
+        records = await (_on_pairs if asked.what == "llmbar" else _on_answers)(measuring, asked)
+    finally:
+        await gateway.aclose()
+    print(f"By {judge.name}, {measuring.today}:\n\n{calibration_table(records)}\n")
+    print("\n\n".join(map(confusion_table, records)))
+    if asked.write:
+        write_calibrations(records)
+
+
+async def _on_answers(measuring: Measuring, asked: argparse.Namespace) -> list[Calibration]:
+    path = asked.data or HANDBOOK
+    items = labelled(path)
+    found = [await measuring.answers(CRITERIA[name](), items, path.stem) for name in asked.criterion or JUDGED]
+    return [one for one in found if one is not None]
+
+
+async def _on_pairs(measuring: Measuring, asked: argparse.Namespace) -> list[Calibration]:
+    """Natural and adversarial pairs are told apart, since the latter were chosen to deceive a judge."""
+    if asked.data is None:
+        raise ValueError("name the file of pairs with --data; it is not part of the repository")
+    items = pairs(asked.data)
+    natural = [item for item in items if item.subset.endswith("Natural")]
+    others = [item for item in items if not item.subset.endswith("Natural")][:: asked.every]
+    named = (("LLMBar/Natural", natural), ("LLMBar/Adversarial", others))
+    found = [await measuring.pairs(chosen, name) for name, chosen in named]
+    return [one for one in found if one is not None]
+
+
+def open_judge(asked: argparse.Namespace) -> tuple[Gateway, Judge]:
+    """Return the judge that the arguments name, and the gateway below it, which is to be closed."""
+    spec = ProviderSpec(
+        name="judge",
+        model=asked.model,
+        base_url=asked.base_url,
+        api_key=asked.key_file.read_text(encoding="utf-8").strip() if asked.key_file else "",
+    )
+    timers = Timers(first_content_s=TIMEOUT_S, between_content_s=TIMEOUT_S, whole_answer_s=TIMEOUT_S)
+    route = Route.of(PROVIDERS["openai"](spec), timers=timers)
+    if asked.style == "one_token":
+        gateway = Gateway([first_tokens(route)])
+        return gateway, OneTokenJudge(ModelJudge(gateway, timeout_s=TIMEOUT_S), max_chars=MAX_CHARS)
+    gateway = Gateway([route])
+    return gateway, StructuredJudge(ModelJudge(gateway, timeout_s=TIMEOUT_S), max_chars=MAX_CHARS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
