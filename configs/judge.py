@@ -11,7 +11,7 @@ class JudgeSettings(Section):
     style: Literal["structured", "one_token"] | None = Field(
         default=None,
         description="structured: a reason, then a value, as JSON; one_token: yes or no by log-probabilities, for models too "
-        "small for that; unset: one_token for the embedded model, else structured",
+        "small for that; unset: one_token for the embedded model and where json_mode is off, else structured",
     )
     max_chars: int = Field(
         default=24_000, ge=500, le=1_000_000, description="of a run that one question shows the judge"

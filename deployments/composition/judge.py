@@ -51,10 +51,10 @@ def check_judge(settings: Settings) -> None:
             raise ConfigurationError(
                 f"evaluator.judge.style: provider {provider.name} gives no log-probabilities; write structured."
             )
-    elif not provider.json_mode and settings.evaluator.judge.style is not None:
+    elif not provider.json_mode:
         raise ConfigurationError(f"evaluator.judge.style: provider {provider.name} has json_mode off; write one_token.")
 
 
 def _in_one_token(settings: Settings) -> bool:
     provider, style = judge_provider(settings), settings.evaluator.judge.style
-    return style == "one_token" or (style is None and provider.kind == SMALL)
+    return style == "one_token" or (style is None and (provider.kind == SMALL or not provider.json_mode))

@@ -102,9 +102,8 @@ async def _measure(asked: argparse.Namespace) -> None:
 
 async def _on_answers(measuring: Measuring, asked: argparse.Namespace) -> list[Calibration]:
     path = asked.data or HANDBOOK
-    items = labelled(path)
-    found = [await measuring.answers(CRITERIA[name](), items, path.stem) for name in asked.criterion or JUDGED]
-    return [one for one in found if one is not None]
+    criteria = [CRITERIA[name]() for name in asked.criterion or JUDGED]
+    return await measuring.answers(criteria, labelled(path), path.stem)
 
 
 async def _on_pairs(measuring: Measuring, asked: argparse.Namespace) -> list[Calibration]:

@@ -42,14 +42,19 @@ def kappa(counts: Counts, *, weighted: bool = False) -> float:
 
     Where chance explains everything, since both use one category only, it is undefined, and 0 is returned.
     """
-    total, size = counts.sum(), len(counts)
-    if total == 0:
-        return 0.0
+    return float(_kappas(counts[None], weighted=weighted)[0])
+
+
+def _kappas(counts: Counts, *, weighted: bool) -> Values:
+    """Return the kappa of each of several confusions, one after another in the first dimension."""
+    size = counts.shape[-1]
     distance = np.subtract.outer(np.arange(size), np.arange(size))
-    costs = distance**2 if weighted else distance != 0
-    by_chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / total
-    expected = float((costs * by_chance).sum())
-    return 1.0 - float((costs * counts).sum()) / expected if expected else 0.0
+    costs = distance**2 if weighted else (distance != 0).astype(int)
+    totals = np.maximum(counts.sum(axis=(1, 2)), 1)
+    by_chance = counts.sum(axis=2)[:, :, None] * counts.sum(axis=1)[:, None, :] / totals[:, None, None]
+    expected = (costs * by_chance).sum(axis=(1, 2))
+    observed = (costs * counts).sum(axis=(1, 2))
+    return np.where(expected > 0, 1.0 - observed / np.where(expected > 0, expected, 1.0), 0.0)
 
 
 def interval(
@@ -62,12 +67,11 @@ def interval(
     resamples: int = RESAMPLES,
 ) -> tuple[float, float]:
     """Return the 95 % interval of kappa over `resamples` draws of the items. `seed` makes it the same every time."""
-    random = np.random.default_rng(seed)
-    pairs = np.asarray([labelled, judged], dtype=int)
-    found = [
-        kappa(confusion(drawn[1].tolist(), drawn[0].tolist(), categories), weighted=weighted)
-        for drawn in (pairs[:, random.integers(0, pairs.shape[1], pairs.shape[1])] for _ in range(resamples))
-    ]
+    counts = confusion(judged, labelled, categories)
+    # To draw items with replacement is to draw the cells of the confusion that they are in.
+    shares = counts.ravel() / counts.sum()
+    drawn = np.random.default_rng(seed).multinomial(counts.sum(), shares, size=resamples)
+    found = _kappas(drawn.reshape(resamples, categories, categories), weighted=weighted)
     low, high = np.percentile(found, (2.5, 97.5))
     return float(low), float(high)
 

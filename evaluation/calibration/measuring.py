@@ -25,16 +25,19 @@ class Measuring:
     until: float = float("inf")
     clock: Callable[[], float] = time.monotonic
 
-    async def answers(self, criterion: Criterion, items: Sequence[Labelled], name: str) -> Calibration | None:
-        """Calibrate a criterion on the items of a set that have a label for it. Raises OutOfTime, and as the judge does."""
+    async def answers(self, criteria: Sequence[Criterion], items: Sequence[Labelled], name: str) -> list[Calibration]:
+        """Calibrate criteria on the items of a set that have a label for them. Raises OutOfTime, and as the judge does."""
+        for item in items:  # one item after the other: what criteria share of a prompt is then in the provider's cache
+            for criterion in criteria:
+                if criterion.name in item.labels:
+                    await self._reading(criterion, item, name)
+        found = [await self._calibration(criterion, items, name) for criterion in criteria]
+        return [one for one in found if one is not None]
+
+    async def _calibration(self, criterion: Criterion, items: Sequence[Labelled], name: str) -> Calibration | None:
         mine = [item for item in items if criterion.name in item.labels]
-        readings = []
-        for item in mine:
-            context = Context(sample=item.sample, judge=self.judge)
-            key = (name, item.id, criterion.name, criterion.rubric_version, self.judge.name)
-            readings.append(await self.read(key, lambda context=context: criterion.read(context)))  # type: ignore[misc]
         return calibrated(
-            [reading.value for reading in readings],
+            [(await self._reading(criterion, item, name)).value for item in mine],
             [item.labels[criterion.name] for item in mine],
             criterion.scale,
             criterion=criterion.name,
@@ -44,16 +47,14 @@ class Measuring:
             measured_on=self.today,
         )
 
+    async def _reading(self, criterion: Criterion, item: Labelled, name: str) -> Reading:
+        context = Context(sample=item.sample, judge=self.judge)
+        key = (name, item.id, criterion.name, criterion.rubric_version, self.judge.name)
+        return await self.read(key, lambda: criterion.read(context))
+
     async def pairs(self, items: Sequence[Pair], name: str) -> Calibration | None:
         """Calibrate the judge's preference between two answers. Raises as `answers`."""
-        values = []
-        for item in items:
-            key = (name, item.id, PREFERENCE.name, PREFERENCE.version, self.judge.name)
-            reading = await self.read(
-                key,
-                lambda item=item: preference(self.judge, item.instruction, item.first, item.second),  # type: ignore[misc]
-            )
-            values.append(reading.value)
+        values = [(await self._preferred(item, name)).value for item in items]
         return calibrated(
             values,
             [float(item.first_is_better) for item in items],
@@ -64,6 +65,10 @@ class Measuring:
             labelled_set=name,
             measured_on=self.today,
         )
+
+    async def _preferred(self, item: Pair, name: str) -> Reading:
+        key = (name, item.id, PREFERENCE.name, PREFERENCE.version, self.judge.name)
+        return await self.read(key, lambda: preference(self.judge, item.instruction, item.first, item.second))
 
     async def read(self, key: Sequence[str], ask: Callable[[], Awaitable[Reading]]) -> Reading:
         """Return what the judge says, or said before."""
