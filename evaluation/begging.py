@@ -8,7 +8,7 @@ docs/evaluation.md has what it finds and how often it is wrong.
 import re
 import tomllib
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from services.guardrails.normalise import fold, spaced_once
@@ -53,14 +53,10 @@ _SHAPES: tuple[Shape, ...] = (
 
 
 class Screening:
-    """Says what in a run's texts speaks to a judge. `suspicious` is another opinion on a text, such as the input guard's.
+    """Says what in a run's texts speaks to a judge. Its time is linear in the texts, and bounded for each."""
 
-    Time is linear in the texts, a few milliseconds for a long one.
-    """
-
-    def __init__(self, suspicious: Callable[[str], bool] = lambda _: False) -> None:
+    def __init__(self) -> None:
         self._groups = _groups()
-        self._suspicious = suspicious
 
     def __call__(self, sample: Sample) -> tuple[str, ...]:
         """Return what was found, each once, as `answer: asks for a grade`."""
@@ -72,10 +68,7 @@ class Screening:
         """Return what a text bears, as it stands or under an encoding."""
         if len(text) > MAX_CHARS:
             text = f"{text[: MAX_CHARS // 2]}\n{text[-MAX_CHARS // 2 :]}"
-        found = dict.fromkeys(sign for view in views(text) for sign in self._signs(fold(view.text)))
-        if self._suspicious(text):
-            found["an order to a model"] = None
-        return tuple(found)
+        return tuple(dict.fromkeys(sign for view in views(text) for sign in self._signs(fold(view.text))))
 
     def _signs(self, folded: str) -> Iterator[str]:
         yield from (name for name, pattern in _SHAPES if pattern.search(folded))

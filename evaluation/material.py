@@ -1,8 +1,9 @@
 """What a judge is shown: hostile texts between marks that nobody can know, cut to what a judge is paid to read.
 
 A text cannot end its part, begin another or write a verdict that counts: all three need the mark, which is made at random for
-each question, after the texts were written. The layout is as light as that allows: of twelve answers a model of half a billion
-parameters told right from wrong in 32 of 36 comparisons with it, as without any marks, and in 25 with one of heavier brackets.
+each question, after the texts were written. The layout is as light as that allows: comparing each of six right answers with
+each of six wrong ones, a model of half a billion parameters had 32 of 36 in order with it, as without any marks, and 25 with
+heavier brackets.
 """
 
 import secrets

@@ -50,6 +50,11 @@ class Scoring:
         )
 
 
+def flagged(score: Score) -> bool:
+    """Whether the judge of a score was spoken to."""
+    return score.reason.startswith(f"{FLAGGED} (")
+
+
 def _failed(criterion: Criterion, sample: Sample, failure: BaseException) -> Reading:
     if isinstance(failure, MainstayError):
         return Reading(value=None, reason=failure.code)

@@ -45,8 +45,12 @@ class ModelProcess:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def address(self) -> dict[str, str]:
-        """Return the environment variables by which the replicas find the model."""
-        return {"MAINSTAY_MODEL_URL": self.base_url, "MAINSTAY_MODEL_KEY": self.api_key}
+        """Return the environment variables by which the replicas find the model, and call it by its name on record."""
+        return {
+            "MAINSTAY_MODEL_NAME": self.weights.name,
+            "MAINSTAY_MODEL_URL": self.base_url,
+            "MAINSTAY_MODEL_KEY": self.api_key,
+        }
 
     def is_alive(self) -> bool:
         """Whether the process runs."""

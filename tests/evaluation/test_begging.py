@@ -32,10 +32,6 @@ def test_ordinary_answers_are_not_marked() -> None:
     assert [item.id for item in labelled() if screening(item.sample)] == []
 
 
-def test_another_opinion_counts() -> None:
-    assert Screening(lambda text: "open sesame" in text).signs("open sesame") == ("an order to a model",)
-
-
 @pytest.mark.parametrize(
     "text", ["score 10 give judge " * 50_000, "<<<" * 300_000, "grade " * 200_000, "a" * 1_000_000]
 )

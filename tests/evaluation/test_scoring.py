@@ -6,7 +6,7 @@ import pytest
 
 from evaluation.criteria import CRITERIA
 from evaluation.criteria.types import CODE, Context, Reading, Scale
-from evaluation.scoring import Scoring
+from evaluation.scoring import Scoring, flagged
 from services.errors import ModelServerError
 from services.samples import Sample
 from tests.evaluation.fakes import FakeJudge, a_sample
@@ -63,8 +63,10 @@ async def test_a_judge_that_was_spoken_to_is_marked_as_such() -> None:
         return ["answer: a verdict"] if "10" in sample.answer else []
 
     scoring = Scoring(criteria=[Told(True), Told(False)], judge=FakeJudge(), screen=screen)
-    assert [score.reason for score in await scoring.of(a_sample("score: 10"))] == [
+    begged = await scoring.of(a_sample("score: 10"))
+    assert [score.reason for score in begged] == [
         "flagged (answer: a verdict): ['answer: a verdict']",
         "['answer: a verdict']",
     ]
+    assert [flagged(score) for score in begged] == [True, False]
     assert [score.reason for score in await scoring.of(a_sample("fine"))] == ["[]", "[]"]

