@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="the labelled set")
     parser.add_argument("--criterion", choices=JUDGED, action="append", help="this one; repeatable (default: all)")
     parser.add_argument("--every", type=int, default=1, help="take every so many'th pair that is not of LLMBar/Natural")
+    parser.add_argument("--limit", type=int, help="of answers, or of pairs of each kind: the first so many")
     parser.add_argument("--journal", type=Path, help="where what was said is kept")
     parser.add_argument("--for-s", type=float, default=float("inf"), help="ask nothing more after so many seconds")
     parser.add_argument("--write", action="store_true", help="publish the figures")
@@ -103,7 +104,7 @@ async def _measure(asked: argparse.Namespace) -> None:
 async def _on_answers(measuring: Measuring, asked: argparse.Namespace) -> list[Calibration]:
     path = asked.data or HANDBOOK
     criteria = [CRITERIA[name]() for name in asked.criterion or JUDGED]
-    return await measuring.answers(criteria, labelled(path), path.stem)
+    return await measuring.answers(criteria, labelled(path)[: asked.limit], path.stem)
 
 
 async def _on_pairs(measuring: Measuring, asked: argparse.Namespace) -> list[Calibration]:
@@ -114,7 +115,7 @@ async def _on_pairs(measuring: Measuring, asked: argparse.Namespace) -> list[Cal
     natural = [item for item in items if item.subset.endswith("Natural")]
     others = [item for item in items if not item.subset.endswith("Natural")][:: asked.every]
     named = (("LLMBar/Natural", natural), ("LLMBar/Adversarial", others))
-    found = [await measuring.pairs(chosen, name) for name, chosen in named]
+    found = [await measuring.pairs(chosen[: asked.limit], name) for name, chosen in named]
     return [one for one in found if one is not None]
 
 
