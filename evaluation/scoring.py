@@ -47,6 +47,12 @@ class Scoring:
             judge_model=self.judge.name if criterion.needs_judge else CODE,
             rubric_version=criterion.rubric_version,
             weight=sample.weight,
+            graph=sample.graph,
+            provider=sample.provider,
+            model=sample.model,
+            prompt_version=sample.prompt_version,
+            stratum=sample.stratum,
+            base=sample.base,
         )
 
 

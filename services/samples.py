@@ -57,7 +57,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """A criterion's value for one run. `value` None is *unscored*, for the reason given: never to be read as 0."""
+    """A criterion's value for one run. `value` None is *unscored*, for the reason given: never to be read as 0.
+
+    What follows `weight` is the sample's: it makes the score a point of a series without another look at the run.
+    """
 
     run_id: UUID
     tenant_id: str
@@ -67,6 +70,12 @@ class Score:
     judge_model: str
     rubric_version: str
     weight: float = 1.0
+    graph: str
+    provider: str | None = None
+    model: str | None = None
+    prompt_version: str = ""
+    stratum: Stratum = Stratum.ORDINARY
+    base: bool = True
 
 
 class SampleSink(Protocol):

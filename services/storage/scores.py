@@ -1,26 +1,36 @@
 """Scores in Postgres."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
 
-from services.samples import Score
+from services.samples import Score, Stratum
 from services.storage.database import Database
 from services.storage.encoding import plain, storable
 from services.storage.tables import runs, scores
 from services.storage.tenancy import missing, owned
 from services.types import Principal
 
+# A run that was disliked was taken with the probability that its feedback names, unless it had been more likely before: the
+# weight follows, in whichever order the two come. Once of the fair share is always of it.
 _ADD = """
-INSERT INTO scores (run_id, tenant_id, criterion, value, reason, judge_model, rubric_version, weight)
-SELECT r.id, r.tenant_id, s.criterion, s.value, s.reason, s.judge_model, s.rubric_version, s.weight
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::text[], $8::float8[])
-    AS s (run_id, tenant_id, criterion, value, reason, judge_model, rubric_version, weight)
+INSERT INTO scores (run_id, tenant_id, criterion, value, reason, judge_model, rubric_version, weight, graph, provider, model,
+                    prompt_version, stratum, base)
+SELECT r.id, r.tenant_id, s.criterion, s.value, s.reason, s.judge_model, s.rubric_version,
+       least(s.weight, 1 / nullif(disliked.rate, 0)), s.graph, s.provider, s.model, s.prompt_version,
+       CASE WHEN disliked.rate IS NULL THEN s.stratum ELSE 'disliked' END, s.base
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::text[], $8::float8[],
+            $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bool[])
+    AS s (run_id, tenant_id, criterion, value, reason, judge_model, rubric_version, weight, graph, provider, model,
+          prompt_version, stratum, base)
 JOIN runs r ON r.id = s.run_id AND r.tenant_id = s.tenant_id
+LEFT JOIN LATERAL (SELECT max(rate) AS rate FROM feedback WHERE feedback.run_id = r.id) AS disliked ON true
 ON CONFLICT (run_id, criterion, judge_model, rubric_version) DO UPDATE
-SET value = excluded.value, reason = excluded.reason, weight = excluded.weight, created_at = now()
+SET value = excluded.value, reason = excluded.reason, created_at = now(), stratum = excluded.stratum,
+    weight = least(scores.weight, excluded.weight), base = scores.base OR excluded.base
 """
 _FIELDS = [field.name for field in fields(Score)]
 
@@ -38,17 +48,7 @@ class ScoreRepository:
         cannot hold becomes U+FFFD.
         """
         async with self._database.raw() as connection:
-            await connection.execute(
-                _ADD,
-                [score.run_id for score in added],
-                [score.tenant_id for score in added],
-                [score.criterion for score in added],
-                [score.value for score in added],
-                [storable(score.reason) for score in added],
-                [score.judge_model for score in added],
-                [score.rubric_version for score in added],
-                [score.weight for score in added],
-            )
+            await connection.execute(_ADD, *_columns(added))
 
     async def of_run(self, principal: Principal, run_id: UUID) -> Sequence[Score]:
         """Return the scores of a run of the principal's, by criterion. Raises NotFound."""
@@ -58,4 +58,15 @@ class ScoreRepository:
             if (await connection.execute(run)).one_or_none() is None:
                 raise missing("run", run_id)
             rows = await connection.execute(found.order_by(scores.c.criterion, scores.c.created_at))
-            return [Score(**{**row, "run_id": plain(row["run_id"])}) for row in rows.mappings()]
+            return [_score(row) for row in rows.mappings()]
+
+
+def _columns(added: Sequence[Score]) -> Iterator[list[object]]:
+    """Yield the scores as one list per column of _ADD."""
+    for name in _FIELDS:
+        values = [getattr(score, name) for score in added]
+        yield [storable(value) for value in values] if name == "reason" else values
+
+
+def _score(row: Mapping[Any, Any]) -> Score:
+    return Score(**{**row, "run_id": plain(row["run_id"]), "stratum": Stratum(row["stratum"])})

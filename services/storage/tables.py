@@ -6,7 +6,8 @@
            │                            ├─ tool_effects       its ledger: what its tools have done to the world
            │                            ├─ idempotency_keys
            │                            ├─ webhooks
-           │                            └─ scores
+           │                            ├─ scores             what judges made of it
+           │                            └─ feedback           what its user made of it
            └ (by name) memories         what agents remember of a user
     leases           the agent replicas that are alive
     rate_buckets, slots      what has been taken of the quotas; these three are the only tables without a tenant
@@ -31,6 +32,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -162,6 +164,9 @@ runs = Table(
     Column("interrupts", JSONB, comment="what an interrupted run asks a person"),
     Column(
         "flagged", Boolean, nullable=False, server_default=text("false"), comment="its input was suspect, and passed"
+    ),
+    Column(
+        "prompt_version", Text, nullable=False, server_default=text("''"), comment="of the prompts that it began with"
     ),
     CheckConstraint(
         "status IN ('queued', 'pending', 'running', 'completed', 'failed', 'cancelled', 'interrupted')", name="status"
@@ -322,9 +327,50 @@ scores = Table(
     Column("reason", Text, nullable=False),
     Column("weight", Double, nullable=False, comment="1 / the probability with which the run was sampled"),
     _now("created_at"),
+    Column(
+        "id", BigInteger, Identity(always=True), nullable=False, comment="given in order, and seen when it is committed"
+    ),
+    # What made the answer, and how the run came to be judged: of the run, and here so that no reader of a series needs a join.
+    Column("graph", Text, nullable=False),
+    Column("provider", Text, comment="null: no model answered"),
+    Column("model", Text, comment="null: no model answered"),
+    Column("prompt_version", Text, nullable=False),
+    Column("stratum", Text, nullable=False, comment="disliked | flagged | failed | long | ordinary"),
+    Column("base", Boolean, nullable=False, comment="would be here at the rate that holds for every run"),
     CheckConstraint("value <> 'NaN'", name="value"),
     CheckConstraint("weight > 0 AND weight < 'Infinity'", name="weight"),
+    CheckConstraint("stratum IN ('disliked', 'flagged', 'failed', 'long', 'ordinary')", name="stratum"),
     Index("ix_scores_criterion", "tenant_id", "criterion", "created_at"),
+    Index("ix_scores_created_at", "created_at"),
+    Index("uq_scores_id", "id", unique=True),
+    # The fair share of one series, from an id on.
+    Index(
+        "ix_scores_series",
+        "criterion",
+        "graph",
+        "model",
+        "prompt_version",
+        "judge_model",
+        "rubric_version",
+        "id",
+        postgresql_where=text("base"),
+    ),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    _tenant(),
+    Column("rating", Text, nullable=False, comment="up | down"),
+    Column("comment", Text),
+    _now("created_at"),
+    _now("updated_at"),
+    Column("rate", Double, comment="with which it was taken for being disliked; null until it was looked at"),
+    CheckConstraint("rating IN ('up', 'down')", name="rating"),
+    CheckConstraint("rate BETWEEN 0 AND 1", name="rate"),
+    Index("ix_feedback_due", "updated_at", postgresql_where=text("rating = 'down' AND rate IS NULL")),
 )
 
 documents = Table(

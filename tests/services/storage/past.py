@@ -47,8 +47,11 @@ WITH thread AS (
 ), w AS (
     INSERT INTO webhooks (run_id, tenant_id, url, delivered_at) SELECT id, $1, 'https://example.com/', created_at FROM run
 ), s AS (
-    INSERT INTO scores (run_id, criterion, judge_model, rubric_version, tenant_id, value, reason, weight)
-    SELECT id, 'helpfulness', 'judge', '1', $1, 0.5, 'so so', 1 FROM run
+    INSERT INTO scores (run_id, criterion, judge_model, rubric_version, tenant_id, value, reason, weight, graph,
+                        prompt_version, stratum, base)
+    SELECT id, 'helpfulness', 'judge', '1', $1, 0.5, 'so so', 1, 'react', '', 'ordinary', true FROM run
+), f AS (
+    INSERT INTO feedback (run_id, user_id, tenant_id, rating, comment) SELECT id, $2, $1, 'down', 'so so' FROM run
 ), u AS (
     INSERT INTO usage (run_id, tenant_id, user_id, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
                        model_calls, estimated, created_at)

@@ -142,6 +142,7 @@ def a_score(run_id: UUID, **changes: object) -> Score:
         judge_model="small",
         rubric_version="1",
         weight=4.0,
+        graph="react",
     )
     return replace(score, **changes)  # type: ignore[arg-type]
 

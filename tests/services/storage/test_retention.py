@@ -28,7 +28,17 @@ FOR_EVER = RetentionPolicy(
     usage_ttl_s=None,
     attempts_ttl_s=None,
 )
-OF_A_RUN = ("threads", "runs", "messages", "run_events", "tool_effects", "webhooks", "scores", "checkpoints")
+OF_A_RUN = (
+    "threads",
+    "runs",
+    "messages",
+    "run_events",
+    "tool_effects",
+    "webhooks",
+    "scores",
+    "feedback",
+    "checkpoints",
+)
 
 
 async def pruned(database: Database, policy: RetentionPolicy, *, limit: int = 200) -> Mapping[str, int]:
