@@ -15,6 +15,7 @@ from pydantic import Field, IPvAnyNetwork, ValidationError, model_validator
 
 from configs.judge import JudgeSettings
 from configs.quotas import BudgetSettings, LimitSettings, PriceListSettings
+from configs.sampling import SamplingSettings
 from configs.section import EnvRef, Name, Port, PositiveSeconds, Section, SettingsError
 
 CONFIGS = Path(__file__).parent
@@ -187,6 +188,7 @@ class SemanticSettings(Section):
     provider: Name | None = Field(
         default=None, description="the provider that the check `judge` asks; the first if unset"
     )
+    sampling: SamplingSettings = SamplingSettings()
     budget: BudgetSettings = Field(default=BudgetSettings(), description="for a month of judging, which no tenant pays")
 
 
@@ -225,6 +227,7 @@ class EvaluatorSettings(Section):
     judge_timeout_s: PositiveSeconds = 30.0
     provider: Name | None = Field(default=None, description="the provider that judges; the first one if unset")
     judge: JudgeSettings = JudgeSettings()
+    sampling: SamplingSettings = SamplingSettings()
     budget: BudgetSettings = Field(default=BudgetSettings(), description="for a month of judging, which no tenant pays")
 
 

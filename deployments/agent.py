@@ -9,9 +9,9 @@ from typing import Any
 from deployments.autoscaling import UNSEEN_WORK
 from deployments.composition.limits import LivePlans, QuotaStores
 from deployments.composition.output import LiveSemantics
+from deployments.composition.sampling import LiveSampling
 from deployments.knobs import AgentKnobs, LiveBreakers, LivePrompts
 from deployments.remote import Handle
-from deployments.reporter import RunReporter
 from deployments.shedding import Shedding
 from deployments.webhooks import Webhooks
 from services.errors import Failure, MainstayError
@@ -51,7 +51,7 @@ class AgentParts:
     shedding: Shedding
     meter: SummingMeter
     gauges: tuple[Callable[[], None], ...]
-    reporter: RunReporter
+    sampling: LiveSampling
     chores: "tuple[asyncio.Task[Any], ...]"
     settlers: "tuple[asyncio.Task[Any], ...]"
     drain_s: float
@@ -86,11 +86,12 @@ class AgentReplica:
         policies = self._parts.breakers.laid_over(knobs.breakers)
         plans = self._parts.limits.laid_over(knobs.limits)
         tier = self._parts.semantics.laid_over(knobs.semantic)
+        sampling = self._parts.sampling.laid_over(knobs.sampling)
         self._parts.prompts.overlay(knobs.prompts)
         self._parts.breakers.configure(policies)
         self._parts.limits.configure(plans)
         self._parts.semantics.configure(tier)
-        self._parts.reporter.sample_rate = knobs.sample_rate
+        self._parts.sampling.configure(sampling)
 
     def breakers(self) -> tuple[BreakerSnapshot, ...]:
         """Return the state of every breaker in this replica: the providers', and the tools' as `tool:<name>`."""

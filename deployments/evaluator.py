@@ -1,15 +1,18 @@
 """The `evaluator` deployment: judges samples of finished runs. Never on the path of an answer."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from deployments.autoscaling import UNSEEN_WORK
+from deployments.composition.sampling import LiveSampling
+from deployments.knobs import EvaluatorKnobs
 from evaluation.evaluator import Evaluator
 from services.limits.treasury import Treasury
 from services.llm.gateway import Gateway
-from services.samples import Sample
+from services.samples import Drop, Sample
 from services.storage.database import Database
 from services.telemetry.metrics import SAMPLES_DROPPED
 from services.telemetry.summing import SummingMeter
@@ -22,7 +25,8 @@ class EvaluatorParts:
     evaluator: Evaluator
     gateway: Gateway
     treasury: Treasury
-    settling: "asyncio.Task[NoReturn]"
+    chores: "tuple[asyncio.Task[NoReturn], ...]"
+    sampling: LiveSampling
     meter: SummingMeter
     database: Database
 
@@ -35,12 +39,17 @@ class EvaluatorReplica:
 
     async def __init__(self, open_evaluator: OpenEvaluator) -> None:  # type: ignore[misc]  # Serve awaits it
         self._parts = await open_evaluator()
-        self._reported_drops = 0
+        self._reported_drops: Counter[Drop] = Counter()
         self._parts.evaluator.start()
 
     async def offer(self, sample: Sample) -> None:
         self._parts.evaluator.offer(sample)
         self._report_drops()
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Apply the live knobs. A wrong one is refused with a message, and the old ones stay."""
+        knobs = EvaluatorKnobs.parse(user_config)
+        self._parts.sampling.configure(self._parts.sampling.laid_over(knobs.sampling))
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Report what is queued: `offer` returns at once, so Serve's count of requests shows none of it.
@@ -55,8 +64,9 @@ class EvaluatorReplica:
 
     async def __del__(self) -> None:
         """Called and awaited by Serve on a graceful stop."""
+        for chore in self._parts.chores:
+            chore.cancel()
         await self._parts.evaluator.stop()
-        self._parts.settling.cancel()
         await self._parts.treasury.settle_all()
         self._report_drops()
         await self._parts.gateway.aclose()
@@ -65,6 +75,6 @@ class EvaluatorReplica:
 
     def _report_drops(self) -> None:
         new = self._parts.evaluator.dropped - self._reported_drops
-        if new:
-            self._parts.meter.record(SAMPLES_DROPPED, float(new), {})
-            self._reported_drops += new
+        for reason, count in new.items():
+            self._parts.meter.record(SAMPLES_DROPPED, float(count), {"reason": reason})
+        self._reported_drops += new

@@ -1,9 +1,11 @@
 """What can be changed in a running replica through `user_config`, without a restart."""
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar, Self
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deployments.policies import policy
@@ -47,9 +49,17 @@ class AgentKnobs(Knobs):
 
     prompts: dict[str, dict[str, str]] = Field(default_factory=dict)
     breakers: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    sample_rate: float = Field(default=0.05, ge=0, le=1)
+    sampling: dict[str, Any] = Field(default_factory=dict)
     limits: dict[str, Any] = Field(default_factory=dict)
     semantic: dict[str, Any] = Field(default_factory=dict)
+
+
+class EvaluatorKnobs(Knobs):
+    """`sampling` is laid over that of the settings. Give the agent deployment the same."""
+
+    deployment = "evaluator"
+
+    sampling: dict[str, Any] = Field(default_factory=dict)
 
 
 class LivePrompts:
@@ -61,7 +71,7 @@ class LivePrompts:
     def __init__(self, configured: Prompts, roles: Mapping[str, Collection[str]]) -> None:
         self._configured = configured
         self._roles = roles
-        self._current = dict(configured)
+        self.overlay({})
 
     def overlay(self, changed: Prompts) -> None:
         """Lay new prompts over the configured ones. Raises ConfigurationError for a graph or a role that is not there."""
@@ -74,9 +84,18 @@ class LivePrompts:
                     key = f"prompts.{graph}.{role}"
                     raise ConfigurationError(f"user_config of agent: {key}: the roles are {', '.join(known)}.")
         self._current = {graph: {**roles, **changed.get(graph, {})} for graph, roles in self._configured.items()}
+        self._versions = {graph: _digest(roles) for graph, roles in self._current.items()}
 
     def __call__(self, graph: str) -> Mapping[str, str]:
         return self._current.get(graph, {})
+
+    def version(self, graph: str) -> str:
+        """Return the name of the graph's prompts: the same texts in the same roles have the same, in every replica."""
+        return self._versions.get(graph, "")
+
+
+def _digest(prompts: Mapping[str, str]) -> str:
+    return hashlib.blake2b(orjson.dumps(sorted(prompts.items())), digest_size=6).hexdigest()
 
 
 class LiveBreakers:

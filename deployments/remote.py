@@ -20,7 +20,8 @@ from ray.serve.handle import DeploymentHandle
 from services.errors import AgentLost, GuardrailUnavailable, MainstayError, Overloaded, error_from_failure
 from services.guard import Stage, Verdict
 from services.runs.multiplex import Frame
-from services.samples import Sample
+from services.samples import Drop, Sample
+from services.telemetry.metrics import SAMPLES_DROPPED, Meter
 from services.types import RunTicket
 
 logger = logging.getLogger(__name__)
@@ -122,22 +123,41 @@ class RemoteGuard:
 
 
 class RemoteSamples:
-    """Implements `services.samples.SampleSink` over the evaluator deployment: sent and forgotten."""
+    """Implements `services.samples.SampleSink` over the evaluator deployment: sent and forgotten.
 
-    def __init__(self, handle: Handle) -> None:
+    At most `max_sending` are on their way at once, each for `timeout_s` at most; beyond that samples are dropped and counted.
+    So an evaluator that is slow, flooded or gone costs samples, and a bounded amount of memory and work.
+    """
+
+    def __init__(self, handle: Handle, meter: Meter, *, max_sending: int = 32, timeout_s: float = 5.0) -> None:
         self._offer = _method(handle, "offer")
+        self._meter = meter
+        self._max_sending = max_sending
+        self._timeout_s = timeout_s
         self._sending: set[asyncio.Task[None]] = set()
 
     def offer(self, sample: Sample) -> None:
+        if len(self._sending) >= self._max_sending:
+            self._dropped(Drop.SENDING)
+            return
         task = asyncio.get_running_loop().create_task(self._send(sample))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
     async def _send(self, sample: Sample) -> None:
+        response: Any = None
         try:
-            await self._offer.remote(sample)
+            async with asyncio.timeout(self._timeout_s):
+                response = self._offer.remote(sample)
+                await response
         except (RayError, RayServeException):
-            return  # a full or absent evaluator costs a sample, never an answer
+            self._dropped(Drop.UNREACHABLE)
+        except TimeoutError:
+            response.cancel()  # else it waits on in the handle for a replica to come
+            self._dropped(Drop.UNREACHABLE)
+
+    def _dropped(self, reason: Drop) -> None:
+        self._meter.record(SAMPLES_DROPPED, 1.0, {"reason": reason})
 
 
 def _method(handle: Handle, name: str, *, stream: bool = False) -> Handle:

@@ -5,12 +5,13 @@ A full queue drops what comes and counts it. A store that fails costs the scores
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
 from evaluation.scoring import Scoring
 from services.errors import StoreUnavailable
-from services.samples import Sample, Score
+from services.samples import Drop, Sample, Score
 
 logger = logging.getLogger(__name__)
 
@@ -45,25 +46,31 @@ class Evaluator:
         self._queue: asyncio.Queue[Sample] = asyncio.Queue(queue_size)
         self._concurrency = concurrency
         self._workers: list[asyncio.Task[None]] = []
-        self.dropped = 0
+        self.dropped: Counter[Drop] = Counter()
 
     @property
     def queued(self) -> int:
         return self._queue.qsize()
+
+    @property
+    def room(self) -> int:
+        """How many more samples the queue takes."""
+        return self._queue.maxsize - self._queue.qsize()
 
     def offer(self, sample: Sample) -> None:
         """Queue a sample, or drop and count it when the queue is full."""
         try:
             self._queue.put_nowait(sample)
         except asyncio.QueueFull:
-            self.dropped += 1
+            self.dropped[Drop.QUEUE] += 1
 
     def start(self) -> None:
         """Start the workers."""
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
 
     async def stop(self) -> None:
-        """Stop the workers; what is queued is lost, since a score is worth less than a prompt shutdown."""
+        """Stop the workers; what is queued is dropped, since a score is worth less than a prompt shutdown."""
+        self.dropped[Drop.STOPPED] += self.queued
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -88,6 +95,6 @@ class Evaluator:
         # and a worker that it ends is not replaced.
         [failure] = await asyncio.gather(self._scores.add(scores), return_exceptions=True)
         if failure is not None:
-            self.dropped += 1
+            self.dropped[Drop.STORE] += 1
             trace = None if isinstance(failure, StoreUnavailable) else failure
             logger.warning("scores of run %s could not be stored", sample.run_id, exc_info=trace)

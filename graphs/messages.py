@@ -70,7 +70,13 @@ def from_langchain(message: BaseMessage) -> Message:
             )
             return Message(role="assistant", content=content, tool_calls=calls, name=message.name)
         case ToolMessage():
-            return Message(role="tool", content=content, tool_call_id=message.tool_call_id, name=message.name)
+            return Message(
+                role="tool",
+                content=content,
+                tool_call_id=message.tool_call_id,
+                name=message.name,
+                failed=message.status == "error",
+            )
         case SystemMessage():
             return Message(role="system", content=content)
         case _:

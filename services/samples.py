@@ -1,11 +1,18 @@
 """What a judge is given, and what it says."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from services.types import RunStatus
+from services.types import Message, RunStatus
+
+JUDGED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED})
+"""How a run has ended that can be judged. One that was cancelled, or that waits for a person, has no end of its own."""
+
+MAX_TEXT_CHARS = 131_072
+"""Of a question, of an answer, and of all tool results together: a queue of samples is bounded in bytes too."""
 
 
 class Stratum(StrEnum):
@@ -16,6 +23,23 @@ class Stratum(StrEnum):
     FAILED = "failed"
     LONG = "long"
     ORDINARY = "ordinary"
+
+
+class Drop(StrEnum):
+    """Why a sample was not judged."""
+
+    SHED = "shed"
+    """The agent replica had more to do than it could."""
+    SENDING = "sending"
+    """As many as may be were on their way to the evaluator."""
+    UNREACHABLE = "unreachable"
+    """The evaluator was not there, refused it, or took too long."""
+    QUEUE = "queue"
+    """The evaluator's queue was full."""
+    STORE = "store"
+    """Its scores could not be stored."""
+    STOPPED = "stopped"
+    """The evaluator's replica was stopped while it waited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +80,15 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Disliked:
+    """A run that its user disliked."""
+
+    run_id: UUID
+    tenant_id: str
+    graph: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """A criterion's value for one run. `value` None is *unscored*, for the reason given: never to be read as 0.
 
@@ -82,3 +115,19 @@ class SampleSink(Protocol):
     """Where finished runs are offered for judging. Never waits and never raises: a full sink drops and counts."""
 
     def offer(self, sample: Sample) -> None: ...
+
+
+def last_words(messages: Sequence[Message], role: str) -> str:
+    """Return the last thing that a role said, as far as a judge is shown it; empty where it said nothing."""
+    said = (message.content for message in reversed(messages) if message.role == role and message.content)
+    return next(said, "")[:MAX_TEXT_CHARS]
+
+
+def tool_results(messages: Sequence[Message]) -> tuple[str, ...]:
+    """Return what tools gave, as far as a judge is shown it: of too much the last."""
+    kept, room = [], MAX_TEXT_CHARS
+    for message in reversed(messages):
+        if message.role == "tool" and room > 0:
+            kept.append(message.content[:room])
+            room -= len(message.content)
+    return tuple(reversed(kept))

@@ -37,6 +37,8 @@ class Message:
     name: str | None = None
     incomplete: bool = False
     """In a thread's history: this is what a run had said when it failed or was cancelled. Nobody else sets it."""
+    failed: bool = False
+    """In a run's outcome: this says why a tool gave no result. It is not stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,13 +298,17 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """How a run ended: written once, in one transaction, together with the messages it added to the thread."""
+    """How a run ended: written once, in one transaction, together with the messages it added to the thread.
+
+    `prompt_version` is of the prompts that it began with, where it ran.
+    """
 
     status: RunStatus
     messages: tuple[Message, ...]
     usage: Usage
     provider: str | None = None
     model: str | None = None
+    prompt_version: str = ""
     finish_reason: FinishReason | None = None
     failure: Failure | None = None
     interrupts: tuple[Interruption, ...] = ()

@@ -22,11 +22,13 @@ from deployments.composition.output import OUTPUT_JUDGE, LiveSemantics, judge_of
 from deployments.composition.pages import open_pages
 from deployments.composition.retention import retention_policy
 from deployments.composition.routes import configured_breaker, open_route
+from deployments.composition.sampling import LiveSampling
 from deployments.composition.webhooks import open_webhooks
 from deployments.knobs import LiveBreakers, LivePrompts
 from deployments.metrics import open_meter
 from deployments.remote import Handle, RemoteGuard, RemoteSamples
 from deployments.reporter import RunReporter
+from deployments.sampling import RunSampling
 from deployments.shedding import Shedding
 from deployments.tool_report import ToolReport
 from graphs.build import tool_breakers
@@ -90,7 +92,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         currency=settings.prices.currency,
         meter=meter,
     )
-    reporter = RunReporter(RemoteSamples(evaluator), meter, shedding)
+    sampling = LiveSampling(settings, "agent")
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
     guard = MeasuredGuard(RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s), meter)
     embeddings = await open_embeddings(settings.memory, database)
@@ -110,9 +112,17 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         graphs=graphs,
         gateways=gateways,
         guard=guard,
-        observers=(reporter, settling, treasury),
+        observers=(
+            RunReporter(meter),
+            RunSampling(
+                RemoteSamples(evaluator, meter), meter, shedding, sampler=sampling.sampler, strata=sampling.strata
+            ),
+            settling,
+            treasury,
+        ),
         purses=lambda claim: treasury.purse(payer_of(claim, settling.plans.of(claim.run.tenant_id).budgets)),
         prompts=prompts,
+        prompt_version=prompts.version,
         limits=_limits(settings.runs),
         screen=output_screen(settings.guardrail.output, meter, semantics),
     )
@@ -164,7 +174,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
             sweep.show,
             partial(_show, engine, routes.values(), meter),
         ),
-        reporter=reporter,
+        sampling=sampling,
         drain_s=settings.runs.max_run_s,
     )
 

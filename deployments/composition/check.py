@@ -12,6 +12,7 @@ from deployments.composition.judge import check_judge
 from deployments.composition.load import load_policy
 from deployments.composition.output import check_semantics
 from deployments.composition.routes import configured_breaker, configured_limit
+from deployments.composition.sampling import sampling_of
 from evaluation.criteria import CRITERIA
 from graphs.tools.care import ToolCare
 from graphs.tools.resources import Passage, ToolResources
@@ -60,6 +61,7 @@ def check(settings: Settings) -> None:
     build_graphs(settings, resources, ToolCare(ledger=MemoryEffects(lambda _: None)))
     build_chain(settings.guardrail.rules, {})
     check_semantics(settings.guardrail.output.semantic)
+    sampling_of(settings.evaluator.sampling, settings.graphs)
 
 
 def _check_chat_model(provider: ProviderSettings) -> None:

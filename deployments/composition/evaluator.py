@@ -11,11 +11,13 @@ from deployments.composition.database import open_database
 from deployments.composition.judge import JUDGE, judge, judge_gateway, judge_provider
 from deployments.composition.limits import budget_of, price_list
 from deployments.composition.routes import open_route
+from deployments.composition.sampling import LiveSampling
 from deployments.evaluator import EvaluatorParts
 from deployments.metrics import open_meter
 from deployments.score_report import ScoreReport
 from evaluation.begging import Screening
 from evaluation.criteria import CRITERIA
+from evaluation.dislikes import Dislikes
 from evaluation.evaluator import Evaluator
 from evaluation.scoring import Scoring
 from services.limits.bills import Payer
@@ -23,8 +25,11 @@ from services.limits.budgets import Budgets
 from services.limits.purse import Purse
 from services.limits.treasury import Treasury
 from services.storage.budgets import BudgetRepository
+from services.storage.feedback import DislikeRepository
 from services.storage.scores import ScoreRepository
 from services.telemetry.breakers import BreakerReport
+
+DISLIKES_EVERY_S = 5.0
 
 
 async def open_evaluator(settings: Settings) -> EvaluatorParts:
@@ -51,10 +56,18 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
         concurrency=settings.evaluator.concurrency,
         observers=(ScoreReport(meter),),
     )
+    sampling = LiveSampling(settings, "evaluator")
+    dislikes = Dislikes(DislikeRepository(database), sampling.sampler, evaluator)
     garbage.keep()
-    settling = asyncio.create_task(treasury.settle_forever())
+    chores = (treasury.settle_forever(), dislikes.look_forever(every_s=DISLIKES_EVERY_S))
     return EvaluatorParts(
-        evaluator=evaluator, gateway=gateway, treasury=treasury, settling=settling, meter=meter, database=database
+        evaluator=evaluator,
+        gateway=gateway,
+        treasury=treasury,
+        chores=tuple(map(asyncio.create_task, chores)),
+        sampling=sampling,
+        meter=meter,
+        database=database,
     )
 
 

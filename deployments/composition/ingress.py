@@ -33,8 +33,10 @@ from services.security.key_keeping import KeyKeeping
 from services.storage.api_keys import ApiKeyRepository
 from services.storage.audit import AuditRepository
 from services.storage.database import Database
+from services.storage.feedback import FeedbackRepository
 from services.storage.run_log import RunLogRepository
 from services.storage.runs import RunRepository
+from services.storage.scores import ScoreRepository
 from services.storage.threads import ThreadRepository
 from services.telemetry.guard import MeasuredGuard
 
@@ -75,6 +77,8 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         run_store=run_store,
         threads=ThreadRepository(database),
         memories=open_memories(settings.memory, database),
+        feedback=FeedbackRepository(database),
+        scores=ScoreRepository(database),
         limiter=limiter,
         budgets=quota_stores.budgets,
         currency=settings.prices.currency,

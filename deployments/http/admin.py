@@ -1,19 +1,17 @@
 """What the holders of a tenant's administration do: its keys, and the record of what was done to them."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
-from starlette.requests import Request
 
 from deployments.http.asking import Auditor, KeyKeeper
-from deployments.http.bodies import read_object
+from deployments.http.json_body import described, reader
 from deployments.http.pages import Limit, next_page
-from deployments.protocols.validation import Body, validate
+from deployments.protocols.validation import Body
 from services.security.audit import AuditTrail
 from services.security.key_keeping import (
     MAX_EXPIRY_S,
@@ -26,7 +24,6 @@ from services.security.key_keeping import (
 from services.security.keys import ApiKey, NewKey
 from services.security.permissions import Role, role_of
 
-BodyT = TypeVar("BodyT", bound=Body)
 KeyId = Annotated[UUID, Path()]
 
 
@@ -98,10 +95,10 @@ class AuditJson(BaseModel):
 
 def admin_router(keys: KeyKeeping, trail: AuditTrail, *, max_body_bytes: int) -> APIRouter:
     """Routes of `/admin`. All of them end at the tenant of whoever asks."""
-    read = partial(_reader, max_body_bytes)
+    read = partial(reader, max_body_bytes)
     router = APIRouter(prefix="/admin", tags=["admin"])
 
-    @router.post("/keys", status_code=201, openapi_extra=_body(KeyBody))
+    @router.post("/keys", status_code=201, openapi_extra=described(KeyBody))
     async def create_key(asking: KeyKeeper, body: Annotated[KeyBody, Depends(read(KeyBody))]) -> NewKeyJson:
         request = KeyRequest(
             user_id=body.user_id,
@@ -116,7 +113,7 @@ def admin_router(keys: KeyKeeping, trail: AuditTrail, *, max_body_bytes: int) ->
         found = await keys.list(asking, limit=limit, before=before)
         return KeysJson(keys=[_key_json(key) for key in found], next_before=next_page(found, limit))
 
-    @router.post("/keys/{key_id}/rotate", status_code=201, openapi_extra=_body(RotationBody))
+    @router.post("/keys/{key_id}/rotate", status_code=201, openapi_extra=described(RotationBody))
     async def rotate_key(
         asking: KeyKeeper, key_id: KeyId, body: Annotated[RotationBody, Depends(read(RotationBody))]
     ) -> NewKeyJson:
@@ -135,19 +132,6 @@ def admin_router(keys: KeyKeeping, trail: AuditTrail, *, max_body_bytes: int) ->
         )
 
     return router
-
-
-def _reader(max_bytes: int, model: type[BodyT]) -> Callable[[Request], Awaitable[BodyT]]:
-    """Return what reads a body, as strictly as those are read that begin a run: FastAPI's own reading is not so strict."""
-
-    async def body(request: Request) -> BodyT:
-        return validate(model, await read_object(request.headers, request.receive, max_bytes=max_bytes))
-
-    return body
-
-
-def _body(model: type[Body]) -> dict[str, object]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
 
 
 def _key_json(key: ApiKey) -> KeyJson:

@@ -27,6 +27,7 @@ from deployments.http.failures import (
     on_unexpected,
     on_validation_error,
 )
+from deployments.http.judgements import CalibrationOf, ScoresOfRuns, judgements_router
 from deployments.http.memories import memories_router
 from deployments.http.openapi import describe_protocols
 from deployments.http.rate_limits import EXPOSED, RateLimits
@@ -38,6 +39,7 @@ from deployments.http.security_headers import SecurityHeaders
 from deployments.http.usage import usage_router
 from deployments.protocols import PROTOCOLS
 from services.errors import MainstayError
+from services.feedback import FeedbackStore
 from services.limits.budgets import BudgetStore
 from services.limits.limiter import Limiter
 from services.memories import Memories
@@ -65,6 +67,8 @@ class HttpServices:
     run_store: RunStore
     threads: ThreadStore
     memories: Memories
+    feedback: FeedbackStore
+    scores: ScoresOfRuns
     keys: KeyKeeping
     audit: AuditTrail
     authenticator: Authenticator
@@ -77,6 +81,7 @@ class HttpServices:
     readiness: Readiness
     breakers: Breakers
     check_webhook: Callable[[str | None], None]
+    calibration: CalibrationOf = lambda _: None
     new_id: Callable[[], UUID] = uuid4
     clock: Callable[[], float] = time.time
 
@@ -119,6 +124,11 @@ def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
     app.include_router(threads_router(services.threads))
     app.include_router(memories_router(services.memories))
     app.include_router(runs_router(services.runs, services.run_store))
+    app.include_router(
+        judgements_router(
+            services.feedback, services.scores, services.calibration, max_body_bytes=settings.max_body_bytes
+        )
+    )
     app.include_router(
         usage_router(
             services.budgets, lambda tenant_id: services.limiter.plans.of(tenant_id).budgets, services.currency

@@ -70,8 +70,8 @@ class EngineLimits:
 class RunEngine:
     """The runs of one agent replica, which holds `lease`: graphs, and the gateway of each, by name.
 
-    `prompts` are asked for at the start of every run, so they can change live; so is what pays for its model calls. What a run
-    says passes `screen`, which is the default policy's unless another is given.
+    `prompts` and their version are asked for at the start of every run, so they can change live; so is what pays for its model
+    calls. What a run says passes `screen`, which is the default policy's unless another is given.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class RunEngine:
         guard: Guard,
         observers: Sequence[RunObserver],
         prompts: Callable[[str], Mapping[str, str]],
+        prompt_version: Callable[[str], str] = lambda _: "",
         limits: EngineLimits,
         purses: Callable[[Claim], Purse] = lambda _: BOTTOMLESS,
         screen: OutputScreen | None = None,
@@ -99,6 +100,7 @@ class RunEngine:
         self._graph_work = GraphWork(graphs=graphs, guard=guard)
         self._screen = screen or OutputScreen()
         self._prompts = prompts
+        self._prompt_version = prompt_version
         self._orphans = Orphans(runs, grace_s=limits.orphan_grace_s, call_later=call_later, spawn=self._spawn)
         self._multiplexer = Multiplexer()
         self._gateways = gateways
@@ -242,6 +244,7 @@ class RunEngine:
             model=gateway.bind(buffer, deadline, progress=claim.progress, purse=self._purses(claim), screen=screen),
             screen=screen,
             prompts=prompts,
+            prompt_version=self._prompt_version(run.graph),
             started_at=self._clock(),
         )
         for event in opening(claim):

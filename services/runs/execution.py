@@ -43,6 +43,7 @@ class Execution:
     model: RunModel
     screen: RunScreen
     prompts: Mapping[str, str]
+    prompt_version: str = ""
     started_at: float
     work: "asyncio.Task[GraphResult]" = field(init=False)
     watch: "asyncio.Task[None]" = field(init=False)
@@ -101,10 +102,11 @@ class Execution:
     def outcome(self, error: MainstayError | None) -> RunOutcome:
         """How the run ended, given what its graph raised; a cancelled one raised nothing. All of it is screened."""
         try:
-            return self.screen.outcome(self._unscreened(error))
+            outcome = self.screen.outcome(self._unscreened(error))
         except GuardrailUnavailable as closed:
             usage, failure = self.model.usage, closed.to_failure()
-            return RunOutcome(status=RunStatus.FAILED, messages=(), usage=usage, failure=failure)
+            outcome = RunOutcome(status=RunStatus.FAILED, messages=(), usage=usage, failure=failure)
+        return replace(outcome, prompt_version=self.prompt_version)
 
     async def judged(self, outcome: RunOutcome) -> RunOutcome:
         """Return the outcome with a failure's message that may be told: a provider's error may quote what a model said."""

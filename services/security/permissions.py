@@ -10,9 +10,9 @@ class Permission(StrEnum):
     """Each route asks for one of these. All of them end at the key's tenant, and the first three at its user."""
 
     RUNS_READ = "runs:read"
-    """Look at one's own threads, messages, runs and memories, and at the models."""
+    """Look at one's own threads, messages, runs with what was made of them, and memories, and at the models."""
     RUNS_WRITE = "runs:write"
-    """Begin, resume and cancel runs."""
+    """Begin, resume, cancel and rate runs."""
     DATA_ERASE = "data:erase"
     """Erase one's own threads and memories."""
     AUDIT_READ = "audit:read"

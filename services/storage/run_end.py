@@ -30,7 +30,8 @@ from services.types import Run, RunOutcome, RunStatus
 # seen here, unless it was what stopped this run; it is found when the agents look by themselves.
 _END = """
 WITH ended AS (
-    UPDATE runs SET status = $4, finish_reason = $5, failure = $6, interrupts = $22, finished_at = now(), progress = NULL
+    UPDATE runs SET status = $4, finish_reason = $5, failure = $6, interrupts = $22, finished_at = now(), progress = NULL,
+                    prompt_version = $27
     WHERE tenant_id = $1 AND id = $2 AND ($21::int IS NULL OR attempt = $21)
       AND finished_at IS NULL AND cancel_action IS DISTINCT FROM 'rollback'
     RETURNING id, thread_id, tenant_id, status, cancel_action IS NOT NULL AS stopped
@@ -158,6 +159,7 @@ def _parameters(run: Run, outcome: RunOutcome, attempt: int | None, rows: Sequen
         [row.seq for row in rows],
         [row.body for row in rows],
         outcome.usage.cost_micros,
+        outcome.prompt_version,
     )
 
 

@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
+from configs.settings import load
+from deployments.composition.sampling import LiveSampling
 from deployments.evaluator import EvaluatorParts, EvaluatorReplica
 from evaluation.evaluator import Evaluator
 from evaluation.scoring import Scoring
 from services.limits.treasury import Treasury
 from services.llm.gateway import Gateway
+from services.samples import Drop
 from services.storage.database import Database
 from services.telemetry.metrics import METRICS, SAMPLES_DROPPED, Metric
 from tests.evaluation.fakes import FakeJudge, FakeScores, a_sample
@@ -55,7 +58,8 @@ async def test_drops_are_counted_once_each() -> None:
             evaluator=evaluator,
             gateway=cast(Gateway, Closeable()),
             treasury=cast(Treasury, Closeable()),
-            settling=cast("asyncio.Task[NoReturn]", Closeable()),
+            chores=(cast("asyncio.Task[NoReturn]", Closeable()),),
+            sampling=LiveSampling(load(["local"]), "evaluator"),
             meter=meter,
             database=cast(Database, Closeable()),
         )
@@ -64,9 +68,12 @@ async def test_drops_are_counted_once_each() -> None:
     await replica.__init__(opened)  # type: ignore[misc]  # as Serve does it
     for _ in range(3):
         await replica.offer(a_sample())
-    evaluator.dropped += 2
+    evaluator.dropped[Drop.STORE] += 2
     replica.record_autoscaling_stats()
     replica.record_autoscaling_stats()
     await EvaluatorReplica.__del__(replica)
-    assert meter.seen == [(SAMPLES_DROPPED, value, {}) for value in (1.0, 1.0, 2.0)]
-    assert METRICS["mainstay_samples_dropped"].labels == ()
+    assert meter.seen[:2] == [(SAMPLES_DROPPED, 1.0, {"reason": "queue"})] * 2
+    assert meter.seen[2:] == [
+        (SAMPLES_DROPPED, 2.0, {"reason": "store"}),
+        (SAMPLES_DROPPED, 1.0, {"reason": "stopped"}),
+    ]

@@ -1,4 +1,4 @@
-"""What a run that ended leaves behind: measurements with bounded labels, and a sample at the set rate."""
+"""What is measured of a run that ended, with bounded labels; and live prompts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,14 +7,10 @@ import pytest
 
 from deployments.knobs import AgentKnobs, LivePrompts
 from deployments.reporter import RunReporter
-from deployments.shedding import Shedding
 from services.errors import ConfigurationError, ModelTimeout
-from services.resilience.overload import LoadMonitor
 from services.runs.engine import RunTimes
-from services.samples import Sample
 from services.telemetry.metrics import RUN_DURATION, RUNS, TIME_TO_FIRST_TEXT, TOKENS_PER_RUN, Metric
 from services.types import Message, RunOutcome, RunStatus, Usage
-from tests.services.resilience.timeline import Timeline
 from tests.services.runs.fakes import a_run
 
 TIMES = RunTimes(duration_s=2.0, first_text_s=0.5)
@@ -39,72 +35,29 @@ class FakeMeter:
         self.seen.append((metric.name, value, labels))
 
 
-@dataclass
-class FakeSamples:
-    offered: list[Sample] = field(default_factory=list)
-
-    def offer(self, sample: Sample) -> None:
-        self.offered.append(sample)
+def report(outcome: RunOutcome, *, times: RunTimes = TIMES) -> FakeMeter:
+    meter = FakeMeter()
+    RunReporter(meter).run_ended(a_run(), outcome, times)
+    return meter
 
 
-def report(
-    outcome: RunOutcome, *, rate: float = 1.0, times: RunTimes = TIMES, flagged: bool = False
-) -> tuple[FakeMeter, FakeSamples]:
-    meter, samples = FakeMeter(), FakeSamples()
-    reporter = RunReporter(samples, meter, Shedding(LoadMonitor(), meter), sample_rate=rate)
-    reporter.run_ended(a_run(flagged=flagged), outcome, times)
-    return meter, samples
-
-
-def test_a_completed_run_is_measured_and_sampled() -> None:
-    """Every metric of a run is recorded with its labels; the sample holds question, answer and tool results."""
-    meter, samples = report(DONE)
-    assert {name for name, _, _ in meter.seen} == {
+def test_a_completed_run_is_measured() -> None:
+    """Every metric of a run is recorded with its labels."""
+    assert {name for name, _, _ in report(DONE).seen} == {
         RUNS.name,
         RUN_DURATION.name,
         TIME_TO_FIRST_TEXT.name,
         TOKENS_PER_RUN.name,
     }
-    [sample] = samples.offered
-    assert (sample.question, sample.answer, sample.tool_results) == ("hello", "It is 7006652.", ("7006652",))
-    assert sample.weight == 1.0
 
 
-def test_a_flagged_run_is_always_judged() -> None:
-    """Each of them is a sample that stands for itself, at any rate but 0, by which nothing is judged."""
-    for _ in range(20):
-        [sample] = report(DONE, rate=1e-9, flagged=True)[1].offered
-        assert sample.weight == 1.0
-    assert report(DONE, rate=1e-9)[1].offered == []
-    assert report(DONE, rate=0.0, flagged=True)[1].offered == []
-
-
-def test_a_failed_run_is_measured_by_its_code_and_not_judged() -> None:
-    """A failure has its code as a label, and no quality to score."""
+def test_a_failed_run_is_measured_by_its_code() -> None:
+    """A failure has its code as a label."""
     failure = ModelTimeout("late").to_failure()
     outcome = RunOutcome(status=RunStatus.FAILED, messages=(), usage=Usage(), failure=failure)
-    meter, samples = report(outcome, times=RunTimes(duration_s=20.0, first_text_s=None))
+    meter = report(outcome, times=RunTimes(duration_s=20.0, first_text_s=None))
     assert ("mainstay_runs", 1.0, {"graph": "react", "status": "failed", "code": "model_timeout"}) in meter.seen
     assert "mainstay_time_to_first_text_seconds" not in {name for name, _, _ in meter.seen}
-    assert samples.offered == []
-
-
-async def test_an_overloaded_replica_judges_nothing() -> None:
-    """Samples are the first work to be shed; each one that is dropped is counted."""
-    meter, samples, time = FakeMeter(), FakeSamples(), Timeline()
-    shedding = Shedding(LoadMonitor(clock=time, call_later=time.call_later), meter)
-    shedding.start()
-    time.stall(10.0)
-    await time.advance(0.0)
-    RunReporter(samples, meter, shedding, sample_rate=1.0).run_ended(a_run(), DONE, TIMES)
-    assert samples.offered == []
-    assert ("mainstay_requests_shed", 1.0, {"priority": "evaluation"}) in meter.seen
-    assert ("mainstay_samples_dropped", 1.0, {}) in meter.seen
-
-
-def test_a_rate_of_zero_samples_nothing() -> None:
-    """Sampling can be switched off live."""
-    assert report(DONE, rate=0.0)[1].offered == []
 
 
 def test_prompts_are_overlaid_by_role_and_fall_back() -> None:
@@ -116,12 +69,24 @@ def test_prompts_are_overlaid_by_role_and_fall_back() -> None:
     assert prompts("react") == {"system": "old", "final": "f"}
 
 
+def test_prompts_have_a_version_that_their_texts_make() -> None:
+    """Another text, or the same one in another role, has another; what was there before has its own again."""
+    roles = {"react": ("system", "final")}
+    prompts = LivePrompts({"react": {"system": "old", "final": "f"}}, roles)
+    first = prompts.version("react")
+    prompts.overlay({"react": {"system": "new"}})
+    second = prompts.version("react")
+    prompts.overlay({"react": {"system": "f", "final": "old"}})
+    assert len({first, second, prompts.version("react"), ""}) == 4
+    prompts.overlay({})
+    assert prompts.version("react") == first
+    assert LivePrompts({"react": {"final": "f", "system": "old"}}, roles).version("react") == first
+
+
 def test_wrong_knobs_are_refused_and_named() -> None:
-    """A misspelt knob, a rate over one, or prompts of a graph that is not served change nothing."""
-    with pytest.raises(ConfigurationError, match="sample_rat"):
-        AgentKnobs.parse({"sample_rat": 1})
-    with pytest.raises(ConfigurationError, match="sample_rate"):
-        AgentKnobs.parse({"sample_rate": 2})
+    """A misspelt knob, or prompts of a graph that is not served, change nothing."""
+    with pytest.raises(ConfigurationError, match="samplin"):
+        AgentKnobs.parse({"samplin": {}})
     with pytest.raises(ConfigurationError, match="nobody"):
         LivePrompts({"react": {}}, {"react": ("system", "final")}).overlay({"nobody": {"system": "x"}})
 

@@ -9,11 +9,13 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage
 
 from evaluation.criteria.types import Part, Reading, Rubric
-from services.samples import Sample, Score
+from services.samples import Sample, Score, Stratum
 
 
 def a_sample(answer: str = "42", **changes: Any) -> Sample:
-    given = {"question": "6 * 7?", "graph": "react", "tenant_id": "acme", "weight": 20.0, **changes}
+    made = {"graph": "react", "provider": "openai", "model": "small", "prompt_version": "p1"}
+    taken = {"stratum": Stratum.LONG, "base": False, "weight": 20.0}
+    given = {"question": "6 * 7?", "tenant_id": "acme", **made, **taken, **changes}
     return Sample(run_id=uuid4(), answer=answer, **given)
 
 

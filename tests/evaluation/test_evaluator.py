@@ -51,7 +51,7 @@ async def test_a_full_queue_drops_and_counts() -> None:
     evaluator = an_evaluator(judge, scores, queue_size=2)
     for _ in range(5):
         evaluator.offer(a_sample())
-    assert (evaluator.queued, evaluator.dropped) == (2, 3)
+    assert (evaluator.queued, evaluator.room, evaluator.dropped) == (2, 0, {Drop.QUEUE: 3})
     assert judge.held is not None
     judge.held.set()
     evaluator.start()
@@ -70,14 +70,12 @@ async def test_a_store_that_fails_costs_the_score_and_not_the_worker(failure: Ex
     evaluator.offer(a_sample())
     await evaluator.settled()
     await evaluator.stop()
-    assert (len(scores.kept), evaluator.dropped) == (1, 1)
+    assert (len(scores.kept), evaluator.dropped[Drop.STORE]) == (1, 1)
 
 
-def test_sampling_is_by_hash_and_at_the_rate() -> None:
-    """The same run is always in or always out; over many runs the share is the rate; 0 is none and 1 is all."""
-    ids = [UUID(int=number * 7919) for number in range(20_000)]
-    taken = sum(sampled(run_id, 0.05) for run_id in ids)
-    assert 800 < taken < 1_200
-    assert not any(sampled(run_id, 0.0) for run_id in ids)
-    assert all(sampled(run_id, 1.0) for run_id in ids)
-    assert {run_id for run_id in ids if sampled(run_id, 0.01)} <= {run_id for run_id in ids if sampled(run_id, 0.05)}
+async def test_what_waits_when_the_replica_stops_is_counted() -> None:
+    """It is dropped as any other sample that is not judged."""
+    evaluator = an_evaluator(FakeJudge(), FakeScores())
+    evaluator.offer(a_sample())
+    await evaluator.stop()
+    assert evaluator.dropped == {Drop.STOPPED: 1}

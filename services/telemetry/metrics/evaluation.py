@@ -30,5 +30,6 @@ JUDGE_UNSCORED = Metric(
 SAMPLES_DROPPED = Metric(
     name="mainstay_samples_dropped",
     kind="counter",
-    description="Samples that were never scored: the evaluator's queue was full, or their scores could not be stored.",
+    description="Samples that were never scored, by where they were lost (shed, sending, unreachable, queue, store, stopped).",
+    labels=("reason",),
 )

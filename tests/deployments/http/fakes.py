@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 from configs.settings import HttpSettings
 from deployments.http.app import HttpServices, create_app
 from services.errors import InvalidRequest
+from services.feedback import Feedback, Rating
 from services.guard import ALLOWED, Action, Stage, Verdict
 from services.limits.admission import BudgetGate, RunAdmission
 from services.limits.budgets_in_memory import MemoryBudgets
@@ -24,6 +25,7 @@ from services.limits.plans import Plans
 from services.runs.following import FollowPolicy, LogFollower
 from services.runs.ports import PLAIN, Created
 from services.runs.service import RunService
+from services.samples import Score
 from services.security.key_keeping import KeyKeeping
 from services.security.permissions import GRANTS, Role
 from services.security.refusals import refusal
@@ -95,6 +97,43 @@ class ObservedRuns(MemoryRuns):
         self.cancelled.set()
 
 
+class MemoryFeedback:
+    """Feedback on the runs of a store, in a dict."""
+
+    def __init__(self, runs: MemoryRuns) -> None:
+        self._runs = runs
+        self._given: dict[tuple[UUID, str], Feedback] = {}
+
+    async def put(self, principal: Principal, run_id: UUID, rating: Rating, comment: str | None) -> Feedback:
+        await self._runs.get(principal, run_id)
+        at, key = datetime.fromtimestamp(NOW, UTC), (run_id, principal.user_id)
+        self._given[key] = Feedback(
+            run_id=run_id,
+            user_id=principal.user_id,
+            rating=rating,
+            comment=comment,
+            created_at=self._given[key].created_at if key in self._given else at,
+            updated_at=at,
+        )
+        return self._given[key]
+
+    async def of_run(self, principal: Principal, run_id: UUID) -> Sequence[Feedback]:
+        await self._runs.get(principal, run_id)
+        return [feedback for (about, _), feedback in self._given.items() if about == run_id]
+
+
+class FixedScores:
+    """What judges made of the runs of a store."""
+
+    def __init__(self, runs: MemoryRuns) -> None:
+        self._runs = runs
+        self.scores: list[Score] = []
+
+    async def of_run(self, principal: Principal, run_id: UUID) -> Sequence[Score]:
+        await self._runs.get(principal, run_id)
+        return [score for score in self.scores if score.run_id == run_id]
+
+
 def check_webhook(url: str | None) -> None:
     """Nothing is sent but by HTTPS."""
     if url is not None and not url.startswith("https://"):
@@ -119,6 +158,8 @@ class Rig:
         self.watch = Witness()
         self.memories = InMemoryMemories()
         self.run_store = ObservedRuns(self.store)
+        self.feedback = MemoryFeedback(self.run_store)
+        self.scores = FixedScores(self.run_store)
         self.agent = ScriptedAgent(self.store)
         self.limiter = Limiter(
             store=MemoryQuotas(self.time),
@@ -155,6 +196,8 @@ class Rig:
             run_store=self.run_store,
             threads=self.store.threads,
             memories=self.memories,
+            feedback=self.feedback,
+            scores=self.scores,
             keys=KeyKeeping(
                 self.store.api_keys, PEPPER, self.watch, new_id=uuid7, now=lambda: datetime.fromtimestamp(NOW, UTC)
             ),

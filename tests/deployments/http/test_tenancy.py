@@ -39,7 +39,7 @@ def asking(route: str, ids: Mapping[str, UUID]) -> Request:
         return method, path, ASK | {"model": "react"}, {"x-thread-id": str(ids["thread_id"])}
     if route in IN_BODIES:
         return method, path, ASK | {"thread_id": str(ids["thread_id"])}, {}
-    body: dict[str, Any] | None = {} if route.endswith("/rotate") else None
+    body = {"rotate": {}, "feedback": {"rating": "down"}}.get(path.rpartition("/")[2]) if method == "POST" else None
     return method, re.sub(r"{(\w+)}", lambda name: str(ids[name[1]]), path), body, {}
 
 

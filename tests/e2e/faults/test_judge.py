@@ -41,7 +41,7 @@ async def test_the_judge_fails(fault: str, site: Site, client: httpx.AsyncClient
     site.judge.default = FAULTS[fault]
     site.judge.seen.clear()
     try:
-        async with user_config(site.served, "agent", sample_rate=1.0):
+        async with user_config(site.served, "agent", sampling={"base_rate": 1.0}):
             await assert_answers(site, client)
             await site.judge.seen.until(lambda seen: seen.received > 0)
     finally:
@@ -61,7 +61,7 @@ async def test_the_judge_fails(fault: str, site: Site, client: httpx.AsyncClient
 )
 async def test_the_evaluator_is_killed(site: Site, client: httpx.AsyncClient) -> None:
     """All questions are answered without it, and it comes back by itself."""
-    async with user_config(site.served, "agent", sample_rate=1.0):
+    async with user_config(site.served, "agent", sampling={"base_rate": 1.0}):
         [evaluator] = await asyncio.to_thread(processes, site.served, EVALUATOR)
         os.kill(evaluator, signal.SIGKILL)
         await assert_answers(site, client)
