@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
@@ -109,6 +110,27 @@ class Score:
     prompt_version: str = ""
     stratum: Stratum = Stratum.ORDINARY
     base: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreMean:
+    """What a criterion comes to over the runs of a graph that ended on one day (UTC), as one judge sees it by one rubric.
+
+    `mean` is weighted, so it is that of all runs, of which there were about `runs`; None where nothing was scored. It stands on
+    `n` scores, beside `unscored` ones, and is within twice its `standard_error`, which one score alone does not give, nineteen
+    times of twenty.
+    """
+
+    graph: str
+    criterion: str
+    judge_model: str
+    rubric_version: str
+    day: date
+    n: int
+    unscored: int
+    runs: float | None
+    mean: float | None
+    standard_error: float | None
 
 
 class SampleSink(Protocol):

@@ -68,8 +68,8 @@ def _tenant() -> Column[str]:
     return Column("tenant_id", Text, nullable=False)
 
 
-def _now(name: str) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
+def _now(name: str, comment: str | None = None) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now(), comment=comment)
 
 
 users = Table(
@@ -337,11 +337,12 @@ scores = Table(
     Column("prompt_version", Text, nullable=False),
     Column("stratum", Text, nullable=False, comment="disliked | flagged | failed | long | ordinary"),
     Column("base", Boolean, nullable=False, comment="would be here at the rate that holds for every run"),
+    _now("ended_at", comment="when the run ended, by which scores are summed up"),
     CheckConstraint("value <> 'NaN'", name="value"),
     CheckConstraint("weight > 0 AND weight < 'Infinity'", name="weight"),
     CheckConstraint("stratum IN ('disliked', 'flagged', 'failed', 'long', 'ordinary')", name="stratum"),
     Index("ix_scores_criterion", "tenant_id", "criterion", "created_at"),
-    Index("ix_scores_created_at", "created_at"),
+    Index("ix_scores_ended_at", "ended_at"),
     Index("uq_scores_id", "id", unique=True),
     # The fair share of one series, from an id on.
     Index(

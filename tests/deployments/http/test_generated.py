@@ -62,6 +62,8 @@ def helped(path: str, body: object, ids: Mapping[str, str]) -> tuple[str, object
         return url, body | {"user_id": "bob", "role": "admin"}
     if path.startswith("/admin"):
         return url, body
+    if path.endswith("/feedback"):
+        return url, body | {"rating": "down"}
     question = {"messages": [{"role": "user", "content": "Say hello."}], "model": "react"}
     own = {} if path.startswith("/v1") else {"thread_id": None, "decisions": None, "webhook_url": None}
     return url, body | question | own

@@ -32,6 +32,7 @@ class World:
         self.observer = FakeObserver()
         self.time = ManualTime()
         self.slept: list[float] = []
+        self.prompt_version = "1"
         self.speaking = asyncio.Event()
         self.closed = asyncio.Event()
         self.provider = FakeProvider(self.speak)
@@ -44,6 +45,7 @@ class World:
             guard=FakeGuard(),
             observers=[self.observer],
             prompts=lambda graph: {"system": f"prompt of {graph}"},
+            prompt_version=lambda graph: f"{graph} {self.prompt_version}",
             limits=EngineLimits(**limits),
             clock=self.time,
             call_later=self.time.call_later,

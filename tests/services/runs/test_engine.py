@@ -30,6 +30,21 @@ async def test_a_run_from_start_to_end() -> None:
     assert (world.engine.active, list(world.engine.held)) == (0, [])
 
 
+@pytest.mark.parametrize("error", [None, ModelServerError("503")], ids=["completed", "failed"])
+async def test_an_outcome_names_the_prompts_that_it_began_with(error: ModelServerError | None) -> None:
+    """Whatever prompts are in force when it ends, and however it ends."""
+
+    async def outlive(context: RunContext) -> GraphResult:
+        world.prompt_version = "2"
+        if error is not None:
+            raise error
+        return await answer(context)
+
+    world = World(outlive)
+    await world.events()
+    assert world.outcome.prompt_version == "react 1"
+
+
 async def test_the_outcome_is_stored_before_the_terminal_event() -> None:
     """Nobody is told of an end that is not committed."""
     world = World(answer)

@@ -142,8 +142,8 @@ async def test_due_dislikes_and_series_are_found_by_their_indexes(database: Data
                 "SELECT FROM feedback WHERE rating = 'down' AND rate IS NULL ORDER BY updated_at LIMIT 9",
                 "SELECT FROM scores WHERE base AND criterion = 'a' AND graph = 'b' AND model = 'c' AND prompt_version = 'd'"
                 " AND judge_model = 'e' AND rubric_version = 'f' AND id > 7 ORDER BY id",
-                "SELECT FROM scores WHERE created_at >= now() - interval '1 day' AND created_at < now()",
+                "SELECT FROM scores WHERE ended_at >= now() - interval '1 day' AND ended_at < now()",
             )
         ]
-    for name, plan in zip(("ix_feedback_due", "ix_scores_series", "ix_scores_created_at"), plans, strict=True):
+    for name, plan in zip(("ix_feedback_due", "ix_scores_series", "ix_scores_ended_at"), plans, strict=True):
         assert any(name in row[0] for row in plan), plan

@@ -12,6 +12,7 @@ depends_on = None
 _DESCRIBE = """
 UPDATE scores SET
     graph = runs.graph, provider = usage.provider, model = usage.model, base = NOT runs.flagged,
+    ended_at = coalesce(runs.finished_at, scores.created_at),
     stratum = CASE WHEN runs.flagged THEN 'flagged' ELSE 'ordinary' END
 FROM runs LEFT JOIN usage ON usage.run_id = runs.id WHERE runs.id = scores.run_id
 """
@@ -45,13 +46,23 @@ def upgrade() -> None:
             comment="would be here at the rate that holds for every run",
         ),
     )
+    op.add_column(
+        "scores",
+        sa.Column(
+            "ended_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="when the run ended, by which scores are summed up",
+        ),
+    )
     op.execute(_DESCRIBE)
     for name in ("graph", "prompt_version", "stratum", "base"):
         op.alter_column("scores", name, server_default=None)
     op.create_check_constraint(
         op.f("ck_scores_stratum"), "scores", "stratum IN ('disliked', 'flagged', 'failed', 'long', 'ordinary')"
     )
-    op.create_index("ix_scores_created_at", "scores", ["created_at"])
+    op.create_index("ix_scores_ended_at", "scores", ["ended_at"])
     op.create_index("uq_scores_id", "scores", ["id"], unique=True)
     op.create_index("ix_scores_series", "scores", _SERIES, postgresql_where=sa.text("base"))
     op.create_table(
