@@ -1,4 +1,4 @@
-"""`python -m benchmarks.resilience`: fail-over, isolation and a flood, each into its section of docs/performance.md."""
+"""`python -m benchmarks.resilience`: fail-over, isolation, a flood, an ill judge; each has a section of docs/performance.md."""
 
 import argparse
 import sys
@@ -10,8 +10,8 @@ import orjson
 import uvloop
 
 from benchmarks.report import machine, write_section
-from benchmarks.resilience import fail_over, flood, isolation
-from benchmarks.resilience.report import fail_over_section, flood_section, isolation_section
+from benchmarks.resilience import fail_over, flood, isolation, judging
+from benchmarks.resilience.report import fail_over_section, flood_section, isolation_section, judging_section
 from benchmarks.resilience.site import Site
 
 Part = Callable[[Site, argparse.Namespace], Awaitable[tuple[object, str]]]
@@ -43,7 +43,19 @@ async def run_flood(site: Site, arguments: argparse.Namespace) -> tuple[object, 
     return found, flood_section(found)
 
 
-PARTS: Mapping[str, Part] = {"fail-over": run_fail_over, "isolation": run_isolation, "flood": run_flood}
+async def run_judging(site: Site, arguments: argparse.Namespace) -> tuple[object, str]:
+    plan = judging.Plan().quick() if arguments.quick else judging.Plan()
+    plan = plan if arguments.rounds is None else replace(plan, rounds=arguments.rounds)
+    found = await judging.measure(site, plan, say)
+    return found, judging_section(found)
+
+
+PARTS: Mapping[str, Part] = {
+    "fail-over": run_fail_over,
+    "isolation": run_isolation,
+    "flood": run_flood,
+    "judge": run_judging,
+}
 
 
 def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:

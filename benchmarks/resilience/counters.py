@@ -49,6 +49,11 @@ class Counts:
         """How often a breaker opened, probes that failed included."""
         return self._found["ray_mainstay_breaker_changes", breaker, "open"]
 
+    @property
+    def dropped_samples(self) -> int:
+        """Samples that were never judged, wherever they were lost."""
+        return sum(count for (name, _, _), count in self._found.items() if name == "ray_mainstay_samples_dropped")
+
 
 def _addresses(pids: Collection[int]) -> list[str]:
     for pid in pids:
@@ -69,3 +74,5 @@ def count(text: str, found: "Counter[tuple[str, str, str]]") -> None:
                 found[family.name, labels["provider"], labels["outcome"]] += int(sample.value)
             elif family.name == "ray_mainstay_breaker_changes":
                 found[family.name, labels["breaker"], labels["state"]] += int(sample.value)
+            elif family.name == "ray_mainstay_samples_dropped":
+                found[family.name, "", labels["reason"]] += int(sample.value)

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 from benchmarks.report import machine, number
-from benchmarks.resilience import flood
+from benchmarks.resilience import flood, judging
 from benchmarks.resilience.fail_over import DEATHS, MAX_ATTEMPTS, MAX_BACK_S, FailOver, Outage
 from benchmarks.resilience.figures import Difference, Window
 from benchmarks.resilience.flood import Flood
 from benchmarks.resilience.isolation import Isolation, Round
+from benchmarks.resilience.judging import ILLNESSES, Judging
 from benchmarks.resilience.load import Cores
 
 
@@ -106,6 +107,39 @@ def flood_section(found: Flood) -> str:
     return "\n".join(lines)
 
 
+def judging_section(found: Judging) -> str:
+    """Each round, then the shifts."""
+    plan = found.plan
+    lines = [
+        f"{_conditions()} {plan.per_s:g} turns a second on schedule, all of which are to be judged, in windows of "
+        f"{plan.window_s:g} s: in every round one with the judge well and one for each illness, in rotating order. TTFT is "
+        "counted from when a turn was due, as p50 / p99.",
+        "",
+        "| round | the judge | TTFT with the judge well, ms | TTFT with it ill, ms | errors, well / ill | it was asked |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    lines += _judged("warm-up", found.warm_up)
+    lines += [line for place, one in enumerate(found.rounds, start=1) for line in _judged(str(place), one)]
+    lines += [
+        "",
+        "Over the rounds that count:",
+        "",
+        "| the judge | p50 TTFT rises by, ms | p99 TTFT rises by, ms |",
+        "|---|---:|---:|",
+    ]
+    lines += [
+        f"| {ILLNESSES[illness]} | {_interval(found.shift(illness, 50))} | {_interval(found.shift(illness, 99))} |"
+        for illness in plan.illnesses
+    ]
+    halves = [half for one in found.rounds for half in (one.well, *one.ill.values())]
+    lines += [
+        "",
+        f"The p99 may rise by {found.allowed_ms:.0f} ms (the larger of 20 % and 30 ms). Samples dropped and counted in all "
+        f"rounds: {max(half.dropped for half in halves):,}. {_cores(half.cores for half in halves)}",
+    ]
+    return "\n".join(lines)
+
+
 def _conditions() -> str:
     return f"One machine: {machine()}, shared by Mainstay, providers and load client."
 
@@ -133,6 +167,15 @@ def _flooded(name: str, one: flood.Round) -> list[str]:
         f"| {name} | {half.flood_per_s:g} | {_ttft(calm)} | {_ttft(half.calm)} | {calm.failed} / {half.calm.failed} "
         f"| {half.flood.requests - half.flood.failed:,} of {half.flood.requests:,} |"
         for half in one.flooded
+    ]
+
+
+def _judged(name: str, one: judging.Round) -> list[str]:
+    well = one.well.window
+    return [
+        f"| {name} | {ILLNESSES[illness]} | {_ttft(well)} | {_ttft(half.window)} | {well.failed} / {half.window.failed} "
+        f"| {half.asked} |"
+        for illness, half in one.ill.items()
     ]
 
 

@@ -24,8 +24,8 @@ TOKENS = 4
 HEALTHY = Directive(tokens=TOKENS, first_token_s=0.1, stamp=True)
 """Short answers: what is asked is how a call finds its provider, not how fast tokens pass."""
 
-BOTH, FIRST_ALONE, SECOND_ALONE = "react", "first", "second"
-"""The graphs: one with both providers, in their order, and two with one each."""
+BOTH, FIRST_ALONE, SECOND_ALONE, JUDGED = "react", "first", "second", "judged"
+"""The graphs: one with both providers, in their order, and two with one each; and as the second one, with every run judged."""
 
 FLOODER = "flooder"
 """A tenant with the rates and places of the plan that ships. No budget of money: the simulated model has no price."""
@@ -126,10 +126,12 @@ class Site:
             BOTH: {"providers": [PRIMARY, SECONDARY]},
             FIRST_ALONE: {**alone, "providers": [PRIMARY]},
             SECOND_ALONE: {**alone, "providers": [SECONDARY]},
+            JUDGED: {**alone, "providers": [SECONDARY]},
         }
         allowed = {"runs": "60/minute burst 10", "concurrent_runs": 8}
         limits = {"plans": {FLOODER: {"user": allowed}}, "tenants": {FLOODER: FLOODER}}
-        return {"providers": providers, "graphs": graphs, "evaluator": {"provider": JUDGE}, "limits": limits}
+        evaluator = {"provider": JUDGE, "sampling": {"rates": [{"graph": JUDGED, "rate": 1.0}]}}
+        return {"providers": providers, "graphs": graphs, "evaluator": evaluator, "limits": limits}
 
     def arrivals(self, graph: str, *, per_s: float, count: int, begins_s: float = 0.0) -> Arrivals:
         """So many turns of a graph, on schedule."""

@@ -12,14 +12,14 @@ import orjson
 import pytest
 
 from benchmarks.arrivals import Reply
-from benchmarks.resilience import fail_over, flood, isolation
+from benchmarks.resilience import fail_over, flood, isolation, judging
 from benchmarks.resilience.__main__ import read_arguments
 from benchmarks.resilience.counters import CountersError, Counts, count, read_counts
 from benchmarks.resilience.fail_over import REFUSED, UNAVAILABLE, FailOver, Healthy, Outage
 from benchmarks.resilience.figures import Window, pooled_difference, window
 from benchmarks.resilience.isolation import Half, Isolation
 from benchmarks.resilience.load import Cores
-from benchmarks.resilience.report import fail_over_section, flood_section, isolation_section
+from benchmarks.resilience.report import fail_over_section, flood_section, isolation_section, judging_section
 from tests.benchmarks.relay import RelaySite
 
 NO_CORES = Cores(mainstay=1.0, providers=0.1, client=0.2, others=0.3)
@@ -80,6 +80,18 @@ async def test_a_flood_in_small(site: RelaySite) -> None:
     assert "| 0 of 40 |" in flood_section(found)
 
 
+async def test_an_ill_judge_in_small(site: RelaySite) -> None:
+    """Turns are the same in every window, and the judge is well again afterwards."""
+    plan = judging.Plan(per_s=40.0, window_s=0.4, rounds=1, rest_s=0.0)
+    found = await judging.measure(site, plan, quiet)
+    for one in found.rounds:
+        assert set(one.ill) == set(judging.ILLNESSES)
+        for half in (one.well, *one.ill.values()):
+            assert (half.window.requests, half.window.failed) == (16, 0)
+    assert site.judge.default.fault is None
+    assert "| 1 | refuses connections |" in judging_section(found)
+
+
 async def test_the_settings_are_two_providers_and_a_judge(site: RelaySite) -> None:
     """Graphs name their providers; no turn can go to the judge's, which calls no tools."""
     settings = site.relays[0].settings
@@ -92,8 +104,9 @@ async def test_the_settings_are_two_providers_and_a_judge(site: RelaySite) -> No
         "react": ["primary", "secondary"],
         "first": ["primary"],
         "second": ["secondary"],
+        "judged": ["secondary"],
     }
-    assert settings["evaluator"] == {"provider": "judge"}
+    assert settings["evaluator"] == {"provider": "judge", "sampling": {"rates": [{"graph": "judged", "rate": 1.0}]}}
 
 
 def reply(ttft_ms: int | None, error: str | None = None) -> Reply:
@@ -132,6 +145,9 @@ ray_mainstay_model_calls_total{provider="secondary",outcome="model_unreachable",
 # TYPE ray_mainstay_breaker_changes_total counter
 ray_mainstay_breaker_changes_total{breaker="primary",state="open"} 3.0
 ray_mainstay_breaker_changes_total{breaker="primary",state="closed"} 1.0
+# TYPE ray_mainstay_samples_dropped_total counter
+ray_mainstay_samples_dropped_total{reason="queue",WorkerId="a"} 3.0
+ray_mainstay_samples_dropped_total{reason="sending",WorkerId="b"} 4.0
 """
 
 
@@ -141,6 +157,7 @@ def test_counters_are_summed_over_replicas() -> None:
     count(METRICS, found)
     counts = Counts(found)
     assert (counts.failed_calls("primary"), counts.openings("primary"), counts.openings("secondary")) == (7, 3, 0)
+    assert counts.dropped_samples == 7
 
 
 async def test_metrics_are_found_by_what_rays_processes_are_told(tmp_path: Path) -> None:
@@ -205,7 +222,7 @@ def test_the_allowed_shift_is_the_larger_of_share_and_milliseconds() -> None:
 
 def test_the_command_line_chooses_parts() -> None:
     """Both by default; an unknown one is refused."""
-    assert read_arguments([]).parts == ["fail-over", "isolation", "flood"]
+    assert read_arguments([]).parts == ["fail-over", "isolation", "flood", "judge"]
     assert read_arguments(["--parts", "isolation", "--rounds", "3"]).rounds == 3
     with pytest.raises(SystemExit):
         read_arguments(["--parts", "luck"])
