@@ -2,13 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from uuid import UUID
 
 import pytest
 
 from evaluation.criteria import CRITERIA
 from evaluation.evaluator import Evaluator
-from evaluation.sampler import sampled
 from evaluation.scoring import Scoring
 from services.errors import StoreUnavailable
 from services.samples import Sample, Score
