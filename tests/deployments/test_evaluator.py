@@ -5,16 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
+import pytest
+
 from configs.settings import load
 from deployments.composition.sampling import LiveSampling
 from deployments.evaluator import EvaluatorParts, EvaluatorReplica
 from evaluation.evaluator import Evaluator
 from evaluation.scoring import Scoring
+from services.errors import ConfigurationError
 from services.limits.treasury import Treasury
 from services.llm.gateway import Gateway
-from services.samples import Drop
+from services.samples import Drop, Stratum
 from services.storage.database import Database
-from services.telemetry.metrics import METRICS, SAMPLES_DROPPED, Metric
+from services.telemetry.metrics import SAMPLES_DROPPED, Metric
 from tests.evaluation.fakes import FakeJudge, FakeScores, a_sample
 
 
@@ -46,26 +49,43 @@ class Replica(EvaluatorReplica):
         return
 
 
-async def test_drops_are_counted_once_each() -> None:
-    """The meter is told the difference since the last time, after an offer and whenever Serve asks."""
-    meter = FakeMeter()
-    evaluator = Evaluator(
-        scoring=Scoring(criteria=[], judge=FakeJudge()), scores=FakeScores(), queue_size=1, concurrency=1
-    )
-
+async def a_replica(evaluator: Evaluator, meter: FakeMeter, sampling: LiveSampling) -> Replica:
     async def opened() -> EvaluatorParts:
         return EvaluatorParts(
             evaluator=evaluator,
             gateway=cast(Gateway, Closeable()),
             treasury=cast(Treasury, Closeable()),
             chores=(cast("asyncio.Task[NoReturn]", Closeable()),),
-            sampling=LiveSampling(load(["local"]), "evaluator"),
+            sampling=sampling,
             meter=meter,
             database=cast(Database, Closeable()),
         )
 
     replica = Replica.__new__(Replica)
     await replica.__init__(opened)  # type: ignore[misc]  # as Serve does it
+    return replica
+
+
+def an_evaluator() -> Evaluator:
+    scoring = Scoring(criteria=[], judge=FakeJudge())
+    return Evaluator(scoring=scoring, scores=FakeScores(), queue_size=1, concurrency=1)
+
+
+async def test_sampling_changes_live() -> None:
+    """As the agents' does, since both decide who is judged; a wrong one is refused, and the old one stays."""
+    evaluator, sampling = an_evaluator(), LiveSampling(load(), "evaluator")
+    replica = await a_replica(evaluator, FakeMeter(), sampling)
+    replica.reconfigure({"sampling": {"disliked": {"rate": 0.5}}})
+    with pytest.raises(ConfigurationError, match=r"user_config of evaluator: sampling\.disliked\.rate"):
+        replica.reconfigure({"sampling": {"disliked": {"rate": 2}}})
+    await EvaluatorReplica.__del__(replica)
+    assert sampling.sampler.rate("react", "acme", Stratum.DISLIKED) == 0.5
+
+
+async def test_drops_are_counted_once_each() -> None:
+    """The meter is told the difference since the last time, after an offer and whenever Serve asks."""
+    meter, evaluator = FakeMeter(), an_evaluator()
+    replica = await a_replica(evaluator, meter, LiveSampling(load(), "evaluator"))
     for _ in range(3):
         await replica.offer(a_sample())
     evaluator.dropped[Drop.STORE] += 2

@@ -9,7 +9,7 @@ from evaluation.criteria import CRITERIA
 from evaluation.evaluator import Evaluator
 from evaluation.scoring import Scoring
 from services.errors import StoreUnavailable
-from services.samples import Sample, Score
+from services.samples import Drop, Sample, Score
 from tests.evaluation.fakes import FakeJudge, FakeScores, a_sample
 
 
