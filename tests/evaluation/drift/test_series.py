@@ -1,0 +1,88 @@
+"""One series: what is stored of it, what a new version begins with, and which runs an alert names."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import numpy as np
+
+from evaluation.drift.level import Change, What
+from evaluation.drift.series import DriftPolicy, Watched
+from services.judged import Judged, Measure, Series
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+POLICY = DriftPolicy()
+SERIES = Series(
+    measure=Measure.SCORE,
+    criterion="helpfulness",
+    graph="react",
+    model="small",
+    prompt_version="p1",
+    judge_model="judge",
+    rubric_version="1",
+)
+
+
+def judged(mean: float, count: int, *, series: Series = SERIES, first: int = 0) -> list[Judged]:
+    values = mean + 1.5 * np.random.default_rng(9).standard_normal(count)
+    return [
+        Judged(series=series, run_id=UUID(int=first + number), value=float(value), at=NOW)
+        for number, value in enumerate(values)
+    ]
+
+
+def watch(answers: list[Judged], watched: Watched = Watched()) -> tuple[Watched, list[Change]]:  # noqa: B008
+    changes: list[Change] = []
+    for answer in answers:
+        watched, seen = watched.observe(answer, POLICY)
+        changes += seen
+    return watched, changes
+
+
+def test_what_is_stored_is_what_was_known() -> None:
+    """In the middle of a window, with charts under way."""
+    watched, _ = watch(judged(8.5, 650) + judged(7.5, 20))
+    assert watched.level.slow_fall.statistic > 0
+    assert watched.windows.recent
+    assert Watched.from_json(watched.to_json()) == watched
+
+
+def test_what_cannot_be_read_is_no_state() -> None:
+    """Another version of the code may have written it: the series begins anew, rather than to stand still for ever."""
+    assert Watched.from_json('{"level": {"reference": 8.5}}') is None
+
+
+def test_a_new_prompt_that_lowers_the_score_is_found_against_the_one_before() -> None:
+    """Its own first answers would be its reference otherwise, and nothing would ever have fallen."""
+    old, _ = watch(judged(8.5, 1000))
+    assert old.ready(POLICY)
+    new, [fell, *_] = watch(judged(7.0, 100, first=5000), old.successor("small, prompts p1"))
+    assert fell.what in (What.FELL, What.COLLAPSED)
+    assert (new.compared_with, round(fell.before, 1)) == ("small, prompts p1", 8.5)
+
+
+def test_a_successor_has_nothing_of_an_episode() -> None:
+    """The old prompt's fall is the old prompt's."""
+    fallen, _ = watch(judged(8.5, 1000) + judged(6.2, 100))
+    successor, changes = watch(judged(8.5, 300), fallen.successor("p1"))
+    assert changes == []
+    assert successor.pressure(POLICY) < 1 == fallen.pressure(POLICY)
+
+
+def test_an_alert_names_the_worst_of_the_last_runs() -> None:
+    answers = judged(8.5, 1000) + judged(6.2, 60, first=5000)
+    watched, changes = watch(answers[:1000])
+    for end in range(1001, len(answers)):
+        watched, changes = watch(answers[end - 1 : end], watched)
+        if changes:
+            break
+    named = watched.examples(changes[0], POLICY)
+    worst = sorted(answers[end - POLICY.remembered : end], key=lambda answer: answer.value)
+    assert list(named) == [answer.run_id for answer in worst[:5]]
+
+
+def test_a_length_has_no_level() -> None:
+    """Twice as long is no worse; that it changed is said a window later."""
+    lengths = replace(SERIES, measure=Measure.LENGTH, criterion="", judge_model="", rubric_version="")
+    _, [changed] = watch(judged(100, 600, series=lengths) + judged(200, 300, series=lengths))
+    assert changed.what is What.CHANGED
