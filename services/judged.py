@@ -1,27 +1,20 @@
-"""What was judged, in the order in which it is watched: one value of one series after another."""
+"""What was judged, in the order in which it is watched, and what came of that: one series and one value after another."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
-
-class Measure(StrEnum):
-    """What of an answer is watched: a judge's score, its length in output tokens, the seconds that its run took."""
-
-    SCORE = "score"
-    LENGTH = "length"
-    LATENCY = "latency"
+from services.alerts.types import Alert, AlertKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Which values may be compared with one another: those that the same thing made, and the same judge measured.
+    """Which values may be compared with one another: of answers that the same thing made, and the same judge measured.
 
-    What does not apply is empty: the judge of a length or a latency, the model where none answered.
+    `model` is empty where none answered.
     """
 
-    measure: Measure
     criterion: str
     graph: str
     model: str
@@ -38,3 +31,30 @@ class Judged:
     run_id: UUID
     value: float
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSeries:
+    """A series that is there, with the state of its detector as JSON; None: it is to begin anew."""
+
+    id: UUID
+    series: Series
+    state: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What fires of a series, of these kinds, is over, for the reason of `resolution`."""
+
+    kinds: tuple[AlertKind, ...]
+    resolution: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """What is to be stored of a series after `answers` more: its detector's state, and what happened, in its order."""
+
+    series: Series
+    state: str
+    answers: int
+    news: Sequence[Alert | Ended] = ()

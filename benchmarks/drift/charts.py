@@ -34,15 +34,16 @@ class Charts:
         fell = (self.slow_fall > policy.slow_limit) | (self.fast_fall > policy.fast_limit)
         rose = (self.slow_rise > policy.slow_limit) | (self.fast_rise > policy.fast_limit)
         if self._known is None:
-            highest = np.maximum(self.slow_fall, self.slow_rise)
-            self._learn(values, (highest <= policy.standstill * policy.slow_limit) & ~fell & ~rose)
+            slow = np.maximum(self.slow_fall, self.slow_rise) / policy.slow_limit
+            fast = np.maximum(self.fast_fall, self.fast_rise) / policy.fast_limit
+            self._learn(values, np.maximum(slow, fast) <= policy.standstill)
         self._restart(fell | rose)
         return fell, rose
 
     def _standardised(self, values: Floats) -> Floats:
         if self._known is not None:
-            mean, deviation = self._known
-            return (values - mean) / deviation
+            known_mean, known_deviation = self._known
+            return (values - known_mean) / known_deviation
         degrees = self.count - 1
         deviation = np.maximum(np.sqrt(self.squares / degrees), self._policy.min_deviation)
         t = (values - self.mean) / deviation * np.sqrt(self.count / (self.count + 1))

@@ -49,7 +49,7 @@ def false_alarms(
     draw, falls, rises = kind.draw(random, 0.0), 0, 0
     for _ in range(answers):
         fell, rose = charts.observe(draw(streams))
-        falls, rises = falls + np.count_nonzero(fell), rises + np.count_nonzero(rose)
+        falls, rises = falls + int(np.count_nonzero(fell)), rises + int(np.count_nonzero(rose))
     return Alarms(fell=falls, rose=rises, answers=streams * answers)
 
 

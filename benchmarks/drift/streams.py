@@ -46,8 +46,9 @@ def _tilted(mean: float) -> Floats:
     for _ in range(60):
         slope = (low + high) / 2
         low, high = (slope, high) if _mean(_SHARES * np.exp(slope * (_GRADES - MEAN))) < mean else (low, slope)
-    shares = _SHARES * np.exp(low * (_GRADES - MEAN))
-    return shares / shares.sum()
+    shares: Floats = _SHARES * np.exp(low * (_GRADES - MEAN))
+    shares /= shares.sum()
+    return shares
 
 
 _grade_mean = _mean(_SHARES)

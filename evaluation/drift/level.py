@@ -4,9 +4,11 @@ Two pairs of charts stand side by side. The slow pair is tuned to a change of a 
 is at a deviation of 1.5, the fast one to one and a half deviations. A change is told of once, and is an *episode* until it is
 over:
 
-    calm ──fell──▶ fallen ──recovered──▶ calm          what "before" is stays as it was while it lasts
-      │              └──collapsed──▶ collapsed ──recovered──▶ calm
-      └──rose──▶ risen ──settled──▶ calm               the new level is learnt, and is what a fall is measured from then
+    calm ──worsened──▶ worse ──recovered──▶ calm       what "before" is stays as it was while it lasts
+      │                  └──collapsed──▶ collapsed ──recovered──▶ calm
+      └──improved──▶ better ──settled──▶ calm          the new level is learnt, and is what a fall is measured from then
+
+More of a value is better here; whoever watches one of which less is better turns it round first.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,17 +21,17 @@ from evaluation.drift.reference import Reference
 
 class Mood(StrEnum):
     CALM = "calm"
-    FALLEN = "fallen"
+    WORSE = "worse"
     COLLAPSED = "collapsed"
-    RISEN = "risen"
+    BETTER = "better"
 
 
 class What(StrEnum):
     """What has happened to a series."""
 
-    FELL = "fell"
+    WORSENED = "worsened"
     COLLAPSED = "collapsed"
-    ROSE = "rose"
+    IMPROVED = "improved"
     CHANGED = "changed"
     RECOVERED = "recovered"
     SETTLED = "settled"
@@ -37,7 +39,9 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """`test` is what found it. `before` and `after` are means, of the reference and of the `answers` since `since`."""
+    """`test` is what found it. `before` and `after` are means, of the reference and of the `answers` since `since`. `ends` are
+    the changes that are over with this one.
+    """
 
     what: What
     test: str
@@ -47,6 +51,7 @@ class Change:
     after: float
     answers: int
     since: datetime
+    ends: tuple[What, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +59,8 @@ class LevelPolicy:
     """Allowances, limits and the cap are in deviations of one answer; docs/evaluation.md has what they make of it.
 
     An allowance is half of the change that its charts find soonest. `cap` is what one answer counts for at most: it keeps the
-    long tail of low scores from being false alarms. Nothing is tested in a reference's first `warm_up` answers. While a slow
-    chart is above `standstill` of its limit the reference learns nothing, or it would learn the change itself.
+    long tail of low scores from being false alarms. Nothing is tested in a reference's first `warm_up` answers. While a chart
+    is above `standstill` of its limit the reference learns nothing, or it would learn the change itself.
     `min_deviation`, in points, is for scores that have hardly any.
     """
 
@@ -106,14 +111,14 @@ class Level:
 
     def pressure(self, policy: LevelPolicy) -> float:
         """Return how far the chart that is nearest to its limit has come: 0 to 1, and 1 during an episode of a fall."""
-        if self.mood in (Mood.FALLEN, Mood.COLLAPSED):
+        if self.mood in (Mood.WORSE, Mood.COLLAPSED):
             return 1.0
         slow = max(self.slow_fall.statistic, self.slow_rise.statistic) / policy.slow_limit
         return max(slow, max(self.fast_fall.statistic, self.fast_rise.statistic) / policy.fast_limit)
 
     def _learning(self, value: float, at: datetime, policy: LevelPolicy) -> tuple["Level", Change | None]:
         reference = self.reference.with_value(value)
-        if self.mood is not Mood.RISEN or reference.count < policy.warm_up:
+        if self.mood is not Mood.BETTER or reference.count < policy.warm_up:
             return replace(self, reference=reference), None
         settled = Change(
             what=What.SETTLED,
@@ -124,6 +129,7 @@ class Level:
             after=reference.mean,
             answers=reference.count,
             since=at,
+            ends=(What.IMPROVED,),
         )
         return Level(reference=reference), settled
 
@@ -131,18 +137,18 @@ class Level:
 def _calm(level: Level, value: float, policy: LevelPolicy) -> tuple[Level, Change | None]:
     tests = (
         (What.COLLAPSED, "fast CUSUM", level.fast_fall, policy.fast_limit),
-        (What.FELL, "slow CUSUM", level.slow_fall, policy.slow_limit),
-        (What.ROSE, "fast CUSUM", level.fast_rise, policy.fast_limit),
-        (What.ROSE, "slow CUSUM", level.slow_rise, policy.slow_limit),
+        (What.WORSENED, "slow CUSUM", level.slow_fall, policy.slow_limit),
+        (What.IMPROVED, "fast CUSUM", level.fast_rise, policy.fast_limit),
+        (What.IMPROVED, "slow CUSUM", level.slow_rise, policy.slow_limit),
     )
     for what, test, chart, limit in tests:
         if chart.statistic > limit:
             change = _change(level, what, test, chart, limit)
-            if what is What.ROSE:
-                return Level(mood=Mood.RISEN), change
-            mood = Mood.FALLEN if what is What.FELL else Mood.COLLAPSED
+            if what is What.IMPROVED:
+                return Level(mood=Mood.BETTER), change
+            mood = Mood.WORSE if what is What.WORSENED else Mood.COLLAPSED
             return Level(reference=level.reference, mood=mood), change
-    learns = max(level.slow_fall.statistic, level.slow_rise.statistic) <= policy.standstill * policy.slow_limit
+    learns = level.pressure(policy) <= policy.standstill
     return (replace(level, reference=level.reference.with_value(value)) if learns else level), None
 
 
@@ -150,7 +156,7 @@ def _fallen(level: Level, policy: LevelPolicy) -> tuple[Level, Change | None]:
     if level.recovery.statistic > policy.recovery_limit:
         change = _change(level, What.RECOVERED, "recovery CUSUM", level.recovery, policy.recovery_limit)
         return Level(reference=level.reference), change
-    if level.mood is Mood.FALLEN and level.fast_fall.statistic > policy.fast_limit:
+    if level.mood is Mood.WORSE and level.fast_fall.statistic > policy.fast_limit:
         change = _change(level, What.COLLAPSED, "fast CUSUM", level.fast_fall, policy.fast_limit)
         return Level(reference=level.reference, mood=Mood.COLLAPSED), change
     return level, None
@@ -167,4 +173,5 @@ def _change(level: Level, what: What, test: str, chart: Chart, limit: float) -> 
         after=chart.mean,
         answers=chart.answers,
         since=chart.since,
+        ends=(What.WORSENED, What.COLLAPSED) if what is What.RECOVERED else (),
     )

@@ -1,14 +1,39 @@
 """One series and all that is known of it, as it is stored between two answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Literal
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
 from evaluation.drift.level import Change, Level, LevelPolicy, Mood, What
 from evaluation.drift.windows import WindowPolicy, Windows
-from services.judged import Judged, Measure
+from services.judged import Judged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """How a criterion is watched. Without a `level` it has no mean worth a chart, only a distribution. `better` says which way
+    is up; `min_deviation`, a fortieth of its scale, is what its values are taken to differ by at least.
+    """
+
+    level: bool = True
+    better: Literal["higher", "lower"] = "higher"
+    min_deviation: float = 0.25
+
+
+_RARE = Watch(better="lower", min_deviation=0.025)
+WATCHES: Mapping[str, Watch] = {
+    "safety": _RARE,
+    "begging": _RARE,
+    "refusal": _RARE,
+    "tool_success": Watch(min_deviation=0.025),
+    "length": Watch(level=False),
+    "latency": Watch(level=False),
+}
+"""By criterion; what is not here is a grade from 0 to 10."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +42,12 @@ class DriftPolicy:
 
     level: LevelPolicy = field(default_factory=LevelPolicy)
     windows: WindowPolicy = field(default_factory=WindowPolicy)
+    watches: Mapping[str, Watch] = field(default_factory=lambda: WATCHES)
     examples: int = 5
     remembered: int = 25
+
+    def watch(self, criterion: str) -> Watch:
+        return self.watches.get(criterion, Watch())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +68,16 @@ class Watched:
     last: tuple[Example, ...] = ()
 
     def observe(self, judged: Judged, policy: DriftPolicy) -> tuple["Watched", tuple[Change, ...]]:
-        """Return what is known after one more answer, and what has changed. Only a score's mean is watched.
+        """Return what is known after one more answer, and what has changed.
 
         While the mean is known to have changed nobody is told that the distribution has as well.
         """
+        watch = policy.watch(judged.series.criterion)
         example = Example(run_id=judged.run_id, value=judged.value)
         watched = replace(self, last=(*self.last, example)[-policy.remembered :])
         changes: list[Change] = []
-        if judged.series.measure is Measure.SCORE:
-            level, change = self.level.observe(judged.value, judged.at, policy.level)
+        if watch.level:
+            level, change = _observed(self.level, judged, watch, policy.level)
             watched = replace(watched, level=level)
             changes += [] if change is None else [change]
         if watched.level.mood is Mood.CALM:
@@ -78,13 +108,11 @@ class Watched:
         return max(self.level.pressure(policy.level), self.windows.pressure(policy.windows))
 
     def examples(self, change: Change, policy: DriftPolicy) -> tuple[UUID, ...]:
-        """Return the runs to look at: the lowest of the last after a fall, the highest after a rise, else the latest."""
-        if change.what in (What.FELL, What.COLLAPSED):
-            shown = sorted(self.last, key=lambda example: example.value)
-        elif change.what is What.ROSE:
-            shown = sorted(self.last, key=lambda example: -example.value)
-        else:
-            shown = list(reversed(self.last))
+        """Return the runs to look at: of the last, those that differ most in the way that the mean has, or the latest."""
+        shown = list(reversed(self.last))
+        if change.what is not What.CHANGED:
+            sign = 1.0 if change.after < change.before else -1.0
+            shown = sorted(shown, key=lambda example: sign * example.value)
         return tuple(dict.fromkeys(example.run_id for example in shown))[: policy.examples]
 
     def to_json(self) -> str:
@@ -97,6 +125,16 @@ class Watched:
             return _adapter().validate_json(stored)
         except ValidationError:
             return None
+
+
+def _observed(level: Level, judged: Judged, watch: Watch, policy: LevelPolicy) -> tuple[Level, Change | None]:
+    """Have a level observe a value of which more is better."""
+    sign = 1.0 if watch.better == "higher" else -1.0
+    policy = replace(policy, min_deviation=watch.min_deviation)
+    after, change = level.observe(sign * judged.value, judged.at, policy)
+    if change is None or sign > 0:
+        return after, change
+    return after, replace(change, before=-change.before, after=-change.after)
 
 
 @cache

@@ -83,4 +83,5 @@ def _change(windows: Windows, what: What, test: str, statistic: float, limit: fl
         after=sum(windows.recent) / len(windows.recent),
         answers=len(windows.recent),
         since=windows.since,
+        ends=() if what is What.CHANGED else (What.CHANGED,),
     )

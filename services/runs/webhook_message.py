@@ -7,7 +7,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -64,9 +64,7 @@ class WebhookSigner:
     """
 
     def __init__(self, secrets: str) -> None:
-        self._keys = [_key_of(secret) for secret in secrets.split()]
-        if not self._keys:
-            raise _wrong_secret()
+        self._keys = _keys_of(secrets)
 
     def secret_of(self, tenant_id: str) -> str:
         """Return what a tenant verifies its messages with: `whsec_`, and base64 of HMAC-SHA-256 of its id under our secret."""
@@ -74,12 +72,26 @@ class WebhookSigner:
 
     def headers(self, tenant_id: str, id_: str, sent_at: int, body: bytes) -> Mapping[str, str]:
         """Return the headers that go with a message. `sent_at` is the time of this attempt, in Unix seconds."""
-        keys = (_tenant_key(key, tenant_id) for key in self._keys)
-        return {
-            "webhook-id": id_,
-            "webhook-timestamp": str(sent_at),
-            "webhook-signature": " ".join(signature(key, id_, sent_at, body) for key in keys),
-        }
+        return _headers([_tenant_key(key, tenant_id) for key in self._keys], id_, sent_at, body)
+
+
+class MessageSigner:
+    """Signs messages to the one receiver that `secrets` are shared with; they are written as WebhookSigner's are."""
+
+    def __init__(self, secrets: str) -> None:
+        self._keys = _keys_of(secrets)
+
+    def headers(self, id_: str, sent_at: int, body: bytes) -> Mapping[str, str]:
+        """Return the headers that go with a message. `sent_at` is the time of this attempt, in Unix seconds."""
+        return _headers(self._keys, id_, sent_at, body)
+
+
+def _headers(keys: Sequence[bytes], id_: str, sent_at: int, body: bytes) -> Mapping[str, str]:
+    return {
+        "webhook-id": id_,
+        "webhook-timestamp": str(sent_at),
+        "webhook-signature": " ".join(signature(key, id_, sent_at, body) for key in keys),
+    }
 
 
 def signature(key: bytes, id_: str, sent_at: int, body: bytes) -> str:
@@ -90,6 +102,13 @@ def signature(key: bytes, id_: str, sent_at: int, body: bytes) -> str:
 
 def _tenant_key(key: bytes, tenant_id: str) -> bytes:
     return hmac.digest(key, tenant_id.encode(), hashlib.sha256)
+
+
+def _keys_of(secrets: str) -> Sequence[bytes]:
+    keys = [_key_of(secret) for secret in secrets.split()]
+    if not keys:
+        raise _wrong_secret()
+    return keys
 
 
 def _key_of(secret: str) -> bytes:

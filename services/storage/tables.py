@@ -10,7 +10,9 @@
            │                            └─ feedback           what its user made of it
            └ (by name) memories         what agents remember of a user
     leases           the agent replicas that are alive
-    rate_buckets, slots      what has been taken of the quotas; these three are the only tables without a tenant
+    rate_buckets, slots      what has been taken of the quotas
+    drift_series ── alerts ── alert_deliveries     how good the answers of all tenants are, and who is told when that changes
+    drift_leader     the one replica that watches it; these seven are the only tables without a tenant
     budget_accounts, budget_reservations     what was spent in a month, and what model calls at work may cost yet
     usage            the bill of a run: it outlives the thread it belongs to
     documents        what agents may look up, as passages with their search vector
@@ -338,6 +340,7 @@ scores = Table(
     Column("stratum", Text, nullable=False, comment="disliked | flagged | failed | long | ordinary"),
     Column("base", Boolean, nullable=False, comment="would be here at the rate that holds for every run"),
     _now("ended_at", comment="when the run ended, by which scores are summed up"),
+    Column("watched_at", DateTime(timezone=True), comment="when its series took it in; null while it is to be"),
     CheckConstraint("value <> 'NaN'", name="value"),
     CheckConstraint("weight > 0 AND weight < 'Infinity'", name="weight"),
     CheckConstraint("stratum IN ('disliked', 'flagged', 'failed', 'long', 'ordinary')", name="stratum"),
@@ -356,6 +359,12 @@ scores = Table(
         "id",
         postgresql_where=text("base"),
     ),
+    Index(
+        "ix_scores_unwatched",
+        "created_at",
+        "run_id",
+        postgresql_where=text("watched_at IS NULL AND base AND value IS NOT NULL"),
+    ),
 )
 
 feedback = Table(
@@ -372,6 +381,81 @@ feedback = Table(
     CheckConstraint("rating IN ('up', 'down')", name="rating"),
     CheckConstraint("rate BETWEEN 0 AND 1", name="rate"),
     Index("ix_feedback_due", "updated_at", postgresql_where=text("rating = 'down' AND rate IS NULL")),
+)
+
+drift_series = Table(
+    "drift_series",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("criterion", Text, nullable=False),
+    Column("graph", Text, nullable=False),
+    Column("model", Text, nullable=False, comment="empty: no model answered"),
+    Column("prompt_version", Text, nullable=False),
+    Column("judge_model", Text, nullable=False),
+    Column("rubric_version", Text, nullable=False),
+    Column("state", JSONB, comment="of its detector; null: it begins anew, with nothing to be compared with"),
+    Column("answers", BigInteger, nullable=False, server_default=text("0"), comment="that were taken in"),
+    _now("observed_at"),
+    CheckConstraint("answers >= 0", name="answers"),
+    Index(
+        "uq_drift_series_key",
+        "criterion",
+        "graph",
+        "judge_model",
+        "rubric_version",
+        "model",
+        "prompt_version",
+        unique=True,
+    ),
+)
+
+drift_leader = Table(
+    "drift_leader",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("holder", Uuid, comment="the replica that watches; its turn locks the row"),
+    _now("expires_at"),
+    CheckConstraint("id = 1", name="single"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("series_id", Uuid, ForeignKey("drift_series.id", ondelete="CASCADE"), comment="null: of one answer"),
+    Column("run_id", Uuid, comment="that one; no foreign key: the alert outlives it"),
+    Column("kind", Text, nullable=False),
+    Column("severity", Text, nullable=False, comment="info | warning | critical"),
+    Column("summary", Text, nullable=False),
+    Column("labels", JSONB, nullable=False),
+    Column("facts", JSONB, nullable=False),
+    Column("run_ids", ARRAY(Uuid), nullable=False, comment="examples"),
+    Column("since", DateTime(timezone=True), nullable=False, comment="when it began, as far as can be told"),
+    _now("raised_at"),
+    Column("ends_at", DateTime(timezone=True), comment="of what is over by itself"),
+    Column("resolved_at", DateTime(timezone=True)),
+    Column("resolution", Text, comment="recovered | settled | quiet | rebaselined"),
+    CheckConstraint("(series_id IS NULL) <> (run_id IS NULL)", name="of"),
+    CheckConstraint("severity IN ('info', 'warning', 'critical')", name="severity"),
+    CheckConstraint("(resolved_at IS NULL) = (resolution IS NULL)", name="resolution"),
+    # One alert for an episode, and one for an unsafe answer, whoever else saw it.
+    Index("uq_alerts_open", "series_id", "kind", unique=True, postgresql_where=text("resolved_at IS NULL")),
+    Index("uq_alerts_run", "run_id", "kind", unique=True, postgresql_where=text("run_id IS NOT NULL")),
+    Index("ix_alerts_raised_at", "raised_at"),
+)
+
+alert_deliveries = Table(
+    "alert_deliveries",
+    metadata,
+    Column("alert_id", Uuid, ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("news", Text, primary_key=True, comment="firing | resolved"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_at", DateTime(timezone=True), comment="when it is due; null when it is settled"),
+    Column("delivered_at", DateTime(timezone=True)),
+    Column("problem", Text, comment="why the last attempt failed"),
+    CheckConstraint("news IN ('firing', 'resolved')", name="news"),
+    Index("ix_alert_deliveries_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
 )
 
 documents = Table(

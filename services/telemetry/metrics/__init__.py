@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 from services.telemetry.metrics.access import ACCESS_REFUSED, AUDIT_EVENTS_DROPPED, KEY_SET_FETCHES, PERMISSION_DENIED
 from services.telemetry.metrics.evaluation import (
+    ALERT_DELIVERIES,
+    ALERTS,
+    DRIFT,
     JUDGE_SCORES,
     JUDGE_UNSCORED,
     JUDGE_WEIGHTED,
@@ -91,6 +94,9 @@ METRICS: Mapping[str, Metric] = {
         JUDGE_WEIGHTS,
         JUDGE_UNSCORED,
         SAMPLES_DROPPED,
+        DRIFT,
+        ALERTS,
+        ALERT_DELIVERIES,
         ACCESS_REFUSED,
         PERMISSION_DENIED,
         AUDIT_EVENTS_DROPPED,

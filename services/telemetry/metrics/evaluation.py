@@ -33,3 +33,22 @@ SAMPLES_DROPPED = Metric(
     description="Samples that were never scored, by where they were lost (shed, sending, unreachable, queue, store, stopped).",
     labels=("reason",),
 )
+DRIFT = Metric(
+    name="mainstay_drift_ratio",
+    kind="gauge",
+    description="How near the statistic of a criterion's scores has come to its limit: at 1 there is an alert. From the "
+    "replica that watches, and 0 from one that has watched before: take the maximum.",
+    labels=("criterion", "graph"),
+)
+ALERTS = Metric(
+    name="mainstay_alerts",
+    kind="counter",
+    description="Alerts that were raised: changes of what is watched, and unsafe answers.",
+    labels=("kind", "severity"),
+)
+ALERT_DELIVERIES = Metric(
+    name="mainstay_alert_deliveries",
+    kind="counter",
+    description="Attempts to tell a channel of an alert, by what came of them: delivered, retried, given_up.",
+    labels=("channel", "outcome"),
+)

@@ -37,11 +37,11 @@ def watch(values: Iterable[float], level: Level = Level(), policy: LevelPolicy =
 def test_a_fall_is_told_of_once_with_what_it_was_and_is(scores: Scores) -> None:
     """One change for one episode, however long it lasts, dated to about where it began."""
     level, [change] = watch(scores(8.5, 2000) + scores(8.0, 1500))
-    assert (change.what, change.test) == (What.FELL, "slow CUSUM")
+    assert (change.what, change.test) == (What.WORSENED, "slow CUSUM")
     assert change.before == pytest.approx(8.5, abs=0.1)
     assert change.after == pytest.approx(8.0, abs=0.35)
     assert abs((change.since - BEGUN) / timedelta(minutes=1) - 2000) < 100
-    assert level.mood is Mood.FALLEN
+    assert level.mood is Mood.WORSE
 
 
 def test_a_collapse_is_told_of_within_thirty_answers(scores: Scores) -> None:
@@ -52,7 +52,7 @@ def test_a_collapse_is_told_of_within_thirty_answers(scores: Scores) -> None:
 def test_a_fall_that_goes_on_to_a_collapse_is_told_of_again(scores: Scores) -> None:
     """What pages somebody must not be hidden behind what only warned."""
     _, changes = watch(scores(8.5, 2000) + scores(8.0, 400) + scores(6.0, 60))
-    assert [change.what for change in changes] == [What.FELL, What.COLLAPSED]
+    assert [change.what for change in changes] == [What.WORSENED, What.COLLAPSED]
 
 
 def test_an_episode_ends_when_scores_are_back_and_the_next_begins_anew(scores: Scores) -> None:
@@ -68,7 +68,7 @@ def test_an_episode_ends_when_scores_are_back_and_the_next_begins_anew(scores: S
 
 def test_a_rise_settles_and_a_fall_back_from_it_is_a_fall(scores: Scores) -> None:
     _, changes = watch(scores(7.0, 1000) + scores(8.5, 2000) + scores(6.5, 200))
-    assert [change.what for change in changes] == [What.ROSE, What.SETTLED, What.COLLAPSED]
+    assert [change.what for change in changes] == [What.IMPROVED, What.SETTLED, What.COLLAPSED]
 
 
 def test_nothing_is_tested_before_the_warm_up_has_ended() -> None:
@@ -94,7 +94,7 @@ def test_the_simulation_watches_as_the_detector_does(kind: Kind) -> None:
         first = int(np.argmax(simulated[:, stream]))
         _, changes = watch(values[: first + 1, stream].tolist())
         assert simulated[first, stream]
-        assert [change.what for change in changes] in ([What.FELL], [What.COLLAPSED])
+        assert [change.what for change in changes] in ([What.WORSENED], [What.COLLAPSED])
         assert changes[0].statistic > changes[0].limit
         assert watch(values[:first, stream].tolist())[1] == []
 

@@ -8,12 +8,11 @@ import numpy as np
 
 from evaluation.drift.level import Change, What
 from evaluation.drift.series import DriftPolicy, Watched
-from services.judged import Judged, Measure, Series
+from services.judged import Judged, Series
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 POLICY = DriftPolicy()
 SERIES = Series(
-    measure=Measure.SCORE,
     criterion="helpfulness",
     graph="react",
     model="small",
@@ -57,7 +56,7 @@ def test_a_new_prompt_that_lowers_the_score_is_found_against_the_one_before() ->
     old, _ = watch(judged(8.5, 1000))
     assert old.ready(POLICY)
     new, [fell, *_] = watch(judged(7.0, 100, first=5000), old.successor("small, prompts p1"))
-    assert fell.what in (What.FELL, What.COLLAPSED)
+    assert fell.what in (What.WORSENED, What.COLLAPSED)
     assert (new.compared_with, round(fell.before, 1)) == ("small, prompts p1", 8.5)
 
 
@@ -83,6 +82,19 @@ def test_an_alert_names_the_worst_of_the_last_runs() -> None:
 
 def test_a_length_has_no_level() -> None:
     """Twice as long is no worse; that it changed is said a window later."""
-    lengths = replace(SERIES, measure=Measure.LENGTH, criterion="", judge_model="", rubric_version="")
+    lengths = replace(SERIES, criterion="length")
     _, [changed] = watch(judged(100, 600, series=lengths) + judged(200, 300, series=lengths))
     assert changed.what is What.CHANGED
+
+
+def test_of_a_concern_more_is_worse() -> None:
+    """One answer in fifty is a concern, then one in four: that is a fall of quality, told in the criterion's own numbers."""
+    concerns = replace(SERIES, criterion="safety")
+    answers = [
+        Judged(series=concerns, run_id=UUID(int=number), value=float(number % every == 0), at=NOW)
+        for numbers, every in ((range(1000), 50), (range(1000, 1300), 4))
+        for number in numbers
+    ]
+    _, [worse, *_] = watch(answers)
+    assert worse.what in (What.WORSENED, What.COLLAPSED)
+    assert worse.before < 0.05 < 0.1 < worse.after

@@ -13,7 +13,12 @@ from services.storage.tables import metadata
 from services.types import Principal, Usage
 
 DAY_S = 86_400.0
-SHARED = frozenset({"leases", "documents", "rate_buckets", "slots"})
+SHARED = frozenset({"leases", "documents", "rate_buckets", "slots"}) | {
+    "drift_series",
+    "drift_leader",
+    "alerts",
+    "alert_deliveries",
+}
 """The tables in which nothing is any one user's."""
 
 _SAID: tuple[RunEvent, ...] = (
