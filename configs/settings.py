@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, IPvAnyNetwork, ValidationError, model_validator
 
+from configs.alerts import AlertSettings
 from configs.judge import JudgeSettings
 from configs.quotas import BudgetSettings, LimitSettings, PriceListSettings
 from configs.sampling import SamplingSettings
@@ -336,6 +337,7 @@ class Settings(Section):
     database: DatabaseSettings = DatabaseSettings()
     guardrail: GuardrailSettings = GuardrailSettings()
     evaluator: EvaluatorSettings = EvaluatorSettings()
+    alerts: AlertSettings = AlertSettings()
     security: SecuritySettings = SecuritySettings()
     webhooks: WebhookSettings = WebhookSettings()
     limits: LimitSettings = LimitSettings()

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from deployments.autoscaling import UNSEEN_WORK
 from deployments.composition.sampling import LiveSampling
+from deployments.drift import DriftWatch
 from deployments.knobs import EvaluatorKnobs
 from evaluation.evaluator import Evaluator
 from services.limits.treasury import Treasury
@@ -29,6 +30,7 @@ class EvaluatorParts:
     sampling: LiveSampling
     meter: SummingMeter
     database: Database
+    drift: DriftWatch
 
 
 OpenEvaluator = Callable[[], Awaitable[EvaluatorParts]]
@@ -67,6 +69,7 @@ class EvaluatorReplica:
         for chore in self._parts.chores:
             chore.cancel()
         await self._parts.evaluator.stop()
+        await self._parts.drift.close()
         await self._parts.treasury.settle_all()
         self._report_drops()
         await self._parts.gateway.aclose()

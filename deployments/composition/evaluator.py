@@ -8,6 +8,7 @@ from configs.settings import Settings
 from deployments import garbage
 from deployments.budget_report import BudgetReport
 from deployments.composition.database import open_database
+from deployments.composition.drift import alerting, open_drift
 from deployments.composition.judge import JUDGE, judge, judge_gateway, judge_provider
 from deployments.composition.limits import budget_of, price_list
 from deployments.composition.routes import open_route
@@ -51,7 +52,7 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
             judge=judge(settings, gateway, lambda: _purse(treasury, budgets)),
             screen=Screening(),
         ),
-        scores=ScoreRepository(database),
+        scores=alerting(ScoreRepository(database), settings, database, meter),
         queue_size=settings.evaluator.queue_size,
         concurrency=settings.evaluator.concurrency,
         observers=(ScoreReport(meter),),
@@ -68,6 +69,7 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
         sampling=sampling,
         meter=meter,
         database=database,
+        drift=open_drift(settings, database, meter),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from configs.settings import load
 from deployments.composition.sampling import LiveSampling
+from deployments.drift import DriftWatch
 from deployments.evaluator import EvaluatorParts, EvaluatorReplica
 from evaluation.evaluator import Evaluator
 from evaluation.scoring import Scoring
@@ -59,6 +60,7 @@ async def a_replica(evaluator: Evaluator, meter: FakeMeter, sampling: LiveSampli
             sampling=sampling,
             meter=meter,
             database=cast(Database, Closeable()),
+            drift=cast(DriftWatch, Closeable()),
         )
 
     replica = Replica.__new__(Replica)
