@@ -8,7 +8,7 @@ LAUNCH = $(PY) -m deployments.launch
 COMPILE = $(UV) --system-certs pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --extra embedded
 
-.PHONY: help serve down test audit faults chaos lint lock bundle migrate key prune erase upstream bench bench-resilience eval-guardrails train-guardrails calibrate clean
+.PHONY: help serve down test audit faults chaos lint lock bundle migrate key prune erase accept upstream bench bench-resilience eval-guardrails train-guardrails calibrate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,10 @@ key: ## make an API key in the database at DATABASE_URL and print it once
 prune: ## let go of what is past its time in the database at DATABASE_URL
 	@bin/bootstrap
 	@$(LAUNCH) prune $(ARGS)
+
+accept: ## end an alert: how answers are now is what they are measured by (ARGS=ID)
+	@bin/bootstrap
+	@$(LAUNCH) accept $(ARGS)
 
 erase: ## erase a user from every table (ARGS="--tenant T --user U", and --cancel to stop their runs first)
 	@bin/bootstrap

@@ -47,7 +47,7 @@ def alerting(scores: ScoreStore, settings: Settings, database: Database, meter: 
     unsafe = settings.alerts.unsafe
     return AlertingScores(
         scores,
-        AlertRepository(database, _channel_names(settings.alerts)),
+        AlertRepository(database, channel_names(settings.alerts)),
         UnsafePolicy(criterion=unsafe.criterion, lowest=unsafe.lowest, highest=unsafe.highest, lasts_s=unsafe.lasts_s),
         new_id=uuid7,
         meter=meter,
@@ -89,7 +89,8 @@ def open_drift(settings: Settings, database: Database, meter: Meter) -> DriftWat
     )
 
 
-def _channel_names(alerts: AlertSettings) -> tuple[str, ...]:
+def channel_names(alerts: AlertSettings) -> tuple[str, ...]:
+    """Return who is told of alerts, as far as this environment says where they are."""
     urls = {WEBHOOK: alerts.webhook_url, ALERTMANAGER: alerts.alertmanager_url}
     return tuple(name for name, url in urls.items() if url.resolve(os.environ))
 

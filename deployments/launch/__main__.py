@@ -1,4 +1,4 @@
-"""`python -m deployments.launch`: serve, down, migrate, key, prune, erase, bundle.
+"""`python -m deployments.launch`: serve, down, migrate, key, prune, erase, accept, bundle.
 
 What goes wrong is one line on stderr and status 1.
 """
@@ -53,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
         "--cancel", action="store_true", help="stop their runs that have not ended, which is refused else"
     )
     erase.add_argument("--wait-s", type=float, default=60.0, help="for runs to end (default: %(default)s)")
+    accept = commands.add_parser("accept", help="end an alert: how answers are now is what they are measured by")
+    accept.add_argument("alert", type=UUID, help="its id")
     bundle = commands.add_parser("bundle", help="zip the code for runtime_env.working_dir")
     bundle.add_argument("--to", type=Path, default=REPOSITORY / "build", help="folder (default: build)")
     return parser
@@ -124,6 +126,12 @@ def _run(arguments: argparse.Namespace, options: Options, console: Console) -> N
             console.say(
                 f"Erased {arguments.user} of tenant {arguments.tenant}: {summary(erased) or 'there was nothing'}"
             )
+        case "accept":
+            from deployments.launch import alerts, database
+
+            url = database.existing_url(options, os.environ)
+            accepted = asyncio.run(alerts.accept(url, arguments.alert, options))
+            console.say("Accepted." if accepted else f"There is no alert {arguments.alert} of a series of answers.")
         case "bundle":
             from deployments.launch.bundle import bundle
 
