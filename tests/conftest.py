@@ -24,9 +24,6 @@ CLUSTERS = ("tests/e2e/", "tests/deployments/launch/test_serve.py")
 AMONG_SEVERAL = "PYTEST_XDIST_WORKER" in os.environ
 """This process is one of those that share the tests."""
 
-NICENESS = 15
-"""What Ray gives its workers."""
-
 
 class FilesScheduling(LoadScopeScheduling):
     """Gives each file to one process, and all that start clusters to the same one."""
@@ -49,13 +46,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{item.nodeid} starts a cluster: name its file in CLUSTERS of tests/conftest.py")
     if AMONG_SEVERAL:
         items.sort(key=lambda item: not item.nodeid.startswith(CLUSTERS))
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Beside a cluster, whose waits are real, what computes gives way. A process never has a cluster after it has begun to."""
-    if AMONG_SEVERAL and not item.nodeid.startswith(CLUSTERS):
-        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
 
 
 @pytest.fixture(scope="session")
