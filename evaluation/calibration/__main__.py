@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="the labelled set")
     parser.add_argument("--criterion", choices=JUDGED, action="append", help="this one; repeatable (default: all)")
     parser.add_argument("--every", type=int, default=1, help="take every so many'th pair that is not of LLMBar/Natural")
+    parser.add_argument("--subset", default="", help="only pairs whose subset ends so, such as Natural")
     parser.add_argument("--limit", type=int, help="of answers, or of pairs of each kind: the first so many")
     parser.add_argument("--journal", type=Path, help="where what was said is kept")
     parser.add_argument("--for-s", type=float, default=float("inf"), help="ask nothing more after so many seconds")
@@ -111,7 +112,7 @@ async def _on_pairs(measuring: Measuring, asked: argparse.Namespace) -> list[Cal
     """Natural and adversarial pairs are told apart, since the latter were chosen to deceive a judge."""
     if asked.data is None:
         raise ValueError("name the file of pairs with --data; it is not part of the repository")
-    items = pairs(asked.data)
+    items = [item for item in pairs(asked.data) if item.subset.endswith(asked.subset)]
     natural = [item for item in items if item.subset.endswith("Natural")]
     others = [item for item in items if not item.subset.endswith("Natural")][:: asked.every]
     named = (("LLMBar/Natural", natural), ("LLMBar/Adversarial", others))

@@ -79,6 +79,7 @@ def test_records_are_kept_in_a_file_and_replaced_by_newer_ones(tmp_path: Path) -
 def test_what_is_published_can_be_read() -> None:
     """The shipped file holds records, and each is found by what it says of itself."""
     known = KnownCalibrations(published := read_calibrations())
+    assert published
     for one in published:
         assert known.of(one.criterion, one.judge_model, one.rubric_version) is not None
         assert one.low <= one.kappa <= one.high
