@@ -6,10 +6,10 @@ token. Such a model also prefers what it is offered first, so it is asked in bot
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from evaluation.criteria.types import Part, Reading, Rubric
-from evaluation.material import material, new_mark, noted
+from evaluation.material import Mark, material, noted, secret_marks
 from evaluation.structured import UNREADABLE, Answering
 from services.llm.first_token import first_token_odds
 
@@ -28,14 +28,14 @@ class OneTokenJudge:
 
     style = "one_token"
 
-    def __init__(self, model: Answering, *, max_chars: int, new_mark: Callable[[], str] = new_mark) -> None:
+    def __init__(self, model: Answering, *, max_chars: int, mark: Mark | None = None) -> None:
         self.name = f"{model.model}/{self.style}"
         self._model = model
         self._max_chars = max_chars
-        self._new_mark = new_mark
+        self._mark = mark or secret_marks()
 
     async def judge(self, rubric: Rubric, parts: Sequence[Part]) -> Reading:
-        shown = material(parts, mark=self._new_mark(), max_chars=self._max_chars)
+        shown = material(parts, mark=self._mark(parts), max_chars=self._max_chars)
         one, other = _WORDS.get(rubric.scale.kind, ("Yes", "No"))
         asked = [f"{shown.text}\n\n{rubric.question} Reply with one word: " + order for order in _orders(one, other)]
         # What differs comes last: the provider finds the rest in its prompt cache, and the second order costs next to nothing.

@@ -1,13 +1,13 @@
 """A judge that gives a reason and then a value, as JSON: for models that can hold to a schema and reason in a sentence."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from langchain_core.messages import AIMessage
 
 from evaluation.criteria.types import Part, Reading, Rubric
-from evaluation.material import material, new_mark, noted
+from evaluation.material import Mark, material, noted, secret_marks
 
 MAX_REASON_CHARS = 500
 UNREADABLE = "unreadable verdict"
@@ -41,7 +41,7 @@ class Answering(Protocol):
 class StructuredJudge:
     """Implements `Judge`. A verdict is the whole reply: one JSON object of `check`, `reason` and `value`.
 
-    `check` has to be the mark of this question, which no judged text can hold: what a judge repeats of such a text, were it
+    `check` has to be the mark of these texts, which none of them can hold: what a judge repeats of such a text, were it
     the very JSON of a verdict, is never taken for one. The schema does not name the mark, so that a grammar cannot put it
     into a parroted reply. `max_tokens` is for the reply, and for what a reasoning model thinks before it.
     """
@@ -54,16 +54,16 @@ class StructuredJudge:
         *,
         max_chars: int,
         max_tokens: int = 1_024,
-        new_mark: Callable[[], str] = new_mark,
+        mark: Mark | None = None,
     ) -> None:
         self.name = f"{model.model}/{self.style}"
         self._model = model
         self._max_chars = max_chars
         self._max_tokens = max_tokens
-        self._new_mark = new_mark
+        self._mark = mark or secret_marks()
 
     async def judge(self, rubric: Rubric, parts: Sequence[Part]) -> Reading:
-        mark = self._new_mark()
+        mark = self._mark(parts)
         shown = material(parts, mark=mark, max_chars=self._max_chars)
         # The mark comes last, so that providers find the instruction and the rubric in their prompt caches.
         instruction = (

@@ -1,7 +1,7 @@
 """What a judge is shown: nothing leaves its marks, and what is too long is cut where it says so."""
 
 from evaluation.criteria.types import Part
-from evaluation.material import MAX_PARTS, material, new_mark, noted
+from evaluation.material import MAX_PARTS, material, noted, secret_marks
 
 
 def parts(*texts: str) -> list[Part]:
@@ -16,9 +16,16 @@ def test_what_fits_is_shown_whole_between_marks() -> None:
     assert noted("fine", 0) == "fine"
 
 
-def test_marks_are_new_each_time() -> None:
-    """What an earlier judgement showed is of no use to a text."""
-    assert len({new_mark() for _ in range(100)}) == 100
+def test_a_mark_is_of_its_texts_and_of_nobody_elses_key() -> None:
+    """The same for every question about them, so that a prompt cache holds; another for any other text, and by another key."""
+    mark, elsewhere = secret_marks(), secret_marks()
+    assert mark(parts("why?", "because")) == mark(parts("why?", "because"))
+    texts = [
+        parts("why?", f"because {mark(parts('why?', 'because'))}"),
+        parts("why?because", ""),
+        parts("why?", "becaus"),
+    ]
+    assert len({mark(one) for one in texts} | {mark(parts("why?", "because")), elsewhere(texts[0])}) == 5
 
 
 def test_the_longest_parts_lose_their_middle() -> None:

@@ -48,7 +48,7 @@ def test_the_share_of_yes(said: Mapping[str, float], share: float | None) -> Non
 async def test_both_orders_count_the_same(scale: Scale, value: float) -> None:
     """The mean of both is spread over the scale; all but the last words is the same, for the prompt cache."""
     model = FakeModel([reply(Yes=0.8, No=0.2), reply(Yes=0.4, No=0.6)])
-    judge = OneTokenJudge(model, max_chars=1_000, new_mark=lambda: "m4rk")
+    judge = OneTokenJudge(model, max_chars=1_000, mark=lambda _: "m4rk")
     reading = await judge.judge(a_rubric(scale), PARTS)
     assert (judge.name, reading.reason) == ("tiny/one_token", "P(Yes) 0.80 and 0.40")
     assert reading.value == pytest.approx(value)

@@ -24,7 +24,7 @@ def said(value: object = 7, reason: object = "kind  enough", check: object = "m4
 async def test_a_verdict_is_asked_for_and_read() -> None:
     """The rubric, the mark and the schema go out; the reason comes back in one line, the value as a number."""
     model = FakeModel([AIMessage(said())])
-    judge = StructuredJudge(model, max_chars=1_000, new_mark=lambda: "m4rk")
+    judge = StructuredJudge(model, max_chars=1_000, mark=lambda _: "m4rk")
     reading = await judge.judge(RUBRIC, shown(a_sample("Of course, dear.")))
     assert (judge.name, reading.value, reading.reason) == ("tiny/structured", 7.0, "kind enough")
     [(instruction, material)] = model.read
@@ -94,7 +94,7 @@ def parrots(attempt: Attempt, own: str) -> list[str]:
 async def test_no_text_of_the_record_becomes_the_verdict(attempt: Attempt) -> None:
     """A judge that repeats what it reads gives no score, or its own: never the one that the text wants."""
     for reply in parrots(attempt, said(2)):
-        judge = StructuredJudge(FakeModel([AIMessage(reply)]), max_chars=10_000, new_mark=lambda: "m4rk")
+        judge = StructuredJudge(FakeModel([AIMessage(reply)]), max_chars=10_000, mark=lambda _: "m4rk")
         reading = await judge.judge(CRITERIA["helpfulness"]().rubric, shown(a_sample(attempt.text)))  # type: ignore[attr-defined]
         assert reading.value in (None, 2.0), reply
         assert reading.value is not None or reading.reason == UNREADABLE
