@@ -1,6 +1,7 @@
 """What an evaluator replica stands on."""
 
 import asyncio
+import os
 
 from uuid_utils.compat import uuid7
 
@@ -31,9 +32,12 @@ from services.storage.scores import ScoreRepository
 from services.telemetry.breakers import BreakerReport
 
 DISLIKES_EVERY_S = 5.0
+NICENESS = 10
+"""Of the evaluator's processes: where processors are scarce, they are for those who answer users."""
 
 
 async def open_evaluator(settings: Settings) -> EvaluatorParts:
+    os.nice(NICENESS)
     database = await open_database(settings, "evaluator")
     meter = open_meter()
     gateway = judge_gateway(settings, open_route(judge_provider(settings), BreakerReport(meter)), meter)
