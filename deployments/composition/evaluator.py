@@ -32,8 +32,8 @@ from services.storage.scores import ScoreRepository
 from services.telemetry.breakers import BreakerReport
 
 DISLIKES_EVERY_S = 5.0
-NICENESS = 10
-"""Of the evaluator's processes: where processors are scarce, they are for those who answer users."""
+NICENESS = 4
+"""On top of the 15 that Ray gives every worker; 19 is the most. Where processors are scarce, others answer users with them."""
 
 
 async def open_evaluator(settings: Settings) -> EvaluatorParts:

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "graphs": {"services"},
     "evaluation": {"services"},
     "deployments": {"configs", "services", "graphs", "evaluation"},
-    "benchmarks": {"services"},
+    "benchmarks": {"services", "evaluation"},
 }
 """Which of our packages each package may import, besides itself."""
 
