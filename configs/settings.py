@@ -324,6 +324,9 @@ class RetentionSettings(Section):
     attempts_ttl_s: KeptSeconds | None = Field(
         default=90 * 86_400.0, description="the age of a record of who was refused; what was done to keys stays"
     )
+    alerts_ttl_s: KeptSeconds | None = Field(
+        default=90 * 86_400.0, description="from the end of an alert until it goes"
+    )
 
 
 class Settings(Section):

@@ -52,6 +52,7 @@ class Retention:
             "leases": await self._repeat(sql.LEASES),
             "usage": await self._walk(sql.USAGE, _NIL, policy.usage_ttl_s),
             "audit_events": await self._walk(sql.ATTEMPTS, _NIL, policy.attempts_ttl_s),
+            "alerts": await self._walk(sql.ALERTS, _NIL, policy.alerts_ttl_s),
         }
 
     async def _walk(self, statement: str, start: UUID | str, *ttls_s: float | None) -> int:

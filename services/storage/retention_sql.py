@@ -34,6 +34,12 @@ ATTEMPTS = _WALK.format(
     joined="",
     condition="it.action IN ('access_refused', 'permission_denied') AND it.at < now() - make_interval(secs => $3)",
 )
+ALERTS = _WALK.format(
+    table="alerts",
+    key="id",
+    joined="",
+    condition="coalesce(it.resolved_at, it.ends_at) < now() - make_interval(secs => $3)",
+)
 
 # Ids of threads are LangGraph's text there, and a thread that is none of ours is left alone.
 _OF_A_THREAD = """, LATERAL (

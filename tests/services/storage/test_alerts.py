@@ -9,9 +9,11 @@ from uuid_utils.compat import uuid7
 
 from evaluation.drift.unsafe import AlertingScores, UnsafePolicy
 from services.alerts.types import Alert, AlertKind, News, Severity
+from services.runs.prune import RetentionPolicy
 from services.samples import Score
 from services.storage.alerts import AlertRepository
 from services.storage.database import Database
+from services.storage.retention import Retention
 from services.storage.scores import ScoreRepository
 from tests.services.storage import past
 from tests.services.storage.conftest import ALICE
@@ -114,3 +116,18 @@ async def test_what_was_told_is_told_again_only_where_that_is_asked(
     assert await taken(alerts) == []
     await past.execute(database, LATER)
     assert await taken(alerts) == [("alertmanager", News.FIRING, 1)]
+
+
+async def test_an_alert_goes_at_its_time_after_its_end_with_whom_it_was_told(
+    database: Database, alerts: AlertRepository
+) -> None:
+    """One that still holds stays, however old it is."""
+    await alerts.raise_for_run(an_alert())
+    await past.execute(
+        database, "UPDATE alerts SET raised_at = now() - interval '9 days', ends_at = now() - interval '2 days'"
+    )
+    await alerts.raise_for_run(an_alert())
+    await past.execute(database, "UPDATE alerts SET raised_at = now() - interval '9 days'")
+    pruned = await Retention(database, RetentionPolicy(alerts_ttl_s=86_400.0)).prune()
+    assert pruned["alerts"] == 1
+    assert await past.rows_in(database, "alerts", "alert_deliveries") == {"alerts": 1, "alert_deliveries": 2}

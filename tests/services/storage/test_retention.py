@@ -27,6 +27,7 @@ FOR_EVER = RetentionPolicy(
     events_ttl_s=None,
     usage_ttl_s=None,
     attempts_ttl_s=None,
+    alerts_ttl_s=None,
 )
 OF_A_RUN = (
     "threads",
