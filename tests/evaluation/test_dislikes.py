@@ -9,9 +9,10 @@ import pytest
 from evaluation.dislikes import AT_ONCE, Dislikes
 from evaluation.evaluator import Evaluator
 from evaluation.sampler import Sampler, SamplingPolicy, StratumPolicy, lot
+from evaluation.scoring import Scoring
 from services.errors import StoreUnavailable
 from services.samples import Disliked, Sample, Stratum
-from tests.evaluation.test_evaluator import FakeJudge, FakeScores, a_sample
+from tests.evaluation.fakes import FakeJudge, FakeScores, a_sample
 from tests.evaluation.test_sampler import ids
 
 
@@ -43,7 +44,9 @@ class Offered(Evaluator):
     """An evaluator that remembers what it was offered, and judges nothing."""
 
     def __init__(self, queue_size: int) -> None:
-        super().__init__(criteria=[], judge=FakeJudge(), scores=FakeScores(), queue_size=queue_size, concurrency=1)
+        super().__init__(
+            scoring=Scoring(criteria=[], judge=FakeJudge()), scores=FakeScores(), queue_size=queue_size, concurrency=1
+        )
         self.samples: list[Sample] = []
 
     def offer(self, sample: Sample) -> None:
