@@ -15,6 +15,7 @@ from pydantic import Field, IPvAnyNetwork, ValidationError, model_validator
 
 from configs.quotas import BudgetSettings, LimitSettings, PriceListSettings
 from configs.section import EnvRef, Name, Port, PositiveSeconds, Section, SettingsError
+from configs.telemetry import LogSettings, TracingSettings
 
 CONFIGS = Path(__file__).parent
 
@@ -318,6 +319,7 @@ class RetentionSettings(Section):
     attempts_ttl_s: KeptSeconds | None = Field(
         default=90 * 86_400.0, description="the age of a record of who was refused; what was done to keys stays"
     )
+    traces_ttl_s: KeptSeconds | None = Field(default=7 * 86_400.0, description="the age of a run's trace")
 
 
 class Settings(Section):
@@ -336,6 +338,8 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     prices: PriceListSettings = PriceListSettings()
     retention: RetentionSettings = RetentionSettings()
+    tracing: TracingSettings = TracingSettings()
+    logs: LogSettings = LogSettings()
     load: Mapping[str, Any] = Field(
         default_factory=dict, description="fields of services.resilience.LoadPolicy: what an overloaded replica refuses"
     )
@@ -350,6 +354,8 @@ class Settings(Section):
         for graph, served in self.graphs.items():
             if unknown := [name for name in served.providers if name not in names]:
                 raise ValueError(f"graphs.{graph}.providers: {unknown[0]!r} is not one of: {', '.join(names)}")
+        if unknown := [name for name in self.tracing.tell_providers if name not in names]:
+            raise ValueError(f"tracing.tell_providers: {unknown[0]!r} is not one of: {', '.join(names)}")
         judges = {
             "evaluator": self.evaluator.provider,
             "guardrail.output.semantic": self.guardrail.output.semantic.provider,

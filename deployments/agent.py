@@ -9,6 +9,7 @@ from typing import Any
 from deployments.autoscaling import UNSEEN_WORK
 from deployments.composition.limits import LivePlans, QuotaStores
 from deployments.composition.output import LiveSemantics
+from deployments.composition.telemetry import Tracing
 from deployments.knobs import AgentKnobs, LiveBreakers, LivePrompts
 from deployments.remote import Handle
 from deployments.reporter import RunReporter
@@ -50,6 +51,7 @@ class AgentParts:
     shedding: Shedding
     gauges: tuple[Callable[[], None], ...]
     reporter: RunReporter
+    tracing: Tracing
     chores: "tuple[asyncio.Task[Any], ...]"
     settlers: "tuple[asyncio.Task[Any], ...]"
     drain_s: float
@@ -123,6 +125,7 @@ class AgentReplica:
         if self._parts.webhooks is not None:
             await self._parts.webhooks.close()
         self._parts.shedding.stop()
+        await self._parts.tracing.aclose()
         for route in self._parts.routes:
             await route.provider.aclose()
         if self._parts.embeddings is not None:

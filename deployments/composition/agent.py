@@ -21,6 +21,7 @@ from deployments.composition.output import OUTPUT_JUDGE, LiveSemantics, judge_of
 from deployments.composition.pages import open_pages
 from deployments.composition.retention import retention_policy
 from deployments.composition.routes import configured_breaker, open_route
+from deployments.composition.telemetry import open_logs, open_tracing
 from deployments.composition.webhooks import open_webhooks
 from deployments.knobs import LiveBreakers, LivePrompts
 from deployments.metrics import RayMeter
@@ -45,6 +46,7 @@ from services.runs.engine import EngineLimits, RunEngine
 from services.runs.lease_keeper import LeaseKeeper, LeasePolicy
 from services.runs.patient_effects import PatientEffects
 from services.runs.prune import prune_forever
+from services.runs.run_lines import RunLines
 from services.runs.sweep import sweep_forever
 from services.runs.warm_up import warm_up
 from services.storage.checkpointer import ThreadReader
@@ -66,10 +68,16 @@ SWEEP_MARGIN_S = 60.0
 
 
 async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -> AgentParts:
+    open_logs(settings)
     database = await open_database(settings, "agent")
     meter = RayMeter()
+    tracing = open_tracing(settings, "agent", database, meter)
     report = BreakerReport(meter)
-    routes = {provider.name: open_route(provider, report) for provider in settings.providers}
+    told = settings.tracing.tell_providers
+    routes = {
+        provider.name: open_route(provider, report, told_of_traces=provider.name in told)
+        for provider in settings.providers
+    }
     tools, tool_report = tool_breakers(listeners=(report,)), ToolReport(meter, SuccessRates())
     breakers = _live_breakers(settings, routes, tools)
     shedding = Shedding(load_monitor(settings), meter)
@@ -107,11 +115,12 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         graphs=graphs,
         gateways=gateways,
         guard=guard,
-        observers=(reporter, settling, treasury),
+        observers=(reporter, settling, treasury, RunLines()),
         purses=lambda claim: treasury.purse(payer_of(claim, settling.plans.of(claim.run.tenant_id).budgets)),
         prompts=prompts,
         limits=_limits(settings.runs),
         screen=output_screen(settings.guardrail.output, meter, semantics),
+        tracer=tracing.tracer,
     )
     keeper = LeaseKeeper(
         leases=LeaseRepository(database),
@@ -155,6 +164,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
         shedding=shedding,
         gauges=(partial(breakers.show, report), tool_report.show, partial(_show_limits, routes.values(), meter)),
         reporter=reporter,
+        tracing=tracing,
         drain_s=settings.runs.max_run_s,
     )
 

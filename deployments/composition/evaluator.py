@@ -10,6 +10,7 @@ from deployments.budget_report import BudgetReport
 from deployments.composition.database import open_database
 from deployments.composition.limits import budget_of, price_list
 from deployments.composition.routes import open_route
+from deployments.composition.telemetry import open_logs
 from deployments.evaluator import EvaluatorParts
 from deployments.metrics import RayMeter
 from evaluation.criteria import CRITERIA
@@ -26,6 +27,7 @@ from services.telemetry.breakers import BreakerReport
 
 
 async def open_evaluator(settings: Settings) -> EvaluatorParts:
+    open_logs(settings)
     database = await open_database(settings, "evaluator")
     named = {provider.name: provider for provider in settings.providers}
     meter = RayMeter()

@@ -13,4 +13,5 @@ def retention_policy(settings: Settings) -> RetentionPolicy:
         events_ttl_s=kept.events_ttl_s,
         usage_ttl_s=kept.usage_ttl_s,
         attempts_ttl_s=kept.attempts_ttl_s,
+        traces_ttl_s=kept.traces_ttl_s,
     )

@@ -28,6 +28,7 @@ from services.errors import (
 from services.limits.prices import Price
 from services.limits.purse import BOTTOMLESS, Purse
 from services.llm.attempt import Attempts
+from services.llm.call_spans import CallSpans
 from services.llm.capability import CHARS_PER_TOKEN, input_tokens, most_input_tokens
 from services.llm.fail_over import FailOver, capable
 from services.llm.route import Route
@@ -39,6 +40,7 @@ from services.resilience.priority import Priority
 from services.resilience.retry import RetryPolicy
 from services.runs.deadline import Deadline
 from services.telemetry.metrics import UNMEASURED, Meter
+from services.telemetry.tracing import UNTRACED, Trace
 from services.types import Progress, Usage
 
 logger = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ class Gateway:
         progress: Progress | None = None,
         purse: Purse = BOTTOMLESS,
         screen: AnswerScreen = Unscreened(),  # noqa: B008  it has no state
+        trace: Trace = UNTRACED,
     ) -> "RunModel":
         """Return the model of one run, which goes on from its `progress` and is paid from its `purse`. What it says passes
         `screen` before anybody has it.
@@ -93,6 +96,7 @@ class Gateway:
         `priority` is its first call's; later ones have the work done so far to lose.
         """
         model = RunModel(gateway=self, sink=sink, deadline=deadline, priority=priority, purse=purse, screen=screen)
+        model.trace = trace
         if progress is not None:
             model.usage, model.answer_parts, model.priority = progress.usage, [[progress.said]], Priority.RESUME
         return model
@@ -113,6 +117,7 @@ class RunModel:
     priority: Priority
     purse: Purse
     screen: AnswerScreen = field(default_factory=Unscreened)
+    trace: Trace = UNTRACED
     usage: Usage = field(default_factory=Usage)
     provider: str | None = None
     model: str | None = None
@@ -142,6 +147,7 @@ class RunModel:
             purse=self.purse,
             bill=lambda *attempt: self._bill(call, *attempt),
             meter=gateway.meter,
+            spans=CallSpans(trace=self.trace, source=source),
         )
         way = FailOver(attempts=attempts, policy=gateway.retry, sleep=gateway.sleep, random=gateway.random)
         answer: AIMessage | None = None

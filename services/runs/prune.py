@@ -18,7 +18,7 @@ class RetentionPolicy:
     `compact_after_s`: from the end of a run until its log is put together. `ephemeral_ttl_s`: from the end of a run of an
     ephemeral thread until the thread goes, with all that is known of the run but its bill. `thread_ttl_s`: how long a thread
     may lie idle. `events_ttl_s`: from the end of a run until its log goes; its messages stay. `usage_ttl_s`: the age of a bill.
-    `attempts_ttl_s`: the age of a record of somebody who was refused.
+    `attempts_ttl_s`: the age of a record of somebody who was refused. `traces_ttl_s`: the age of a trace.
     """
 
     compact_after_s: float | None = 86_400.0
@@ -27,6 +27,7 @@ class RetentionPolicy:
     events_ttl_s: float | None = 30 * 86_400.0
     usage_ttl_s: float | None = None
     attempts_ttl_s: float | None = 90 * 86_400.0
+    traces_ttl_s: float | None = 7 * 86_400.0
 
 
 class Prunable(Protocol):

@@ -201,6 +201,12 @@ KEY_SET_FETCHES = Metric(
     labels=("outcome",),
 )
 
+TRACES_DROPPED = Metric(
+    name="mainstay_traces_dropped",
+    kind="counter",
+    description="Parts of traces that were to be kept and are not in the runs' record: too many at once, or no database.",
+)
+
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -231,6 +237,7 @@ METRICS: Mapping[str, Metric] = {
         PERMISSION_DENIED,
         AUDIT_EVENTS_DROPPED,
         KEY_SET_FETCHES,
+        TRACES_DROPPED,
     )
 }
 

@@ -18,6 +18,7 @@ ASKED = {
     "GET /runs/{run_id}/stream": READ,
     "GET /runs/{run_id}/wait": READ,
     "POST /runs/{run_id}/cancel": WRITE,
+    "GET /v1/runs/{run_id}/trace": READ,
     "GET /threads": READ,
     "GET /threads/{thread_id}": READ,
     "GET /threads/{thread_id}/messages": READ,
