@@ -12,6 +12,7 @@ from pathlib import Path
 from ray import serve
 
 from configs.telemetry import LogSettings
+from services.telemetry.log_file import LineFile
 from services.telemetry.logs import Hiding, JsonLines, Origin, Pseudonyms, TextLines, write_to
 
 SERVE = "ray.serve"
@@ -28,9 +29,7 @@ def log_to_files(settings: LogSettings, *, key: str, secrets: Collection[str]) -
     handlers: list[logging.Handler] = [stderr]
     if (beside := _file_of_serve()) is not None:
         path = Path(beside.baseFilename).parent / f"mainstay_{origin.deployment}_{origin.replica}.log"
-        lines = logging.handlers.RotatingFileHandler(
-            path, maxBytes=beside.maxBytes, backupCount=beside.backupCount, encoding="utf-8"
-        )
+        lines = LineFile(path, max_bytes=beside.maxBytes, kept=beside.backupCount)
         lines.setFormatter(JsonLines(origin, pseudonyms, hiding))
         handlers.append(lines)
     write_to(*handlers, level=settings.level)

@@ -1,4 +1,7 @@
-"""The span of a request that runs a turn, and its line in the log. Whoever is not let in has neither."""
+"""The span of a request that runs a turn, and where that is kept its line in the log. Whoever is not let in has neither.
+
+Of any other request the line of its run is enough, which has the request's id: a line costs as much as its whole trace.
+"""
 
 import logging
 import time
@@ -51,12 +54,11 @@ class TracedRequests:
                 span.set({genai.HTTP_STATUS: status})
                 if status >= 500:
                     trace.keep()
-            self._tracer.end(trace)
-            duration_s = round(self._clock() - began, 4)
-            logger.info(
-                "request over",
-                extra={"path": self._path, "status": status, "error": error, "duration_s": duration_s},
-            )
+            kept = self._tracer.end(trace)
+            if kept or (status is not None and status >= 500) or logger.isEnabledFor(logging.DEBUG):
+                duration_s = round(self._clock() - began, 4)
+                told = {"path": self._path, "status": status, "error": error, "duration_s": duration_s}
+                logger.info("request over", extra=told)
 
 
 def _traceparent(scope: Scope) -> str | None:

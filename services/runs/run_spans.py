@@ -35,8 +35,8 @@ class RunSpan:
             {
                 genai.OPERATION_NAME: genai.INVOKE_AGENT,
                 genai.AGENT_NAME: run.graph,
-                genai.CONVERSATION_ID: str(run.thread_id),
-                genai.RUN_ID: str(run.id),
+                genai.CONVERSATION_ID: run.thread_id,
+                genai.RUN_ID: run.id,
                 genai.ATTEMPT: run.attempt,
                 genai.TAKEN_OVER: run.attempt > 1,
                 genai.FLAGGED: run.flagged,

@@ -26,10 +26,13 @@ OURS = ("configs", "deployments", "evaluation", "graphs", "services")
 """The loggers below which all of our lines are written."""
 MAX_MESSAGE_CHARS = 16_000
 _MIN_SECRET_CHARS = 8
+_MIN_FORMAT_CHARS = 15
+"""No format of a credential is shorter: the shortest is `bearer ` with eight characters."""
 _HIDDEN = "***"
 _DIGITS = 16
 _CACHED = 1_024
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "tenant_id", "user_id"}
+_PLAIN = frozenset({type(None), bool, int, float})
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s'\",;]{8,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -74,8 +77,12 @@ class Hiding:
         self._rules = RuleSet(SECRETS)
 
     def __call__(self, text: str) -> str:
+        if len(text) < _MIN_SECRET_CHARS:
+            return text
         if self._ours is not None:
             text = self._ours.sub(_HIDDEN, text)
+        if len(text) < _MIN_FORMAT_CHARS:
+            return text
         text = _BEARER.sub(rf"\1{_HIDDEN}", text)
         screen = HoldBack(self._rules, "", _ignored)
         return screen.feed(text) + screen.finish()
@@ -118,10 +125,10 @@ class _Lines(logging.Formatter):
 
     def _shown(self, value: Any) -> Any:
         """A value that was given to a line, as JSON may have it."""
-        if value is None or isinstance(value, bool | int | float):
+        if type(value) in _PLAIN:
             return value
         if isinstance(value, str):
-            return self._hiding(value[:MAX_MESSAGE_CHARS]).encode(errors="replace").decode()
+            return _encodable(self._hiding(value[:MAX_MESSAGE_CHARS]))
         if isinstance(value, UUID):
             return str(value)
         if isinstance(value, Mapping):
@@ -143,7 +150,7 @@ class JsonLines(_Lines):
             "time": _time(record),
             "level": record.levelname,
             "logger": record.name,
-            "message": self._message(record).encode(errors="replace").decode(),
+            "message": _encodable(self._message(record)),
             **self._origin,
         }
         line.update(self._about(record))
@@ -151,7 +158,7 @@ class JsonLines(_Lines):
             if name not in _STANDARD and name not in line:
                 line[name] = self._shown(value)
         if error := self._error(record):
-            line["exception"] = error.encode(errors="replace").decode()
+            line["exception"] = _encodable(error)
         return orjson.dumps(line).decode()
 
 
@@ -164,6 +171,11 @@ class TextLines(_Lines):
         if error := self._error(record):
             line += "".join(f"\n    {_flat(part)}" for part in error.splitlines())
         return line
+
+
+def _encodable(text: str) -> str:
+    """Half of a surrogate pair is no JSON."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _time(record: logging.LogRecord) -> str:

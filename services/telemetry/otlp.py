@@ -6,16 +6,18 @@ Where to, with what headers and how patiently is its exporter's to read, in the 
 """
 
 from typing import Protocol
+from uuid import UUID
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.util.types import AttributeValue
 
 from services.errors import ConfigurationError
 from services.telemetry import genai
-from services.telemetry.tracing import CANCELLED, Kind, RecordedSpan, RecordedTrace
+from services.telemetry.tracing import CANCELLED, Attributes, Kind, RecordedSpan, RecordedTrace
 
 _KINDS = {Kind.INTERNAL: SpanKind.INTERNAL, Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT}
 _SCOPE = InstrumentationScope("mainstay")
@@ -63,7 +65,7 @@ def _exporter() -> SpanExporter:
 
 def readable(trace: RecordedTrace, span: RecordedSpan, resource: Resource) -> ReadableSpan:
     """Return a span as the SDK's exporters take it. Whatever is exported counts as sampled."""
-    attributes = dict(span.attributes)
+    attributes = _plain(span.attributes)
     if span.error is not None:
         attributes[genai.ERROR_TYPE] = span.error
     failed = span.error is not None and span.error != CANCELLED
@@ -73,13 +75,17 @@ def readable(trace: RecordedTrace, span: RecordedSpan, resource: Resource) -> Re
         parent=None if span.parent_id is None else _context(trace.trace_id, span.parent_id),
         resource=resource,
         attributes=attributes,
-        events=[Event(event.name, event.attributes, event.at_ns) for event in span.events],
+        events=[Event(event.name, _plain(event.attributes), event.at_ns) for event in span.events or ()],
         kind=_KINDS[span.kind],
         status=Status(StatusCode.ERROR, span.error) if failed else Status(StatusCode.UNSET),
         start_time=span.started_ns,
         end_time=span.ended_ns,
         instrumentation_scope=_SCOPE,
     )
+
+
+def _plain(attributes: Attributes) -> dict[str, AttributeValue]:
+    return {name: str(value) if isinstance(value, UUID) else value for name, value in attributes.items()}
 
 
 def _context(trace_id: str, span_id: str) -> SpanContext:

@@ -114,7 +114,7 @@ def _span(span: RecordedSpan) -> dict[str, Any]:
                 "at_ns": event.at_ns,
                 "attributes": {name: _value(value) for name, value in event.attributes.items()},
             }
-            for event in span.events
+            for event in span.events or ()
         ],
     }
 
@@ -122,7 +122,9 @@ def _span(span: RecordedSpan) -> dict[str, Any]:
 def _value(value: Value) -> Any:
     if isinstance(value, str):
         return _text(value)
-    return value if isinstance(value, bool | int | float) else [_text(item) for item in value]
+    if isinstance(value, bool | int | float | UUID):
+        return value
+    return [_text(item) for item in value]
 
 
 def _text(text: str) -> str:

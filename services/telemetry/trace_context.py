@@ -6,12 +6,12 @@ minute later goes on in the same trace.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 _SAMPLED = 0x01
-_RANDOM_BITS = 56
-"""Of a trace id: those on the right, which level 2 of the specification wants to be random."""
+_RANDOM_DIGITS = 14
+"""Of a trace id: the 56 bits on the right, which level 2 of the specification wants to be random."""
 # Later versions may append fields, which are not ours to read; version ff is none.
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 MAX_CHARS = 128
@@ -36,21 +36,23 @@ class TraceContext:
         return cls(trace_id=match[2], span_id=match[3], sampled=bool(int(match[4], 16) & _SAMPLED))
 
     @classmethod
-    def new(cls, random_bits: RandomBits) -> "TraceContext":
-        """Begin a trace that is not sampled yet."""
-        return cls(trace_id=f"{random_bits(128) or 1:032x}", span_id=new_span_id(random_bits), sampled=False)
+    def new(cls, random_bits: RandomBits, rate: float) -> "TraceContext":
+        """Begin a trace, sampled if it is of the share `rate`. It has no span yet."""
+        trace_id = f"{random_bits(128) or 1:032x}"
+        return cls(trace_id=trace_id, span_id="", sampled=within(trace_id, rate))
 
     @property
     def traceparent(self) -> str:
-        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+        return self.traceparent_at(self.span_id)
 
-    def at(self, span_id: str) -> "TraceContext":
-        """The same trace, at another of its spans."""
-        return replace(self, span_id=span_id)
+    def traceparent_at(self, span_id: str) -> str:
+        """Return the `traceparent` of another span of the trace."""
+        return f"00-{self.trace_id}-{span_id}-{'01' if self.sampled else '00'}"
 
-    def within(self, rate: float) -> bool:
-        """Whether the trace is of the share `rate` of all traces. Whoever is asked decides alike."""
-        return int(self.trace_id, 16) % (1 << _RANDOM_BITS) < rate * (1 << _RANDOM_BITS)
+
+def within(trace_id: str, rate: float) -> bool:
+    """Whether a trace is of the share `rate` of all traces. Whoever is asked decides alike."""
+    return int(trace_id[-_RANDOM_DIGITS:], 16) < rate * (1 << 4 * _RANDOM_DIGITS)
 
 
 def new_span_id(random_bits: RandomBits) -> str:

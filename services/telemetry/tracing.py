@@ -12,7 +12,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
 from typing import Protocol, Self
@@ -20,10 +20,11 @@ from uuid import UUID
 
 from services.errors import MainstayError
 from services.telemetry import genai
-from services.telemetry.trace_context import RandomBits, TraceContext, new_span_id
+from services.telemetry.trace_context import RandomBits, TraceContext, new_span_id, within
 
-Value = str | int | float | bool | Sequence[str]
+Value = str | int | float | bool | UUID | Sequence[str]
 Attributes = Mapping[str, Value]
+"""Whoever gives them away leaves them as they are."""
 
 CANCELLED = "cancelled"
 
@@ -71,9 +72,7 @@ class Trace(Protocol):
         """The `traceparent` that the run's row is to have, for whoever works for it elsewhere: at the root here."""
         ...
 
-    def begin(
-        self, name: str, attributes: Attributes, *, kind: Kind = Kind.INTERNAL, span_id: str | None = None
-    ) -> Span:
+    def begin(self, name: str, attributes: Attributes, *, kind: Kind = Kind.INTERNAL, span_id: str = "") -> Span:
         """Begin a span: the first is the root here, every other one is below it."""
         ...
 
@@ -101,31 +100,71 @@ class SpanEvent:
     attributes: Attributes
 
 
-@dataclass(slots=True, kw_only=True)
 class RecordedSpan:
-    """Implements `Span`. Times are nanoseconds of Unix time; `error` is a code of ours, or an exception's name."""
+    """Implements `Span`. Times are nanoseconds of Unix time; `error` is a code of ours, or an exception's name.
 
-    name: str
-    kind: Kind
-    id: str
-    parent_id: str | None
-    started_ns: int
-    attributes: dict[str, Value]
-    now_ns: Callable[[], int]
-    ended_ns: int | None = None
-    error: str | None = None
-    events: list[SpanEvent] = field(default_factory=list)
+    What only those spans need that are kept is made when it is asked for: most are not.
+    """
+
+    __slots__ = (
+        "_id",
+        "_now_ns",
+        "_parent",
+        "_random_bits",
+        "attributes",
+        "ended_ns",
+        "error",
+        "events",
+        "kind",
+        "name",
+        "started_ns",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        attributes: Attributes,
+        kind: Kind,
+        parent: "RecordedSpan | str",
+        span_id: str,
+        now_ns: Callable[[], int],
+        random_bits: RandomBits,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.attributes = attributes
+        self.started_ns = now_ns()
+        self.ended_ns: int | None = None
+        self.error: str | None = None
+        self.events: list[SpanEvent] | None = None
+        self._parent = parent
+        self._id = span_id
+        self._now_ns = now_ns
+        self._random_bits = random_bits
+
+    @property
+    def id(self) -> str:
+        if not self._id:
+            self._id = new_span_id(self._random_bits)
+        return self._id
+
+    @property
+    def parent_id(self) -> str | None:
+        """None where there is no span above it."""
+        return (self._parent if isinstance(self._parent, str) else self._parent.id) or None
 
     def set(self, attributes: Attributes) -> None:
-        self.attributes.update(attributes)
+        self.attributes = {**self.attributes, **attributes}
 
     def event(self, name: str, attributes: Attributes) -> None:
+        if self.events is None:
+            self.events = []
         if len(self.events) < MAX_EVENTS:
-            self.events.append(SpanEvent(name=name, at_ns=self.now_ns(), attributes=attributes))
+            self.events.append(SpanEvent(name=name, at_ns=self._now_ns(), attributes=attributes))
 
     def end(self, error: str | None = None) -> None:
         if self.ended_ns is None:
-            self.ended_ns, self.error = self.now_ns(), error
+            self.ended_ns, self.error = self._now_ns(), error
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +172,10 @@ class RecordedSpan:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end(None if error is None else error_code(error))
+        if self.ended_ns is None:
+            self.ended_ns = self._now_ns()
+            if error is not None:
+                self.error = error_code(error)
 
 
 MAX_EVENTS = 64
@@ -191,24 +233,15 @@ class RecordedTrace:
 
     @property
     def handed_on(self) -> str | None:
-        return self.context.at(self.spans[0].id).traceparent if self.spans else None
+        return self.context.traceparent_at(self.spans[0].id) if self.spans else None
 
-    def begin(
-        self, name: str, attributes: Attributes, *, kind: Kind = Kind.INTERNAL, span_id: str | None = None
-    ) -> Span:
+    def begin(self, name: str, attributes: Attributes, *, kind: Kind = Kind.INTERNAL, span_id: str = "") -> Span:
         if len(self.spans) >= self.limit:
             self.dropped += 1
             return NO_SPAN
-        spans, context = self.spans, self.context
-        span = RecordedSpan(
-            name=name,
-            kind=kind,
-            id=span_id or new_span_id(self._random_bits),
-            parent_id=spans[0].id if spans else context.span_id or None,
-            started_ns=self._now_ns(),
-            attributes={**attributes},
-            now_ns=self._now_ns,
-        )
+        spans = self.spans
+        parent = spans[0] if spans else self.context.span_id
+        span = RecordedSpan(name, attributes, kind, parent, span_id, self._now_ns, self._random_bits)
         spans.append(span)
         return span
 
@@ -225,14 +258,14 @@ class RecordedTrace:
     def traceparent(self, span: Span) -> str | None:
         if not self.context.sampled or not isinstance(span, RecordedSpan):
             return None
-        return self.context.at(span.id).traceparent
+        return self.context.traceparent_at(span.id)
 
     def close(self) -> None:
         """End the spans that nobody has ended: their work was left, or goes on without the run."""
         for span in self.spans:
             if span.ended_ns is None:
                 span.end()
-                span.attributes[genai.UNFINISHED] = True
+                span.set({genai.UNFINISHED: True})
 
 
 class _NoSpan:
@@ -254,9 +287,7 @@ class _Untraced:
     trace_id = ""
     handed_on = None
 
-    def begin(
-        self, name: str, attributes: Attributes, *, kind: Kind = Kind.INTERNAL, span_id: str | None = None
-    ) -> Span:
+    def begin(self, name: str, attributes: Attributes, *, kind: Kind = Kind.INTERNAL, span_id: str = "") -> Span:
         return NO_SPAN
 
     def event(self, name: str, attributes: Attributes) -> None: ...
@@ -324,11 +355,8 @@ class Tracer:
             return UNTRACED
         given = TraceContext.parse(traceparent)
         if given is None:
-            begun = TraceContext.new(self._random_bits)
-            # There is no span above the first.
-            sampled = begun.within(self.sample_rate)
-            return self._trace(TraceContext(trace_id=begun.trace_id, span_id="", sampled=sampled))
-        sampled = given.sampled and (self._extra.take() or given.within(self.sample_rate))
+            return self._trace(TraceContext.new(self._random_bits, self.sample_rate))
+        sampled = given.sampled and (self._extra.take() or within(given.trace_id, self.sample_rate))
         return self._trace(TraceContext(trace_id=given.trace_id, span_id=given.span_id, sampled=sampled))
 
     def go_on(self, traceparent: str | None, *, run_id: UUID, attempt: int = 0) -> Trace:
@@ -340,15 +368,16 @@ class Tracer:
         trace.of(run_id)
         return trace
 
-    def end(self, trace: Trace) -> None:
-        """Decide what becomes of a trace. Nothing is added to it any more."""
+    def end(self, trace: Trace) -> bool:
+        """Decide what becomes of a trace, and return whether it is kept. Nothing is added to it any more."""
         if not isinstance(trace, RecordedTrace):
-            return
+            return False
         if not trace.context.sampled and not (trace.worth_keeping and self._extra.take()):
-            return
+            return False
         trace.close()
         for sink in self._sinks:
             sink.add(trace)
+        return True
 
     def _trace(self, context: TraceContext, attempt: int = 0) -> RecordedTrace:
         return RecordedTrace(

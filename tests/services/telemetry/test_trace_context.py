@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from services.telemetry.trace_context import TraceContext, attempt_span_id
+from services.telemetry.trace_context import TraceContext, attempt_span_id, within
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = f"00-{TRACE}-{SPAN}-01"
@@ -15,7 +15,7 @@ def test_a_traceparent_is_read_and_written() -> None:
     context = TraceContext.parse(SAMPLED)
     assert context == TraceContext(trace_id=TRACE, span_id=SPAN, sampled=True)
     assert context.traceparent == SAMPLED
-    assert context.at("00000000000000aa").traceparent == f"00-{TRACE}-00000000000000aa-01"
+    assert context.traceparent_at("00000000000000aa") == f"00-{TRACE}-00000000000000aa-01"
 
 
 @pytest.mark.parametrize(("flags", "sampled"), [("00", False), ("01", True), ("02", False), ("03", True), ("ff", True)])
@@ -55,11 +55,12 @@ def test_what_is_no_traceparent_is_ignored(given: str | None) -> None:
 def test_the_share_is_the_share() -> None:
     """About one in ten of random ids is of the share 0.1, all of them of 1, none of 0; the same whoever asks."""
     chance = random.Random(1)
-    contexts = [TraceContext.new(chance.getrandbits) for _ in range(10_000)]
-    assert 900 < sum(context.within(0.1) for context in contexts) < 1_100
-    assert all(context.within(1.0) for context in contexts)
-    assert not any(context.within(0.0) for context in contexts)
-    assert all(context.within(0.5) for context in contexts if context.within(0.1))
+    ids = [f"{chance.getrandbits(128):032x}" for _ in range(10_000)]
+    assert 900 < sum(within(trace_id, 0.1) for trace_id in ids) < 1_100
+    assert all(within(trace_id, 1.0) for trace_id in ids)
+    assert not any(within(trace_id, 0.0) for trace_id in ids)
+    assert all(within(trace_id, 0.5) for trace_id in ids if within(trace_id, 0.1))
+    assert TraceContext.new(chance.getrandbits, 1.0).sampled
 
 
 def test_attempts_have_spans_of_their_own() -> None:

@@ -148,4 +148,4 @@ def test_there_is_an_end_to_what_is_kept() -> None:
         trace.event("again", {})
     assert spans[3:] == [NO_SPAN, NO_SPAN]
     tracer.end(trace)
-    assert (len(kept.spans), kept.traces[0].dropped, len(kept.spans[0].events)) == (3, 2, MAX_EVENTS)
+    assert (len(kept.spans), kept.traces[0].dropped, len(kept.spans[0].events or ())) == (3, 2, MAX_EVENTS)

@@ -1,0 +1,51 @@
+"""What a collector is sent: OpenTelemetry's spans, by its own SDK."""
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from services.telemetry import genai
+from services.telemetry.otlp import OtlpSink
+from services.telemetry.tracing import Kind, Tracer
+from tests.services.runs.fakes import a_run
+from tests.services.telemetry.traced import NOTHING_BUT
+
+TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+def exported(sampled: bool) -> tuple[ReadableSpan, ...]:
+    """What is exported of a run in which a call failed, and another was cancelled."""
+    exporter, run = InMemorySpanExporter(), a_run()
+    tracer = Tracer("agent", [OtlpSink(SimpleSpanProcessor(exporter), source="agent")], NOTHING_BUT)
+    trace = tracer.go_on(f"00-{TRACE}-{CALLER}-{'01' if sampled else '00'}", run_id=run.id, attempt=1)
+    root = trace.begin("invoke_agent react", {genai.RUN_ID: run.id, genai.RESPONSE_FINISH_REASONS: ("stop",)})
+    trace.begin("chat a", {genai.REQUEST_STREAM: True}, kind=Kind.CLIENT).end("model_error")
+    trace.begin("chat b", {}, kind=Kind.CLIENT).end("cancelled")
+    trace.event("happened", {genai.RUN_ID: run.id})
+    root.end()
+    trace.keep()
+    tracer.end(trace)
+    return exporter.get_finished_spans()
+
+
+def test_spans_are_exported_as_they_are() -> None:
+    """Ids, parents, kinds, times, attributes, events, and how they ended."""
+    root, failed, cancelled = exported(sampled=True)
+    assert root.context is not None
+    assert root.parent is not None
+    assert (f"{root.context.trace_id:032x}", f"{root.parent.span_id:016x}") == (TRACE, CALLER)
+    assert (root.kind, failed.kind) == (SpanKind.INTERNAL, SpanKind.CLIENT)
+    assert [span.parent.span_id for span in (failed, cancelled) if span.parent] == [root.context.span_id] * 2
+    assert (root.status.status_code, failed.status.status_code) == (StatusCode.UNSET, StatusCode.ERROR)
+    assert cancelled.status.status_code is StatusCode.UNSET
+    assert (failed.attributes or {})[genai.ERROR_TYPE] == "model_error"
+    assert isinstance((root.attributes or {})[genai.RUN_ID], str)
+    assert [event.name for event in root.events] == ["happened"]
+    assert (root.start_time or 0) < (failed.start_time or 0) < (failed.end_time or 0) <= (root.end_time or 0)
+    assert root.resource.attributes["service.name"] == "mainstay-agent"
+
+
+def test_what_was_kept_after_all_is_exported_too() -> None:
+    """The SDK drops what is not marked as sampled."""
+    assert len(exported(sampled=False)) == 3
