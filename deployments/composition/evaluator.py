@@ -10,7 +10,7 @@ from deployments.budget_report import BudgetReport
 from deployments.composition.database import open_database
 from deployments.composition.limits import budget_of, price_list
 from deployments.composition.routes import open_route
-from deployments.composition.telemetry import open_logs
+from deployments.composition.telemetry import open_logs, traced_criteria
 from deployments.evaluator import EvaluatorParts
 from deployments.metrics import RayMeter
 from evaluation.criteria import CRITERIA
@@ -42,7 +42,7 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
     )
     budgets = Budgets(user=budget_of(settings.evaluator.budget))
     evaluator = Evaluator(
-        criteria=[CRITERIA[name]() for name in settings.evaluator.criteria],
+        criteria=traced_criteria((CRITERIA[name]() for name in settings.evaluator.criteria), database),
         judge=ModelJudge(
             gateway, timeout_s=settings.evaluator.judge_timeout_s, purse=lambda: _purse(treasury, budgets)
         ),

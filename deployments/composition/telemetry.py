@@ -2,13 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from configs.section import EnvRef
 from configs.settings import Settings
 from deployments.logs import log_to_files
+from evaluation.criteria.types import Criterion
+from evaluation.traced import TracedCriterion
 from services.storage.database import Database
 from services.storage.traces import TraceRepository
 from services.telemetry.metrics import Meter
@@ -60,6 +62,15 @@ def open_tracing(settings: Settings, deployment: str, database: Database, meter:
         exporting=exporting,
         sample_rate=chosen.sample_rate,
     )
+
+
+def traced_criteria(criteria: Iterable[Criterion], database: Database) -> list[Criterion]:
+    """Return the criteria, in the traces of the runs that they judge where there is a collector for those."""
+    exporting = _exporting("evaluator", os.environ)
+    if exporting is None:
+        return [*criteria]
+    tracer, traces = Tracer("evaluator", [exporting]), TraceRepository(database)
+    return [TracedCriterion(criterion, tracer, traces.traceparent) for criterion in criteria]
 
 
 def _exporting(deployment: str, environ: Mapping[str, str]) -> "OtlpSink | None":

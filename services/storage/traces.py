@@ -6,6 +6,7 @@ from uuid import UUID
 from services.storage.database import Database
 from services.storage.encoding import plain
 from services.telemetry.span_writer import StoredTrace
+from services.telemetry.trace_context import TraceContext, attempt_span_id
 
 _ADD = """
 INSERT INTO run_spans (run_id, source, attempt, tenant_id, body)
@@ -15,6 +16,9 @@ JOIN runs r ON r.id = s.run_id
 ON CONFLICT DO NOTHING
 """
 _OF_RUN = "SELECT run_id, source, attempt, body FROM run_spans WHERE run_id = $1 ORDER BY created_at, source, attempt"
+
+
+_TRACEPARENT = "SELECT traceparent, attempt FROM runs WHERE id = $1"
 
 
 class TraceRepository:
@@ -45,3 +49,13 @@ class TraceRepository:
             StoredTrace(run_id=plain(row["run_id"]), source=row["source"], attempt=row["attempt"], body=row["body"])
             for row in rows
         ]
+
+    async def traceparent(self, run_id: UUID) -> str | None:
+        """Return the `traceparent` of the last attempt at a run, None for one that is not traced, or gone.
+
+        Not scoped: for the evaluator, which has the id from a sample of ours. Raises StoreUnavailable.
+        """
+        async with self._database.raw() as connection:
+            row = await connection.fetchrow(_TRACEPARENT, run_id)
+        context = None if row is None else TraceContext.parse(row["traceparent"])
+        return None if context is None else context.traceparent_at(attempt_span_id(run_id, row["attempt"]))

@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
 from uuid_utils.compat import uuid7
 
+from services.storage.database import Database
+from services.storage.traces import TraceRepository
 from services.telemetry.span_writer import StoredTrace
+from services.telemetry.trace_context import attempt_span_id
 from services.types import Run
-from tests.services.storage.conftest import Stores, a_run
+from tests.services.storage.conftest import Stores, a_run, in_postgres
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -32,3 +36,14 @@ async def test_a_run_keeps_where_its_trace_begins(stores: Stores) -> None:
     assert (claim.run.traceparent, claim.run.request_id) == (TRACEPARENT, "r")
     [again] = await stores.taken_over()
     assert (again.run.traceparent, again.run.request_id, again.run.attempt) == (TRACEPARENT, "r", 2)
+
+
+@pytest.mark.postgres
+async def test_whoever_judges_a_run_is_told_of_its_last_attempt(database: Database) -> None:
+    stores, traces = in_postgres(database), TraceRepository(database)
+    claim = await stores.claimed(replace(a_run(), traceparent=TRACEPARENT))
+    span_id = attempt_span_id(claim.run.id, 1)
+    assert await traces.traceparent(claim.run.id) == f"{TRACEPARENT[:36]}{span_id}-01"
+    plain = await stores.answered(a_run())
+    assert await traces.traceparent(plain.id) is None
+    assert await traces.traceparent(uuid7()) is None

@@ -1,5 +1,12 @@
 """What a collector is sent: OpenTelemetry's spans, by its own SDK."""
 
+import gzip
+import queue
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -49,3 +56,39 @@ def test_spans_are_exported_as_they_are() -> None:
 def test_what_was_kept_after_all_is_exported_too() -> None:
     """The SDK drops what is not marked as sampled."""
     assert len(exported(sampled=False)) == 3
+
+
+class _Collector(BaseHTTPRequestHandler):
+    bodies: "queue.Queue[tuple[str, bytes]]"
+
+    def do_POST(self) -> None:
+        self.bodies.put((self.path, self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_collector_is_sent_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By OTLP over HTTP, to where the environment says, and what is left when the replica stops."""
+    handler = type("Collector", (_Collector,), {"bodies": queue.Queue()})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        sink = OtlpSink.open("agent")
+        tracer = Tracer("agent", [sink], NOTHING_BUT)
+        trace = tracer.go_on(f"00-{TRACE}-{CALLER}-01", run_id=a_run().id)
+        trace.begin("invoke_agent react", {}).end()
+        tracer.end(trace)
+        sink.close()
+        server.shutdown()
+    path, body = handler.bodies.get_nowait()
+    [resource] = ExportTraceServiceRequest.FromString(gunzipped(body)).resource_spans
+    [span] = resource.scope_spans[0].spans
+    assert path == "/v1/traces"
+    assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == ("invoke_agent react", TRACE, CALLER)
+
+
+def gunzipped(body: bytes) -> bytes:
+    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
