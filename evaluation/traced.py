@@ -11,7 +11,8 @@ from evaluation.criteria.types import Criterion, Judge, Reading
 from services.errors import StoreUnavailable
 from services.samples import Sample
 from services.telemetry import genai
-from services.telemetry.tracing import UNTRACED, Trace, Tracer
+from services.telemetry.spans import UNTRACED, Trace
+from services.telemetry.tracing import Tracer
 
 Traceparent = Callable[[UUID], Awaitable[str | None]]
 """Returns the `traceparent` of a run's last attempt. Raises StoreUnavailable."""

@@ -18,8 +18,10 @@ from services.runs.run_spans import RunSpan
 from services.telemetry import genai
 from services.telemetry.log_context import LogContext, empty_context, work_for, work_for_run
 from services.telemetry.logs import Hiding, JsonLines, Origin, Pseudonyms, write_to
+from services.telemetry.recorded import RecordedTrace
 from services.telemetry.span_writer import stored
-from services.telemetry.tracing import Kind, RecordedTrace, TracePolicy, Tracer
+from services.telemetry.spans import Kind
+from services.telemetry.tracing import TracePolicy, Tracer
 from services.types import Claim, RunOutcome, RunStatus, Usage
 
 TOLD_US = 50.0

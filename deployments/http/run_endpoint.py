@@ -17,7 +17,8 @@ from deployments.http.traced_requests import TracedRequests
 from deployments.protocols.types import ClientProtocol, Queued, Rules, Streamed
 from services.runs.service import RunService
 from services.security.permissions import Permission
-from services.telemetry.tracing import NOT_TRACING, Trace, Tracer
+from services.telemetry.spans import Trace
+from services.telemetry.tracing import NOT_TRACING, Tracer
 
 
 class RunEndpoint:

@@ -15,7 +15,8 @@ from deployments.http.request_id import status_sent
 from services.errors import MainstayError
 from services.telemetry import genai
 from services.telemetry.log_context import log_context, work_for
-from services.telemetry.tracing import Kind, Trace, Tracer
+from services.telemetry.spans import Kind, Trace
+from services.telemetry.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ from services.guard import Action, Stage
 from services.runs.effects import EffectCall
 from services.runs.types import RunContext
 from services.telemetry import genai
-from services.telemetry.tracing import NO_SPAN, UNTRACED, Span, Trace
+from services.telemetry.spans import NO_SPAN, UNTRACED, Span, Trace
 
 MAX_NAME_CHARS = 200
 UNKNOWN = "unknown"

@@ -9,7 +9,7 @@ from services.errors import ModelError
 from services.llm.route import Route
 from services.llm.types import ModelCall
 from services.telemetry import genai
-from services.telemetry.tracing import CANCELLED, NO_SPAN, UNTRACED, Kind, Span, Trace
+from services.telemetry.spans import CANCELLED, NO_SPAN, UNTRACED, Kind, Span, Trace
 from services.types import Usage
 
 

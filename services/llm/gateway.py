@@ -40,7 +40,7 @@ from services.resilience.priority import Priority
 from services.resilience.retry import RetryPolicy
 from services.runs.deadline import Deadline
 from services.telemetry.metrics import UNMEASURED, Meter
-from services.telemetry.tracing import UNTRACED, Trace
+from services.telemetry.spans import UNTRACED, Trace
 from services.types import Progress, Usage
 
 logger = logging.getLogger(__name__)

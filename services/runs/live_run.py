@@ -9,7 +9,7 @@ from services.events import EventBatch, Retracted, RunFailed, RunRestarted, RunS
 from services.guard import UNJUDGED
 from services.runs.deadline import TimeLimit
 from services.telemetry import genai
-from services.telemetry.tracing import UNTRACED, Trace
+from services.telemetry.spans import UNTRACED, Trace
 from services.types import EventId, Run, Usage
 
 DEADLINE_MARGIN_S = 2.0

@@ -6,8 +6,9 @@ from typing import Any
 from services.errors import MainstayError
 from services.guard import Action
 from services.telemetry import genai
+from services.telemetry.spans import CANCELLED, UNTRACED, Span, Trace
 from services.telemetry.trace_context import attempt_span_id
-from services.telemetry.tracing import CANCELLED, UNTRACED, Span, Trace, Tracer
+from services.telemetry.tracing import Tracer
 from services.types import Claim, RunOutcome, RunStatus
 
 

@@ -25,7 +25,7 @@ from services.runs.live_run import JoinedRun, LiveRun, ReadRun
 from services.runs.ports import Admission, Agent, Created, RunStore
 from services.telemetry import genai
 from services.telemetry.log_context import empty_context, work_for_run
-from services.telemetry.tracing import UNTRACED, Trace
+from services.telemetry.spans import UNTRACED, Trace
 from services.types import CancelAction, EventId, OnDisconnect, Principal, Run, RunRequest, RunStatus, RunTicket
 
 logger = logging.getLogger(__name__)

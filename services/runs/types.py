@@ -10,7 +10,7 @@ from services.llm.types import ChatModel
 from services.runs.checkpoints import Kept
 from services.runs.deadline import Deadline
 from services.runs.logged_run import LogRow
-from services.telemetry.tracing import UNTRACED, Trace
+from services.telemetry.spans import UNTRACED, Trace
 from services.types import Claim, FinishReason, Interruption, Message, Progress, Run
 
 

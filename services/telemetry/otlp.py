@@ -17,7 +17,8 @@ from opentelemetry.util.types import AttributeValue
 
 from services.errors import ConfigurationError
 from services.telemetry import genai
-from services.telemetry.tracing import CANCELLED, Attributes, Kind, RecordedSpan, RecordedTrace
+from services.telemetry.recorded import RecordedSpan, RecordedTrace
+from services.telemetry.spans import CANCELLED, Attributes, Kind
 
 _KINDS = {Kind.INTERNAL: SpanKind.INTERNAL, Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT}
 _SCOPE = InstrumentationScope("mainstay")

@@ -11,7 +11,8 @@ import orjson
 
 from services.errors import StoreUnavailable
 from services.telemetry.metrics import TRACES_DROPPED, UNMEASURED, Meter
-from services.telemetry.tracing import RecordedSpan, RecordedTrace, Value
+from services.telemetry.recorded import RecordedSpan, RecordedTrace
+from services.telemetry.spans import Value
 
 logger = logging.getLogger(__name__)
 

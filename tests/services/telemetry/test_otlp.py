@@ -14,7 +14,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from services.telemetry import genai
 from services.telemetry.otlp import OtlpSink
-from services.telemetry.tracing import Kind, Tracer
+from services.telemetry.spans import Kind
+from services.telemetry.tracing import Tracer
 from tests.services.runs.fakes import a_run
 from tests.services.telemetry.traced import NOTHING_BUT
 

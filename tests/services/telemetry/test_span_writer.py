@@ -8,8 +8,8 @@ import orjson
 
 from services.errors import StoreUnavailable
 from services.telemetry.metrics import TRACES_DROPPED, Metric
+from services.telemetry.recorded import RecordedTrace
 from services.telemetry.span_writer import MAX_TEXT_CHARS, SpanWriter, StoredTrace, stored
-from services.telemetry.tracing import RecordedTrace
 from tests.services.runs.turns import until
 from tests.services.telemetry.traced import a_tracer
 

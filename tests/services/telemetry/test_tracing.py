@@ -6,7 +6,9 @@ import pytest
 
 from services.errors import ModelThrottled
 from services.telemetry import genai
-from services.telemetry.tracing import MAX_EVENTS, NO_SPAN, UNTRACED, RecordedTrace, TracePolicy
+from services.telemetry.recorded import MAX_EVENTS, RecordedTrace
+from services.telemetry.spans import NO_SPAN, UNTRACED
+from services.telemetry.tracing import TracePolicy
 from tests.services.runs.fakes import a_run
 from tests.services.telemetry.traced import NOTHING_BUT, Kept, Now, a_tracer, names
 

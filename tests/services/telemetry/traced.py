@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from itertools import count
 
-from services.telemetry.tracing import RecordedSpan, RecordedTrace, TracePolicy, Tracer
+from services.telemetry.recorded import RecordedSpan, RecordedTrace
+from services.telemetry.tracing import TracePolicy, Tracer
 
 EVERYTHING = TracePolicy(sample_rate=1.0)
 NOTHING_BUT = TracePolicy(sample_rate=1e-12)
