@@ -155,7 +155,7 @@ class JsonLines(_Lines):
         }
         line.update(self._about(record))
         for name, value in record.__dict__.items():
-            if name not in _STANDARD and name not in line:
+            if name not in _STANDARD and name not in line and name[0] != "_":  # Ray marks records for itself
                 line[name] = self._shown(value)
         if error := self._error(record):
             line["exception"] = _encodable(error)

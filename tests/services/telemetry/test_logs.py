@@ -99,8 +99,10 @@ def test_nobody_s_line_is_for_nobody(json: Written) -> None:
 def test_a_line_s_own_words_do_not_replace_ours(json: Written) -> None:
     """Whatever a line is given, who wrote it and for whom stays."""
     work_for(LogContext(request_id="req-1"))
-    logger.info("hello", extra={"level": "x", "request": "x", "time": "x", "odd": object(), "many": {"a": [1, None]}})
+    given = {"level": "x", "request": "x", "time": "x", "odd": object(), "many": {"a": [1, None]}, "_of_a_library": 1}
+    logger.info("hello", extra=given)
     line = json.only
+    assert "_of_a_library" not in line
     assert (line["level"], line["request"], line["odd"], line["many"]) == ("INFO", "req-1", "object", {"a": [1, None]})
 
 
