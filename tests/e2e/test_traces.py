@@ -37,7 +37,8 @@ async def test_one_trace_from_the_client_to_provider_and_tool(
     for span in every(root):
         assert all(child["parent_span_id"] == span["span_id"] for child in span["children"])
     chats = [child["span_id"] for child in run["children"] if child["name"].startswith("chat")]
-    told = [request.headers.get("traceparent") for request in upstream.seen.requests]
+    # The judge may have asked too, who tells nobody.
+    told = [told for request in upstream.seen.requests if (told := request.headers.get("traceparent"))]
     assert told == [f"00-{TRACE}-{span_id}-01" for span_id in chats]
     lines = await lines_of(served, run_id)
     assert {line["deployment"] for line in lines} == {"ingress", "agent"}
