@@ -57,5 +57,6 @@ class TraceRepository:
         """
         async with self._database.raw() as connection:
             row = await connection.fetchrow(_TRACEPARENT, run_id)
-        context = None if row is None else TraceContext.parse(row["traceparent"])
-        return None if context is None else context.traceparent_at(attempt_span_id(run_id, row["attempt"]))
+        if row is None or (context := TraceContext.parse(row["traceparent"])) is None:
+            return None
+        return context.traceparent_at(attempt_span_id(run_id, row["attempt"]))

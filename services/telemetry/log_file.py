@@ -58,12 +58,10 @@ class LineFile(logging.Handler):
             self.flush()
 
     def _write(self) -> None:
-        if not self._lines:
+        if not self._lines or self._file.stream is None:  # which it is once it is closed
             return
         text, self._lines = "\n".join(self._lines) + "\n", []
-        stream = self._file.stream
-        if self._max_bytes and stream.tell() + len(text) > self._max_bytes:
+        if self._max_bytes and self._file.stream.tell() + len(text) > self._max_bytes:
             self._file.doRollover()
-            stream = self._file.stream
-        stream.write(text)
-        stream.flush()
+        self._file.stream.write(text)
+        self._file.stream.flush()
