@@ -19,7 +19,7 @@ from deployments.composition.agent import open_agent
 from deployments.composition.check import check
 from deployments.composition.evaluator import open_evaluator
 from deployments.composition.ingress import open_ingress
-from deployments.composition.telemetry import open_logs
+from deployments.composition.telemetry import check_exporter, open_logs
 from deployments.evaluator import EvaluatorReplica
 from deployments.guardrail import GuardrailReplica
 from deployments.ingress import IngressReplica
@@ -42,6 +42,7 @@ def build_app(args: AppArgs) -> Application:
     settings = load(args.overlays, args.settings)
     check(settings)
     timeouts.check_environ(settings.runs.max_run_s, os.environ)
+    check_exporter(os.environ)
     # A draining replica lets its streams end, and so does every deployment on their path.
     drain_s = timeouts.graceful_shutdown_s(settings.runs.max_run_s)
     guardrail = serve.deployment(name="guardrail")(GuardrailReplica).bind(

@@ -73,6 +73,14 @@ def traced_criteria(criteria: Iterable[Criterion], database: Database) -> list[C
     return [TracedCriterion(criterion, tracer, traces.traceparent) for criterion in criteria]
 
 
+def check_exporter(environ: Mapping[str, str]) -> None:
+    """Raise ConfigurationError where there is a collector, and nothing that could send to it."""
+    if any(environ.get(name) for name in COLLECTOR):
+        from services.telemetry.otlp import exporter_class
+
+        exporter_class()
+
+
 def _exporting(deployment: str, environ: Mapping[str, str]) -> "OtlpSink | None":
     if not any(environ.get(name) for name in COLLECTOR):
         return None

@@ -5,6 +5,7 @@ The SDK exports here, and no more: what is a span, whether it is kept, and where
 Where to, with what headers and how patiently is its exporter's to read, in the variables `OTEL_EXPORTER_OTLP_*`.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
@@ -43,7 +44,7 @@ class OtlpSink:
     @classmethod
     def open(cls, source: str) -> "OtlpSink":
         """Send to where the environment says. Raises ConfigurationError where the exporter is not installed."""
-        return cls(BatchSpanProcessor(_exporter()), source=source)
+        return cls(BatchSpanProcessor(exporter_class()()), source=source)
 
     def add(self, trace: RecordedTrace) -> None:
         for span in trace.spans:
@@ -54,14 +55,16 @@ class OtlpSink:
         self._processor.shutdown()
 
 
-def _exporter() -> SpanExporter:
+def exporter_class() -> Callable[[], SpanExporter]:
+    """Return what makes an exporter to where the environment says. Raises ConfigurationError where it is not installed."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError as error:
         raise ConfigurationError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and the exporter is not installed: pip install 'mainstay[otlp]'."
+            "A collector of traces is configured (OTEL_EXPORTER_OTLP_ENDPOINT), and needs the package: "
+            "pip install 'mainstay[otlp]'."
         ) from error
-    return OTLPSpanExporter()
+    return OTLPSpanExporter
 
 
 def readable(trace: RecordedTrace, span: RecordedSpan, resource: Resource) -> ReadableSpan:

@@ -1,5 +1,6 @@
 """What replicas tell of their work, as the settings say."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -7,7 +8,7 @@ from pydantic import BaseModel
 
 from configs.section import EnvRef
 from configs.settings import SettingsError, load
-from deployments.composition.telemetry import secrets_of
+from deployments.composition.telemetry import COLLECTOR, check_exporter, secrets_of
 from deployments.knobs import IngressKnobs
 from services.errors import ConfigurationError
 
@@ -50,3 +51,12 @@ def test_the_live_rate_is_a_share(rate: object) -> None:
     assert IngressKnobs.parse({"trace_rate": 0.5}).trace_rate == 0.5
     with pytest.raises(ConfigurationError, match="trace_rate"):
         IngressKnobs.parse({"trace_rate": rate})
+
+
+def test_a_collector_without_an_exporter_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica that cannot be made is restarted for ever."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    check_exporter({})
+    for name in COLLECTOR:
+        with pytest.raises(ConfigurationError, match=r"mainstay\[otlp\]"):
+            check_exporter({name: "http://localhost:4318"})
