@@ -118,8 +118,8 @@ def _logged() -> Loop:
         for _ in range(times):
             work_for(LogContext(request_id="a-request", trace_id=trace_id))
             work_for_run(run)
-            for _ in range(2):
-                empty_context(LogContext.of(run, trace_id))
+            about = LogContext.of(run, trace_id)
+            empty_context(about), empty_context(about)
             lines.run_ended(run, _ENDED, times_of_it)
         handler.lines.clear()
         write_to(level="WARNING")

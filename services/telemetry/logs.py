@@ -31,6 +31,7 @@ _MIN_FORMAT_CHARS = 15
 _HIDDEN = "***"
 _DIGITS = 16
 _CACHED = 1_024
+_SHORT_CHARS = 64
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "tenant_id", "user_id"}
 _PLAIN = frozenset({type(None), bool, int, float})
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s'\",;]{8,}")
@@ -75,10 +76,20 @@ class Hiding:
         known = sorted({secret for secret in secrets if len(secret) >= _MIN_SECRET_CHARS}, key=len, reverse=True)
         self._ours = re.compile("|".join(map(re.escape, known))) if known else None
         self._rules = RuleSet(SECRETS)
+        self._clean: set[str] = set()
+        """Short texts that had nothing in them: of most lines all, again and again."""
 
     def __call__(self, text: str) -> str:
-        if len(text) < _MIN_SECRET_CHARS:
+        if len(text) < _MIN_SECRET_CHARS or text in self._clean:
             return text
+        shown = self._looked_at(text)
+        if shown == text and len(text) <= _SHORT_CHARS:
+            if len(self._clean) >= _CACHED:
+                self._clean.clear()
+            self._clean.add(text)
+        return shown
+
+    def _looked_at(self, text: str) -> str:
         if self._ours is not None:
             text = self._ours.sub(_HIDDEN, text)
         if len(text) < _MIN_FORMAT_CHARS:
@@ -97,6 +108,7 @@ class _Lines(logging.Formatter):
         super().__init__()
         self._pseudonyms = pseudonyms
         self._hiding = hiding
+        self._time = _Clock()
 
     def _message(self, record: logging.LogRecord) -> str:
         return self._hiding(record.getMessage()[:MAX_MESSAGE_CHARS])
@@ -147,7 +159,7 @@ class JsonLines(_Lines):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": _time(record),
+            "time": self._time(record),
             "level": record.levelname,
             "logger": record.name,
             "message": _encodable(self._message(record)),
@@ -167,7 +179,7 @@ class TextLines(_Lines):
 
     def format(self, record: logging.LogRecord) -> str:
         about = "".join(f" {name}={_flat(value)}" for name, value in self._about(record))
-        line = f"{record.levelname} {_time(record)} {record.name}:{about} {_flat(self._message(record))}"
+        line = f"{record.levelname} {self._time(record)} {record.name}:{about} {_flat(self._message(record))}"
         if error := self._error(record):
             line += "".join(f"\n    {_flat(part)}" for part in error.splitlines())
         return line
@@ -178,8 +190,19 @@ def _encodable(text: str) -> str:
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 
-def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+class _Clock:
+    """Writes times; the second is the same for many lines."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._written = ""
+
+    def __call__(self, record: logging.LogRecord) -> str:
+        second = int(record.created)
+        if second != self._second:
+            written = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._second, self._written = second, written
+        return f"{self._written}.{int(record.msecs):03d}+00:00"
 
 
 def _flat(text: str) -> str:
