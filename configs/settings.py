@@ -18,6 +18,7 @@ from configs.judge import JudgeSettings
 from configs.quotas import BudgetSettings, LimitSettings, PriceListSettings
 from configs.sampling import SamplingSettings
 from configs.section import EnvRef, Name, Port, PositiveSeconds, Section, SettingsError
+from configs.telemetry import LogSettings, TracingSettings
 
 CONFIGS = Path(__file__).parent
 
@@ -327,6 +328,7 @@ class RetentionSettings(Section):
     alerts_ttl_s: KeptSeconds | None = Field(
         default=90 * 86_400.0, description="from the end of an alert until it goes"
     )
+    traces_ttl_s: KeptSeconds | None = Field(default=7 * 86_400.0, description="the age of a run's trace")
 
 
 class Settings(Section):
@@ -346,6 +348,8 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     prices: PriceListSettings = PriceListSettings()
     retention: RetentionSettings = RetentionSettings()
+    tracing: TracingSettings = TracingSettings()
+    logs: LogSettings = LogSettings()
     load: Mapping[str, Any] = Field(
         default_factory=dict, description="fields of services.resilience.LoadPolicy: what an overloaded replica refuses"
     )
@@ -360,6 +364,8 @@ class Settings(Section):
         for graph, served in self.graphs.items():
             if unknown := [name for name in served.providers if name not in names]:
                 raise ValueError(f"graphs.{graph}.providers: {unknown[0]!r} is not one of: {', '.join(names)}")
+        if unknown := [name for name in self.tracing.tell_providers if name not in names]:
+            raise ValueError(f"tracing.tell_providers: {unknown[0]!r} is not one of: {', '.join(names)}")
         judges = {
             "evaluator": self.evaluator.provider,
             "guardrail.output.semantic": self.guardrail.output.semantic.provider,

@@ -10,6 +10,7 @@ from deployments.autoscaling import UNSEEN_WORK
 from deployments.composition.limits import LivePlans, QuotaStores
 from deployments.composition.output import LiveSemantics
 from deployments.composition.sampling import LiveSampling
+from deployments.composition.telemetry import Tracing
 from deployments.knobs import AgentKnobs, LiveBreakers, LivePrompts
 from deployments.remote import Handle
 from deployments.shedding import Shedding
@@ -52,6 +53,7 @@ class AgentParts:
     meter: SummingMeter
     gauges: tuple[Callable[[], None], ...]
     sampling: LiveSampling
+    tracing: Tracing
     chores: "tuple[asyncio.Task[Any], ...]"
     settlers: "tuple[asyncio.Task[Any], ...]"
     drain_s: float
@@ -126,6 +128,7 @@ class AgentReplica:
         if self._parts.webhooks is not None:
             await self._parts.webhooks.close()
         self._parts.shedding.stop()
+        await self._parts.tracing.aclose()
         for route in self._parts.routes:
             await route.provider.aclose()
         if self._parts.embeddings is not None:

@@ -19,6 +19,7 @@ from deployments.composition.agent import open_agent
 from deployments.composition.check import check
 from deployments.composition.evaluator import open_evaluator
 from deployments.composition.ingress import open_ingress
+from deployments.composition.telemetry import check_exporter, open_logs
 from deployments.evaluator import EvaluatorReplica
 from deployments.guardrail import GuardrailReplica
 from deployments.ingress import IngressReplica
@@ -41,10 +42,11 @@ def build_app(args: AppArgs) -> Application:
     settings = load(args.overlays, args.settings)
     check(settings)
     timeouts.check_environ(settings.runs.max_run_s, os.environ)
+    check_exporter(os.environ)
     # A draining replica lets its streams end, and so does every deployment on their path.
     drain_s = timeouts.graceful_shutdown_s(settings.runs.max_run_s)
     guardrail = serve.deployment(name="guardrail")(GuardrailReplica).bind(
-        settings.guardrail.rules, settings.guardrail.timeout_s
+        settings.guardrail.rules, settings.guardrail.timeout_s, partial(open_logs, settings)
     )
     evaluator = serve.deployment(name="evaluator")(EvaluatorReplica).bind(partial(open_evaluator, settings))
     agent = serve.deployment(name="agent", graceful_shutdown_timeout_s=drain_s)(AgentReplica).bind(

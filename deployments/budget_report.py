@@ -18,12 +18,11 @@ class BudgetReport:
         scope = "tenant" if account.user_id == WHOLE_TENANT else "user"
         self._meter.record(BUDGET_ALERTS, 1.0, {"scope": scope, "percent": str(percent)})
         logger.warning(
-            "the budget of %s %r of tenant %r for %s is used up to %d %%: %s of %s",
+            "the budget of a %s for %s is used up to %d %%: %s of %s",
             scope,
-            account.user_id,
-            account.tenant_id,
             f"{account.month:%Y-%m}",
             percent,
             account.spent,
             budget,
+            extra={"tenant_id": account.tenant_id, "user_id": account.user_id},
         )

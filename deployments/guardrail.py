@@ -1,6 +1,7 @@
 """The `guardrail` deployment: verdicts on texts. CPU-bound, so it has replicas of its own and scales by itself."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +20,8 @@ class GuardrailReplica:
     as to look at it. What is not looked at within `timeout_s` has no verdict.
     """
 
-    def __init__(self, rules: tuple[str, ...], timeout_s: float) -> None:
+    def __init__(self, rules: tuple[str, ...], timeout_s: float, open_logs: Callable[[], None] = lambda: None) -> None:
+        open_logs()
         self._rules = rules
         self._timeout_s = timeout_s
         self._chain = build_chain(rules, {})

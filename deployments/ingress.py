@@ -7,6 +7,7 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from deployments.composition.limits import LivePlans, QuotaStores
+from deployments.composition.telemetry import Tracing
 from deployments.identity import Identity
 from deployments.knobs import IngressKnobs
 from deployments.remote import Handle
@@ -27,6 +28,7 @@ class IngressParts:
     identity: Identity
     shedding: Shedding
     meter: SummingMeter
+    tracing: Tracing
     database: Database
 
 
@@ -52,6 +54,7 @@ class IngressReplica:
         """Apply the live knobs. A wrong one is refused with a message, and the old ones stay."""
         knobs = IngressKnobs.parse(user_config)
         self._parts.limits.configure(self._parts.limits.laid_over(knobs.limits))
+        self._parts.tracing.configure(knobs.trace_rate)
 
     async def check_health(self) -> None:
         """Alive when the loop answers. Whether Postgres does is `/readyz`'s to say."""
@@ -60,6 +63,7 @@ class IngressReplica:
         """Called and awaited by Serve on a graceful stop: every hang-up must have been told to the agents."""
         self._parts.shedding.stop()
         await self._parts.runs.settled()
+        await self._parts.tracing.aclose()
         await self._parts.quota_stores.aclose()
         await self._parts.identity.aclose()
         await self._parts.database.close()

@@ -37,11 +37,14 @@ class Knobs(BaseModel):
 
 
 class IngressKnobs(Knobs):
-    """`limits` are plans, laid over those of the settings. Give the agent deployment the same."""
+    """`limits` are plans, laid over those of the settings. Give the agent deployment the same. `trace_rate` is the share of
+    runs that are traced, `tracing.sample_rate` of the settings if unset.
+    """
 
     deployment = "ingress"
 
     limits: dict[str, Any] = Field(default_factory=dict)
+    trace_rate: float | None = Field(default=None, ge=0, le=1)
 
 
 class AgentKnobs(Knobs):

@@ -255,6 +255,10 @@ class Run:
     order, each `{"type": "approve" | "edit" | "reject" | "respond"}` with `edited_action: {name, args}` or `message`."""
     flagged: bool = False
     """Whether the guard found its input suspect and let it pass: the turn is not to be trusted."""
+    traceparent: str | None = None
+    """Where in which trace it began, as the W3C writes it: whoever works for it goes on there."""
+    request_id: str | None = None
+    """The request that asked for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

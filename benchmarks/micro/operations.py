@@ -7,7 +7,7 @@ from contextlib import suppress
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from benchmarks.micro import judging, screening
+from benchmarks.micro import judging, screening, telling
 from benchmarks.micro.timing import Operation
 from services.errors import RateLimitExceeded
 from services.limits.in_memory import MemoryQuotas
@@ -95,6 +95,7 @@ def operations() -> Sequence[Operation]:
         attempt(),
         *screening.operations(),
         *judging.operations(),
+        *telling.operations(AtOnce()),
     )
 
 

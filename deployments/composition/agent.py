@@ -23,6 +23,7 @@ from deployments.composition.pages import open_pages
 from deployments.composition.retention import retention_policy
 from deployments.composition.routes import configured_breaker, open_route
 from deployments.composition.sampling import LiveSampling
+from deployments.composition.telemetry import open_logs, open_tracing
 from deployments.composition.webhooks import open_webhooks
 from deployments.knobs import LiveBreakers, LivePrompts
 from deployments.metrics import open_meter
@@ -48,6 +49,7 @@ from services.runs.engine import EngineLimits, RunEngine
 from services.runs.lease_keeper import LeaseKeeper, LeasePolicy
 from services.runs.patient_effects import PatientEffects
 from services.runs.prune import prune_forever
+from services.runs.run_lines import RunLines
 from services.runs.sweep import sweep_forever
 from services.runs.warm_up import warm_up
 from services.storage.checkpointer import ThreadReader
@@ -70,10 +72,16 @@ SWEEP_MARGIN_S = 60.0
 
 
 async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -> AgentParts:
+    open_logs(settings)
     database = await open_database(settings, "agent")
     meter = open_meter()
+    tracing = open_tracing(settings, "agent", database, meter)
     report = BreakerReport(meter)
-    routes = {provider.name: open_route(provider, report) for provider in settings.providers}
+    told = settings.tracing.tell_providers
+    routes = {
+        provider.name: open_route(provider, report, told_of_traces=provider.name in told)
+        for provider in settings.providers
+    }
     tools, tool_report = tool_breakers(listeners=(report,)), ToolReport(meter, SuccessRates())
     breakers = _live_breakers(settings, routes, tools)
     shedding = Shedding(load_monitor(settings), meter)
@@ -119,12 +127,14 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
             ),
             settling,
             treasury,
+            RunLines(),
         ),
         purses=lambda claim: treasury.purse(payer_of(claim, settling.plans.of(claim.run.tenant_id).budgets)),
         prompts=prompts,
         prompt_version=prompts.version,
         limits=_limits(settings.runs),
         screen=output_screen(settings.guardrail.output, meter, semantics),
+        tracer=tracing.tracer,
     )
     keeper = LeaseKeeper(
         leases=LeaseRepository(database),
@@ -175,6 +185,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
             partial(_show, engine, routes.values(), meter),
         ),
         sampling=sampling,
+        tracing=tracing,
         drain_s=settings.runs.max_run_s,
     )
 

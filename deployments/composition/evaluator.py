@@ -14,6 +14,7 @@ from deployments.composition.judge import JUDGE, judge, judge_gateway, judge_pro
 from deployments.composition.limits import budget_of, price_list
 from deployments.composition.routes import open_route
 from deployments.composition.sampling import LiveSampling
+from deployments.composition.telemetry import open_logs, traced_criteria
 from deployments.evaluator import EvaluatorParts
 from deployments.metrics import open_meter
 from deployments.score_report import ScoreReport
@@ -38,6 +39,7 @@ NICENESS = 4
 
 async def open_evaluator(settings: Settings) -> EvaluatorParts:
     os.nice(NICENESS)
+    open_logs(settings)
     database = await open_database(settings, "evaluator")
     meter = open_meter()
     gateway = judge_gateway(settings, open_route(judge_provider(settings), BreakerReport(meter)), meter)
@@ -52,7 +54,7 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
     budgets = Budgets(user=budget_of(settings.evaluator.budget))
     evaluator = Evaluator(
         scoring=Scoring(
-            criteria=[CRITERIA[name]() for name in settings.evaluator.criteria],
+            criteria=traced_criteria((CRITERIA[name]() for name in settings.evaluator.criteria), database),
             judge=judge(settings, gateway, lambda: _purse(treasury, budgets)),
             screen=Screening(),
         ),

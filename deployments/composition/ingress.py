@@ -15,6 +15,7 @@ from deployments.composition.identity import open_identity
 from deployments.composition.limits import LivePlans, open_quota_stores, plans_of
 from deployments.composition.load import load_monitor
 from deployments.composition.memories import open_memories
+from deployments.composition.telemetry import open_logs, open_tracing
 from deployments.composition.webhooks import address_policy
 from deployments.http.app import HttpServices, create_app
 from deployments.ingress import IngressParts
@@ -27,6 +28,7 @@ from services.limits.limiter import Limiter, LimiterPolicy
 from services.runs.following import FollowPolicy, LogFollower
 from services.runs.multiplex import Demultiplexer
 from services.runs.service import RunService
+from services.runs.traces import RunTraces
 from services.runs.webhooks import check_url
 from services.security.addresses import AddressPolicy
 from services.security.key_keeping import KeyKeeping
@@ -38,13 +40,17 @@ from services.storage.run_log import RunLogRepository
 from services.storage.runs import RunRepository
 from services.storage.scores import ScoreRepository
 from services.storage.threads import ThreadRepository
+from services.storage.traces import TraceRepository
 from services.telemetry.guard import MeasuredGuard
 
 
 async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> IngressParts:
+    open_logs(settings)
     database = await open_database(settings, "ingress")
     run_store = RunRepository(database)
     meter = open_meter()
+    tracing = open_tracing(settings, "ingress", database, meter)
+    log = RunLogRepository(database)
     shedding = Shedding(load_monitor(settings), meter)
     shedding.start()
     quota_stores = open_quota_stores(settings, "ingress")
@@ -61,7 +67,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
     runs = RunService(
         agent=Demultiplexer(RemoteAgent(agent), reader=uuid7()),
         runs=run_store,
-        log=LogFollower(RunLogRepository(database), FollowPolicy(), clock=time.monotonic),
+        log=LogFollower(log, FollowPolicy(), clock=time.monotonic),
         guard=MeasuredGuard(RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s), meter),
         graphs=settings.graphs,
         max_run_s=settings.runs.max_run_s,
@@ -91,6 +97,10 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         readiness=partial(_readiness, database),
         breakers=RemoteBreakers(agent),
         check_webhook=partial(_check_webhook, address_policy(settings)),
+        traces=RunTraces(
+            runs=run_store, log=log, traces=TraceRepository(database), scores=ScoreRepository(database).of_run
+        ),
+        tracer=tracing.tracer,
         new_id=uuid7,
     )
     garbage.keep()
@@ -102,6 +112,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         quota_stores=quota_stores,
         shedding=shedding,
         meter=meter,
+        tracing=tracing,
         database=database,
     )
 

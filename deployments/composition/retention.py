@@ -14,4 +14,5 @@ def retention_policy(settings: Settings) -> RetentionPolicy:
         usage_ttl_s=kept.usage_ttl_s,
         attempts_ttl_s=kept.attempts_ttl_s,
         alerts_ttl_s=kept.alerts_ttl_s,
+        traces_ttl_s=kept.traces_ttl_s,
     )

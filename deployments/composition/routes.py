@@ -15,10 +15,10 @@ from services.resilience.limit import AdaptiveLimit, LimitPolicy
 from services.resilience.policy import BreakerPolicy
 
 
-def open_route(settings: ProviderSettings, listener: BreakerListener) -> Route:
+def open_route(settings: ProviderSettings, listener: BreakerListener, *, told_of_traces: bool = False) -> Route:
     """Open a provider behind a breaker, a limit and a retry budget of its own: routes share nothing but who is told."""
     return Route.of(
-        _open_provider(settings),
+        _open_provider(settings, told_of_traces=told_of_traces),
         capabilities=Capabilities(
             tools=settings.tools, json_mode=settings.json_mode, context_tokens=settings.context_tokens
         ),
@@ -43,7 +43,7 @@ def configured_limit(settings: ProviderSettings) -> LimitPolicy:
     return policy(LimitPolicy, f"providers.{settings.name}.concurrency", settings.concurrency)
 
 
-def _open_provider(settings: ProviderSettings) -> ChatProvider:
+def _open_provider(settings: ProviderSettings, *, told_of_traces: bool) -> ChatProvider:
     def resolved(value: Any) -> str:
         return "" if value is None else value if isinstance(value, str) else value.resolve(os.environ)
 
@@ -57,5 +57,6 @@ def _open_provider(settings: ProviderSettings) -> ChatProvider:
             max_output_tokens=settings.max_output_tokens,
             max_connections=settings.max_connections,
             connect_timeout_s=settings.connect_timeout_s,
+            told_of_traces=told_of_traces,
         )
     )

@@ -36,6 +36,7 @@ from deployments.http.resources import models_router, runs_router, threads_route
 from deployments.http.run_endpoint import RunEndpoint
 from deployments.http.run_stream import RunStream
 from deployments.http.security_headers import SecurityHeaders
+from deployments.http.traces import traces_router
 from deployments.http.usage import usage_router
 from deployments.protocols import PROTOCOLS
 from services.errors import MainstayError
@@ -45,9 +46,11 @@ from services.limits.limiter import Limiter
 from services.memories import Memories
 from services.runs.ports import RunStore, ThreadStore
 from services.runs.service import RunService
+from services.runs.traces import RunTraces
 from services.security.audit import AuditTrail
 from services.security.key_keeping import KeyKeeping
 from services.security.refusals import Watch
+from services.telemetry.tracing import NOT_TRACING, Tracer
 
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 """What the replica needs, by a name that may be shown to anyone, and whether it is there."""
@@ -81,7 +84,9 @@ class HttpServices:
     readiness: Readiness
     breakers: Breakers
     check_webhook: Callable[[str | None], None]
+    traces: RunTraces
     calibration: CalibrationOf = lambda _: None
+    tracer: Tracer = NOT_TRACING
     new_id: Callable[[], UUID] = uuid4
     clock: Callable[[], float] = time.time
 
@@ -124,6 +129,7 @@ def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
     app.include_router(threads_router(services.threads))
     app.include_router(memories_router(services.memories))
     app.include_router(runs_router(services.runs, services.run_store))
+    app.include_router(traces_router(services.traces))
     app.include_router(
         judgements_router(
             services.feedback, services.scores, services.calibration, max_body_bytes=settings.max_body_bytes
@@ -150,6 +156,7 @@ def _run_routes(services: HttpServices, settings: HttpSettings) -> list[Route]:
                 settings=settings,
                 check_webhook=services.check_webhook,
                 clock=services.clock,
+                tracer=services.tracer,
             ),
             methods=["POST"],
             name=name,
@@ -171,6 +178,7 @@ def _cors(settings: HttpSettings) -> list[Middleware]:
                 "content-type",
                 "idempotency-key",
                 "last-event-id",
+                "traceparent",
                 "x-api-key",
                 "x-request-id",
                 "x-thread-id",

@@ -2,21 +2,28 @@
 
 import re
 from collections.abc import Callable
-from contextvars import ContextVar
 from uuid import UUID
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.telemetry.log_context import LogContext, log_context, work_for
+
 REQUEST_ID_HEADER = b"x-request-id"
 
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_request_id: ContextVar[str] = ContextVar("request_id", default="")
+_STATUS = "mainstay.status"
 
 
 def current_request_id() -> str:
     """Return the id of the request that the caller works for, or an empty text outside of one."""
-    return _request_id.get()
+    return log_context().request_id
+
+
+def status_sent(scope: Scope) -> int | None:
+    """Return the status that the request was answered with, None while it was not."""
+    status = scope.get(_STATUS)
+    return status if isinstance(status, int) else None
 
 
 class RequestId:
@@ -35,9 +42,10 @@ class RequestId:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["x-request-id"] = request_id
+                scope[_STATUS] = message["status"]
             await send(message)
 
-        _request_id.set(request_id)
+        work_for(LogContext(request_id=request_id))
         await self._app(scope, receive, send_with_id)
 
     def _take(self, scope: Scope) -> str:

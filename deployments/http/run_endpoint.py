@@ -13,9 +13,12 @@ from deployments.http.bodies import read_object
 from deployments.http.idempotency import idempotency_key, with_key
 from deployments.http.rate_limits import understood
 from deployments.http.streams import EventStream, WholeAnswer, run_headers
+from deployments.http.traced_requests import TracedRequests
 from deployments.protocols.types import ClientProtocol, Queued, Rules, Streamed
 from services.runs.service import RunService
 from services.security.permissions import Permission
+from services.telemetry.spans import Trace
+from services.telemetry.tracing import NOT_TRACING, Tracer
 
 
 class RunEndpoint:
@@ -30,7 +33,9 @@ class RunEndpoint:
         settings: HttpSettings,
         check_webhook: Callable[[str | None], None],
         clock: Callable[[], float],
+        tracer: Tracer = NOT_TRACING,
     ) -> None:
+        self._traced = TracedRequests(tracer, protocol.path)
         self._protocol = protocol
         self._runs = runs
         self._settings = settings
@@ -44,6 +49,10 @@ class RunEndpoint:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._traced.request(scope) as trace:
+            await self._answer(scope, receive, send, trace)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, trace: Trace) -> None:
         principal = permitted(scope, Permission.RUNS_WRITE)
         headers = Headers(scope=scope)
         body = await read_object(headers, receive, max_bytes=self._settings.max_body_bytes)
@@ -51,13 +60,13 @@ class RunEndpoint:
         request = with_key(turn.request, idempotency_key(headers, self._protocol.path, body, turn.request))
         understood(scope)
         if isinstance(turn.reply, Queued):
-            run = await self._runs.submit(principal, request)
+            run = await self._runs.submit(principal, request, trace)
             response = Response(
                 turn.reply.render(run), self._protocol.status, run_headers(run), media_type="application/json"
             )
             await response(scope, receive, send)
             return
-        start = partial(self._runs.start, principal, request)
+        start = partial(self._runs.start, principal, request, trace)
         created = int(self._clock())
         if isinstance(turn.reply, Streamed):
             stream = EventStream(

@@ -31,6 +31,8 @@ from services.events import GuardrailTripped, ToolFinished, ToolStarted
 from services.guard import Action, Stage
 from services.runs.effects import EffectCall
 from services.runs.types import RunContext
+from services.telemetry import genai
+from services.telemetry.spans import NO_SPAN, UNTRACED, Span, Trace
 
 MAX_NAME_CHARS = 200
 UNKNOWN = "unknown"
@@ -104,6 +106,7 @@ class ToolExecution:
                 GuardrailTripped(stage=Stage.TOOL_CALL, rule=TAINT_RULE, action=Action.BLOCK, message=plan.held.reason)
             )
         reply, duration_s, brought_in = Reply(outcome=Outcome.CANCELLED, text=""), 0.0, list[str]()
+        span = NO_SPAN if plan.old else self._span(context.trace, name, call_id)
         try:
             started = context.deadline.clock()
             with called_in(context.run, seen) as calling:
@@ -114,7 +117,7 @@ class ToolExecution:
             reply = replace(reply, text=context.screen(reply.text))
         finally:
             if not plan.old:
-                self._report(name, reply, duration_s)
+                self._report(name, reply, duration_s, span)
         provenance = self._provenance(name, reply, brought_in)
         text = harmless(reply.text) if provenance.tainted_by else reply.text
         context.events.emit(
@@ -168,7 +171,21 @@ class ToolExecution:
             return replace(reply, text=verdict.replacement)
         return told(Problem.WITHHELD)
 
-    def _report(self, name: str, reply: Reply, duration_s: float) -> None:
+    def _span(self, trace: Trace, name: str, call_id: str) -> Span:
+        if trace is UNTRACED:
+            return NO_SPAN
+        tool = name if name in self._tools else UNKNOWN
+        attributes = {
+            genai.OPERATION_NAME: genai.EXECUTE_TOOL,
+            genai.TOOL_NAME: tool,
+            genai.TOOL_TYPE: "function",
+            genai.TOOL_CALL_ID: call_id,
+        }
+        return trace.begin(f"{genai.EXECUTE_TOOL} {tool}", attributes)
+
+    def _report(self, name: str, reply: Reply, duration_s: float, span: Span) -> None:
+        span.set({genai.OUTCOME: reply.outcome.value})
+        span.end(None if reply.ok else reply.outcome.value)
         tool = name if name in self._tools else UNKNOWN
         made_s = None if reply.outcome in _NOT_MADE else duration_s
         self._observer.tool_called(

@@ -3,13 +3,14 @@
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from langchain_core.messages import AIMessage
 
 from services.errors import ModelError, ModelUnavailable
 from services.limits.prices import MICROS, Price
 from services.limits.purse import Held, Purse, Tokens
+from services.llm.call_spans import CallSpans
 from services.llm.capability import input_tokens, most_input_tokens
 from services.llm.patience import patience
 from services.llm.route import Route
@@ -46,6 +47,7 @@ class Attempts:
     bill: Bill
     meter: Meter
     graph: str
+    spans: CallSpans = field(default_factory=CallSpans)
     clock: Callable[[], float] = time.monotonic
 
     async def make(self, route: Route, admit: Admit, on_first: Callable[[], None] = lambda: None) -> AIMessage:
@@ -72,6 +74,7 @@ class Attempts:
         self, route: Route, permit: Permit, slot: Slot, on_first: Callable[[], None]
     ) -> tuple[AIMessage, Awaitable[None]]:
         held = await self._reserved(route)
+        span = self.spans.begin(route, self.call)
         started = self.clock()
         waited_s: float | None = None
 
@@ -87,7 +90,7 @@ class Attempts:
         failure: ModelError | None = None
         try:
             async with self._patience(route, permit):
-                answer = await route.provider.generate(self.call, self.stream)
+                answer = await route.provider.generate(self.spans.told(self.call, span), self.stream)
                 if not self.call.options.stop:  # a stop sequence may be the first thing that a model says
                     self.stream.whole(answer)
         except ModelError as error:
@@ -101,6 +104,7 @@ class Attempts:
             settled = held.settle(used)
             times = None if waited_s is None else (waited_s, self.clock() - started)
             self._measure(route, "ok" if answer else failure.code if failure else "stopped", times, used)
+            self.spans.end(span, answer, failure, used, waited_s)
         route.retries.succeeded()
         return answer, settled
 

@@ -99,7 +99,8 @@ class FailOver:
                         )
                     except ModelRejectedRequest:
                         raise
-                    except ModelUnavailable:
+                    except ModelUnavailable as away:
+                        self.attempts.spans.skipped(route, away.code)
                         return None
                     except ModelError as error:
                         if self.attempts.stream.shown:
@@ -110,9 +111,11 @@ class FailOver:
         except BreakerOpen as refused:
             if refused.reason == "slow_start":
                 self._shed_by = self._shed_by or route
+            self.attempts.spans.skipped(route, refused.reason)
             return None
         except Overloaded as full:
             self._failure = self._failure or full
+            self.attempts.spans.skipped(route, full.code)
             return None
 
     def _take_place(self, place: ExitStack, route: Route) -> None:

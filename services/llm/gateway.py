@@ -29,6 +29,7 @@ from services.errors import (
 from services.limits.prices import Price
 from services.limits.purse import BOTTOMLESS, Purse
 from services.llm.attempt import Attempts
+from services.llm.call_spans import CallSpans
 from services.llm.capability import CHARS_PER_TOKEN, input_tokens, most_input_tokens
 from services.llm.fail_over import FailOver, capable
 from services.llm.route import Route
@@ -40,6 +41,7 @@ from services.resilience.priority import Priority
 from services.resilience.retry import RetryPolicy
 from services.runs.deadline import Deadline
 from services.telemetry.metrics import AGENT_DECISION_LATENCY, UNMEASURED, Meter
+from services.telemetry.spans import UNTRACED, Trace
 from services.types import Progress, Usage
 
 logger = logging.getLogger(__name__)
@@ -92,6 +94,7 @@ class Gateway:
         progress: Progress | None = None,
         purse: Purse = BOTTOMLESS,
         screen: AnswerScreen = Unscreened(),  # noqa: B008  it has no state
+        trace: Trace = UNTRACED,
     ) -> "RunModel":
         """Return the model of one run, which goes on from its `progress` and is paid from its `purse`. What it says passes
         `screen` before anybody has it.
@@ -99,6 +102,7 @@ class Gateway:
         `priority` is its first call's; later ones have the work done so far to lose.
         """
         model = RunModel(gateway=self, sink=sink, deadline=deadline, priority=priority, purse=purse, screen=screen)
+        model.trace = trace
         if progress is not None:
             model.usage, model.answer_parts, model.priority = progress.usage, [[progress.said]], Priority.RESUME
         return model
@@ -119,6 +123,7 @@ class RunModel:
     priority: Priority
     purse: Purse
     screen: AnswerScreen = field(default_factory=Unscreened)
+    trace: Trace = UNTRACED
     usage: Usage = field(default_factory=Usage)
     provider: str | None = None
     model: str | None = None
@@ -153,6 +158,7 @@ class RunModel:
             meter=gateway.meter,
             graph=gateway.graph,
             clock=gateway.clock,
+            spans=CallSpans(trace=self.trace, source=source),
         )
         way = FailOver(attempts=attempts, policy=gateway.retry, sleep=gateway.sleep, random=gateway.random)
         answer: AIMessage | None = None

@@ -59,8 +59,9 @@ class OpenAIProvider:
     async def generate(self, call: ModelCall, sink: TextSink) -> AIMessage:
         """Stream one answer; see `ChatProvider`. On cancellation the connection is closed, which stops the provider."""
         body = orjson.dumps(self._payload(call))
+        told = call.traceparent if self._spec.told_of_traces else None
         with translated(self.name):
-            return await self._stream(body, AnswerBuilder(sink), sink)
+            return await self._stream(body, AnswerBuilder(sink), sink, {} if told is None else {"traceparent": told})
 
     async def first_token(self, call: ModelCall, sink: TextSink) -> AIMessage:
         """Answer with one token and its log-probabilities; see `services.llm.first_token`. Not a stream."""
@@ -82,11 +83,15 @@ class OpenAIProvider:
             raise ModelStreamBroken(f"{self.name}: the answer has an unexpected shape.") from None
         return message
 
-    async def _stream(self, body: bytes, answer: AnswerBuilder, sink: TextSink) -> AIMessage:
+    async def _stream(
+        self, body: bytes, answer: AnswerBuilder, sink: TextSink, headers: Mapping[str, str]
+    ) -> AIMessage:
         decoder = EventStreamDecoder()
         received = 0
         # A redirect would send the conversation, and our key, to an address that nobody configured.
-        async with self._session.post(self._url, data=body, allow_redirects=False, trace_request_ctx=sink) as response:
+        async with self._session.post(
+            self._url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=sink
+        ) as response:
             await self._check_head(response)
             async for chunk in response.content.iter_any():
                 received += len(chunk)

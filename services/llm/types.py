@@ -20,7 +20,7 @@ class ModelCall:
     `tools` are OpenAI function schemas (`{"type": "function", "function": {...}}`). `tool_choice` is "auto", "none",
     "required" or a tool's name; it is ignored without tools. `response_format` is OpenAI's (`{"type": "json_object"}` or
     `{"type": "json_schema", ...}`): a provider that cannot hold to it is passed over. `tainted` says that what the model is
-    shown holds, or led from, what came from outside.
+    shown holds, or led from, what came from outside. `traceparent` is for a provider that is told in which trace it works.
     """
 
     messages: Sequence[BaseMessage]
@@ -29,6 +29,7 @@ class ModelCall:
     options: ModelOptions = field(default_factory=ModelOptions)
     response_format: Mapping[str, Any] | None = None
     tainted: bool = False
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,8 @@ class ProviderSpec:
     """One configured provider with its variables resolved. Times are seconds; `api_key` is kept out of the repr.
 
     `arguments` are the provider's own: request-body defaults for `openai` and `embedded`, constructor arguments for
-    `langchain`. `max_output_tokens` is the operator's limit; a client may only ask for less.
+    `langchain`. `max_output_tokens` is the operator's limit; a client may only ask for less. Only a provider
+    that is `told_of_traces` is sent a call's `traceparent`.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ProviderSpec:
     max_output_tokens: int = 4_096
     max_connections: int = 2_000
     connect_timeout_s: float = 5.0
+    told_of_traces: bool = False
 
     def output_limit(self, options: ModelOptions) -> int:
         """The tokens that an answer may have: the operator's limit, or the client's where that is less."""

@@ -7,7 +7,6 @@ before anybody sees it, by a task that nobody cancels.
 """
 
 import asyncio
-import contextvars
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing
@@ -31,7 +30,11 @@ from services.runs.multiplex import Frame, Multiplexer
 from services.runs.orphans import Orphans
 from services.runs.ports import OwnedRuns
 from services.runs.recorder import RunRecorder
+from services.runs.run_spans import RunSpan
 from services.runs.types import Graph
+from services.telemetry import genai
+from services.telemetry.log_context import LogContext, empty_context
+from services.telemetry.tracing import NOT_TRACING, Tracer
 from services.types import Claim, Fence, Run, RunOutcome, RunTicket
 
 ResultT = TypeVar("ResultT")
@@ -89,6 +92,7 @@ class RunEngine:
         purses: Callable[[Claim], Purse] = lambda _: BOTTOMLESS,
         screen: OutputScreen | None = None,
         log: LogPolicy | None = None,
+        tracer: Tracer = NOT_TRACING,
         clock: Callable[[], float] = time.monotonic,
         call_later: Callable[[float, Callable[[], None]], Timer] = call_later,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -99,6 +103,7 @@ class RunEngine:
         self._recorder = RunRecorder(runs, tries=limits.record_tries, retry_s=limits.record_retry_s, sleep=sleep)
         self._graph_work = GraphWork(graphs=graphs, guard=guard)
         self._screen = screen or OutputScreen()
+        self._tracer = tracer
         self._prompts = prompts
         self._prompt_version = prompt_version
         self._orphans = Orphans(runs, grace_s=limits.orphan_grace_s, call_later=call_later, spawn=self._spawn)
@@ -235,31 +240,41 @@ class RunEngine:
             call_later=self._call_later,
         )
         gateway, prompts = self._gateways.get(run.graph) or Gateway(()), self._prompts(run.graph)
+        span = RunSpan.begin(self._tracer, claim)
         screen = self._screen.open(run, prompts, buffer.emit, buffer)
         buffer.screen = screen.event
         execution = Execution(
             claim=claim,
             buffer=buffer,
             log=self._log.open(claim.fence, buffer),
-            model=gateway.bind(buffer, deadline, progress=claim.progress, purse=self._purses(claim), screen=screen),
+            model=gateway.bind(
+                buffer,
+                deadline,
+                progress=claim.progress,
+                purse=self._purses(claim),
+                screen=screen,
+                trace=span.trace,
+            ),
             screen=screen,
             prompts=prompts,
             prompt_version=self._prompt_version(run.graph),
             started_at=self._clock(),
+            span=span,
         )
         for event in opening(claim):
             buffer.emit(event)
         self._executions[claim.fence] = execution
-        execution.work = self._spawn(self._graph_work.do(execution, deadline))
-        execution.watch = self._spawn(self._watch(execution))
+        about = LogContext.of(run, span.trace.trace_id)
+        execution.work = self._spawn(self._graph_work.do(execution, deadline), about)
+        execution.watch = self._spawn(self._watch(execution), about)
         return execution
 
     def _of(self, run_id: UUID) -> list[Execution]:
         return [execution for execution in self._executions.values() if execution.id == run_id]
 
-    def _spawn(self, work: Coroutine[Any, Any, ResultT]) -> "asyncio.Task[ResultT]":
+    def _spawn(self, work: Coroutine[Any, Any, ResultT], about: LogContext | None = None) -> "asyncio.Task[ResultT]":
         """Start a task that no request owns: whatever is started in a request's context, Serve cancels with it."""
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        task = asyncio.get_running_loop().create_task(work, context=empty_context(about))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -295,23 +310,27 @@ class RunEngine:
                 self._log.leave(execution.log, bug)
             del self._executions[execution.fence]
             execution.buffer.end(ending)
+            execution.span.left(ending if isinstance(ending, MainstayError) else None)
 
     async def _record(self, execution: Execution) -> TerminalEvent | MainstayError:
         """Store the outcome with the last events, and return how the reader's stream is to end. Raises RunSuperseded."""
         outcome = await execution.judged(execution.outcome(error_of(execution)))
         execution.screen.close(execution.run)
+        execution.span.decided(execution.screen.decisions.found)
         duration_s = self._clock() - execution.started_at
         tail = self._log.tail(execution.log)
 
         def rows(outcome: RunOutcome) -> tuple[LogRow, ...]:
             return tail.ending_with(execution.terminal(outcome, duration_s))
 
-        recorded = await self._recorder.record(execution.claim, outcome, rows, execution.kept)
+        with execution.span.trace.begin(genai.RECORD_END, {}):
+            recorded = await self._recorder.record(execution.claim, outcome, rows, execution.kept)
         first = execution.buffer.first_text_at
         first_text_s = None if first is None else first - execution.started_at
         times = RunTimes(duration_s=duration_s, first_text_s=first_text_s)
         for observer in self._observers:
             observer.run_ended(execution.run, recorded.outcome, times)
+        execution.span.ended(recorded.outcome)
         if tail.lost or not recorded.logged:
             # What the reader has not seen is in no log, so it is not shown: the reader is sent to the record.
             ended = AgentLost("The run has ended, and its record says how.")

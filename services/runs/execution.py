@@ -22,6 +22,7 @@ from services.runs.buffer import EventBuffer
 from services.runs.checkpoints import Kept
 from services.runs.event_codec import sound
 from services.runs.logged_run import LoggedRun
+from services.runs.run_spans import RunSpan
 from services.runs.types import GraphResult
 from services.types import Claim, Fence, Message, OnDisconnect, Progress, Run, RunOutcome, RunStatus
 
@@ -45,6 +46,7 @@ class Execution:
     prompts: Mapping[str, str]
     prompt_version: str = ""
     started_at: float
+    span: RunSpan
     work: "asyncio.Task[GraphResult]" = field(init=False)
     watch: "asyncio.Task[None]" = field(init=False)
     read: bool = True

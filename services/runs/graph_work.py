@@ -42,6 +42,7 @@ class GraphWork:
             log=execution.log,
             screen=execution.screen.kept,
             to_the_end=execution.keep,
+            trace=execution.span.trace,
         )
         try:
             async with asyncio.timeout(deadline.remaining_s()) as limit:

@@ -9,6 +9,7 @@ from uuid import UUID
 from services.errors import ContentBlocked, MainstayError, StoreUnavailable, UnknownModel
 from services.guard import Action, Guard, Stage
 from services.runs.ports import RunStore
+from services.telemetry.log_context import log_context
 from services.types import Message, Principal, Run, RunOutcome, RunRequest, RunStatus, Usage
 
 logger = logging.getLogger(__name__)
@@ -26,8 +27,8 @@ class Intake:
         self._max_run_s = max_run_s
         self._new_id = new_id
 
-    def run_of(self, principal: Principal, request: RunRequest) -> Run:
-        """Return the run that a request asks for. Raises UnknownModel."""
+    def run_of(self, principal: Principal, request: RunRequest, traceparent: str | None = None) -> Run:
+        """Return the run that a request asks for, to be traced from `traceparent` on. Raises UnknownModel."""
         if request.graph not in self._graphs:
             known = ", ".join(sorted(self._graphs))
             raise UnknownModel(f"There is no model {request.graph!r}. Choose one of: {known}.", param="model")
@@ -48,6 +49,8 @@ class Intake:
             decisions=request.decisions,
             background=request.background,
             priority=request.priority,
+            traceparent=traceparent,
+            request_id=log_context().request_id or None,
         )
 
     async def screen(self, run: Run) -> Run:

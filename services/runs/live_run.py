@@ -8,6 +8,8 @@ from services.errors import AgentLost, DeadlineExceeded, MainstayError, error_fr
 from services.events import EventBatch, Retracted, RunFailed, RunRestarted, RunStarted, TextDelta
 from services.guard import UNJUDGED
 from services.runs.deadline import TimeLimit
+from services.telemetry import genai
+from services.telemetry.spans import UNTRACED, Trace
 from services.types import EventId, Run, Usage
 
 DEADLINE_MARGIN_S = 2.0
@@ -64,9 +66,10 @@ class LiveRun:
     that is a hang-up.
     """
 
-    def __init__(self, *, run: Run, limit: TimeLimit, endings: Endings) -> None:
+    def __init__(self, *, run: Run, limit: TimeLimit, endings: Endings, trace: Trace = UNTRACED) -> None:
         self.run = run
         self.limit = limit
+        self.trace = trace
         self._endings = endings
         self._stream: AsyncIterator[EventBatch] | None = None
         self._first: EventBatch | None = None
@@ -114,6 +117,8 @@ class LiveRun:
         if batch.terminal:
             self._ended = True
             self.limit.stop()
+            if isinstance(batch.events[-1], RunFailed):
+                self.trace.keep()
         return batch
 
     def _note(self, batch: EventBatch) -> None:
@@ -158,6 +163,7 @@ class LiveRun:
                 await close()
         finally:
             if left:
+                self.trace.event(genai.CLIENT_LEFT, {})
                 self._endings.hang_up(self.run)
 
 

@@ -19,6 +19,7 @@ class RetentionPolicy:
     ephemeral thread until the thread goes, with all that is known of the run but its bill. `thread_ttl_s`: how long a thread
     may lie idle. `events_ttl_s`: from the end of a run until its log goes; its messages stay. `usage_ttl_s`: the age of a bill.
     `attempts_ttl_s`: the age of a record of somebody who was refused. `alerts_ttl_s`: from the end of an alert.
+    `traces_ttl_s`: the age of a trace.
     """
 
     compact_after_s: float | None = 86_400.0
@@ -28,6 +29,7 @@ class RetentionPolicy:
     usage_ttl_s: float | None = None
     attempts_ttl_s: float | None = 90 * 86_400.0
     alerts_ttl_s: float | None = 90 * 86_400.0
+    traces_ttl_s: float | None = 7 * 86_400.0
 
 
 class Prunable(Protocol):

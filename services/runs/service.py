@@ -5,7 +5,6 @@ waits for the first event before it returns.
 """
 
 import asyncio
-import contextvars
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
@@ -24,6 +23,9 @@ from services.runs.following import LogFollower
 from services.runs.intake import Intake, record_failure
 from services.runs.live_run import JoinedRun, LiveRun, ReadRun
 from services.runs.ports import Admission, Agent, Created, RunStore
+from services.telemetry import genai
+from services.telemetry.log_context import empty_context, work_for_run
+from services.telemetry.spans import UNTRACED, Trace
 from services.types import CancelAction, EventId, OnDisconnect, Principal, Run, RunRequest, RunStatus, RunTicket
 
 logger = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class RunService:
         self._call_later = call_later
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def start(self, principal: Principal, request: RunRequest) -> ReadRun:
+    async def start(self, principal: Principal, request: RunRequest, trace: Trace = UNTRACED) -> ReadRun:
         """Take a run in and return it once its first event is there, or at once if it waits for its thread.
 
         The run's time counts from here: screening, storing and waiting for a replica are part of it. Whoever gets the run
@@ -80,8 +82,8 @@ class RunService:
         becomes of the run.
         """
         self._admit_work(Priority.NEW_TURN)
-        run = self._intake.run_of(principal, request)
-        live = LiveRun(run=run, limit=self._time_limit(run.timeout_s or self.max_run_s), endings=self)
+        run = self._run_of(principal, request, trace)
+        live = LiveRun(run=run, limit=self._time_limit(run.timeout_s or self.max_run_s), endings=self, trace=trace)
         # In a task of its own, with an empty context: Serve cancels what runs in a request's context when the client
         # leaves, and a run that is to continue must get as far as its agent.
         beginning = self._spawn(self._begin(live, request))
@@ -93,21 +95,23 @@ class RunService:
         if created.existing:
             live.limit.stop()
             joined = await self.join(principal, created.run_id)
+            work_for_run(joined.run)
             await joined.raise_failed_at_once()
             return joined
         return live
 
-    async def submit(self, principal: Principal, request: RunRequest) -> Run:
+    async def submit(self, principal: Principal, request: RunRequest, trace: Trace = UNTRACED) -> Run:
         """Take a background run in and return it as it stands: queued, or what an earlier request with its key became.
 
         Raises what `start` raises before there is an event.
         """
         self._admit_work(Priority.BACKGROUND)
-        run = self._intake.run_of(principal, request)
-        await self._admitted(run)
+        run = self._run_of(principal, request, trace)
+        await self._admitted(run, trace)
         with self._granted(run) as stored:
-            run = await self._screen(run, nullcontext())
-            created = await self._runs.create(run, request.submission)
+            run = await self._screen(run, nullcontext(), trace)
+            with trace.begin(genai.STORE_RUN, {}):
+                created = await self._runs.create(run, request.submission)
             stored(created)
         return await self._runs.get(principal, created.run_id)
 
@@ -142,9 +146,9 @@ class RunService:
         begun = False
         try:
             with live.limit:
-                await self._admitted(live.run)
+                await self._admitted(live.run, live.trace)
             with self._granted(live.run) as stored:
-                live.run = await self._screen(live.run, live.limit)
+                live.run = await self._screen(live.run, live.limit, live.trace)
                 created = await self._take_in(live, request, stored)
             begun = True
         finally:
@@ -152,14 +156,21 @@ class RunService:
                 live.limit.stop()
         return created
 
-    async def _admitted(self, run: Run) -> None:
+    def _run_of(self, principal: Principal, request: RunRequest, trace: Trace) -> Run:
+        run = self._intake.run_of(principal, request, trace.handed_on)
+        trace.of(run.id)
+        work_for_run(run)
+        return run
+
+    async def _admitted(self, run: Run, trace: Trace) -> None:
         """Have a run granted what it needs, or raise.
 
         Asking is not broken off, and what somebody was granted who has left meanwhile is given back.
         """
         asking = self._spawn(self._admission.admit(run))
         try:
-            await asyncio.shield(asking)
+            with trace.begin(genai.ADMISSION, {}):
+                await asyncio.shield(asking)
         except asyncio.CancelledError:
             asking.add_done_callback(partial(self._give_back, run))
             raise
@@ -185,19 +196,24 @@ class RunService:
             elif became.status is RunStatus.QUEUED:
                 self._spawn(self._admission.idle(run))
 
-    async def _screen(self, run: Run, limit: AbstractContextManager[None]) -> Run:
+    async def _screen(self, run: Run, limit: AbstractContextManager[None], trace: Trace) -> Run:
         """Ask the guard, within a limit, and return the run. One that it does not let through is recorded as failed."""
         try:
-            with limit:
-                return await self._intake.screen(run)
+            with trace.begin(genai.INPUT_GUARD, {}), limit:
+                screened = await self._intake.screen(run)
         except MainstayError as error:
+            trace.keep()
             await self._in_time(run, self._intake.refuse(run, error))
             raise
+        if screened.flagged:
+            trace.keep()
+        return screened
 
     async def _take_in(self, live: LiveRun, request: RunRequest, stored: Callable[[Created], None]) -> Created:
         try:
             with live.limit:
-                created = await self._runs.create(live.run, request.submission)
+                with live.trace.begin(genai.STORE_RUN, {}):
+                    created = await self._runs.create(live.run, request.submission)
                 stored(created)
                 if not created.existing:
                     await self._launch(live, created)
@@ -214,8 +230,10 @@ class RunService:
             live.go_on_with(self._log.follow(run.id, going_on=True))
             return
         try:
-            await live.open(self._events(run, live.limit.remaining_s()))
+            with live.trace.begin(genai.FIRST_EVENT, {}):
+                await live.open(self._events(run, live.limit.remaining_s()))
         except MainstayError as error:
+            live.trace.keep()
             self._spawn(self._admission.idle(run))
             await record_failure(self._runs, run, error)
             raise
@@ -263,7 +281,7 @@ class RunService:
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         """Start a task that no request owns, and keep it until it ends."""
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        task = asyncio.get_running_loop().create_task(work, context=empty_context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

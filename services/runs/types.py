@@ -10,6 +10,7 @@ from services.llm.types import ChatModel
 from services.runs.checkpoints import Kept
 from services.runs.deadline import Deadline
 from services.runs.logged_run import LogRow
+from services.telemetry.spans import UNTRACED, Trace
 from services.types import Claim, FinishReason, Interruption, Message, Progress, Run
 
 
@@ -86,6 +87,7 @@ class RunContext:
     screen: Callable[[str], str] = unscreened
     checkpoints: RunCheckpoints = field(default_factory=NoCheckpoints)
     to_the_end: Callable[[Kept], None] | None = None
+    trace: Trace = UNTRACED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from services.storage.memory_keys import MemoryApiKeys, MemoryAuditTrail
 from services.storage.memory_leases import MemoryLeases, MemoryRunLog
 from services.storage.memory_runs import MemoryOwnedRuns, MemoryRuns
 from services.storage.memory_tables import MemoryTables, is_owner
+from services.storage.memory_traces import MemoryTraces
 from services.storage.tenancy import busy
 from services.types import Message, Principal, RunStatus, Thread
 
@@ -36,6 +37,7 @@ class MemoryStore:
         self.log = MemoryRunLog(self.tables)
         self.effects = MemoryEffects(self.tables.find)
         self.webhooks = self.tables.webhooks
+        self.traces = MemoryTraces(self.tables.find)
         self.threads = MemoryThreads(self.tables)
         self.audit = MemoryAuditTrail(now)
         self.api_keys = MemoryApiKeys(self.audit)

@@ -47,6 +47,7 @@ class Retention:
             "checkpoint_writes": await self._walk(sql.CHECKPOINT_WRITES, ""),
             "checkpoint_blobs": await self._walk(sql.CHECKPOINT_BLOBS, ""),
             "run_events": await self._walk(sql.EVENTS, _NIL, policy.events_ttl_s),
+            "run_spans": await self._walk(sql.TRACES, _NIL, policy.traces_ttl_s),
             "compacted_logs": await self._compact(),
             "memories": await self._repeat(memories_sql.PRUNE),
             "leases": await self._repeat(sql.LEASES),

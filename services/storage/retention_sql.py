@@ -26,6 +26,12 @@ EVENTS = _WALK.format(
 USAGE = _WALK.format(
     table="usage", key="run_id", joined="", condition="it.created_at < now() - make_interval(secs => $3)"
 )
+TRACES = _WALK.format(
+    table="run_spans",
+    key="run_id",
+    joined=" JOIN runs ON runs.id = it.run_id",
+    condition="runs.finished_at IS NOT NULL AND it.created_at < now() - make_interval(secs => $3)",
+)
 
 # What was done to keys stays for good; what was only tried does not.
 ATTEMPTS = _WALK.format(

@@ -50,6 +50,8 @@ def run_from(row: Mapping[Any, Any], inputs: Sequence[Mapping[Any, Any]]) -> Run
         interrupts=interruptions_from(row["interrupts"]),
         decisions=None if row["decisions"] is None else tuple(row["decisions"]),
         flagged=row["flagged"],
+        traceparent=row["traceparent"],
+        request_id=row["request_id"],
     )
 
 

@@ -33,8 +33,9 @@ _UNENDED_IN_THREAD = """
 _CREATE = """
 WITH thread AS ({thread}), run AS (
     INSERT INTO runs (tenant_id, user_id, thread_id, id, ephemeral, graph, options, on_disconnect, metadata, decisions,
-                      background, priority, deadline_at, flagged, status)
-    SELECT $1, $2, id, $4, $5, $6, $7, $8, $9, $10, $11::bool, $12, now() + make_interval(secs => $13), $14, {status}
+                      background, priority, deadline_at, flagged, traceparent, request_id, status)
+    SELECT $1, $2, id, $4, $5, $6, $7, $8, $9, $10, $11::bool, $12, now() + make_interval(secs => $13), $14,
+           $20, $21, {status}
     FROM thread WHERE {condition}
     ON CONFLICT (thread_id) WHERE status IN ('pending', 'running') DO NOTHING
     RETURNING id, status
@@ -60,9 +61,9 @@ _CREATE_IN_THREAD = _CREATE.format(
 )
 _CAREFULLY = {
     "status": f"CASE WHEN $11 OR EXISTS ({_UNENDED_IN_THREAD}) THEN 'queued' ELSE 'pending' END",
-    "condition": f"$20 OR NOT EXISTS ({_UNENDED_IN_THREAD})",
+    "condition": f"$22 OR NOT EXISTS ({_UNENDED_IN_THREAD})",
     "more": """, told AS (
-    INSERT INTO webhooks (run_id, tenant_id, url) SELECT id, $1, $21 FROM run WHERE $21::text IS NOT NULL
+    INSERT INTO webhooks (run_id, tenant_id, url) SELECT id, $1, $23 FROM run WHERE $23::text IS NOT NULL
 )""",
     # One that waits for its thread is announced by the end of the run before it.
     "news": """, (
@@ -171,4 +172,6 @@ def columns_of(run: Run) -> tuple[Any, ...]:
         run.timeout_s or 0.0,
         run.flagged,
         *messages,
+        run.traceparent,
+        run.request_id,
     )

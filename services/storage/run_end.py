@@ -83,7 +83,7 @@ _KEEPING = """, held AS MATERIALIZED (
     SELECT thread_id::text COLLATE "C" AS thread_id, tenant_id FROM ended
 ), """
 _END_ONLY = _END.format(keeping="")
-_END_AND_KEEP = _END.format(keeping=_KEEPING + run_checkpoint_sql.one("$2", 27))
+_END_AND_KEEP = _END.format(keeping=_KEEPING + run_checkpoint_sql.one("$2", 28))
 _TOKENS_OF = attrgetter(
     "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "model_calls", "estimated"
 )

@@ -6,6 +6,7 @@
            │                            ├─ tool_effects       its ledger: what its tools have done to the world
            │                            ├─ idempotency_keys
            │                            ├─ webhooks
+           │                            ├─ run_spans          its trace, where that is kept
            │                            ├─ scores             what judges made of it
            │                            └─ feedback           what its user made of it
            └ (by name) memories         what agents remember of a user
@@ -170,6 +171,8 @@ runs = Table(
     Column(
         "prompt_version", Text, nullable=False, server_default=text("''"), comment="of the prompts that it began with"
     ),
+    Column("traceparent", Text, comment="where its trace begins, as the W3C writes it"),
+    Column("request_id", Text, comment="the request that asked for it"),
     CheckConstraint(
         "status IN ('queued', 'pending', 'running', 'completed', 'failed', 'cancelled', 'interrupted')", name="status"
     ),
@@ -210,6 +213,17 @@ run_events = Table(
     _tenant(),
     Column("first_seq", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False, comment="the events, as services.runs.event_codec writes them"),
+)
+
+run_spans = Table(
+    "run_spans",
+    metadata,
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", Text, primary_key=True, comment="the part of Mainstay whose spans these are"),
+    Column("attempt", Integer, primary_key=True, autoincrement=False, comment="of the run; 0 outside of one"),
+    _tenant(),
+    Column("body", LargeBinary, nullable=False, comment="the spans, as services.telemetry.span_writer writes them"),
+    _now("created_at"),
 )
 
 tool_effects = Table(

@@ -42,6 +42,7 @@ async def test_runs_that_drain_are_paid_for() -> None:
         quota_stores=SimpleNamespace(aclose=nothing),
         webhooks=None,
         shedding=SimpleNamespace(stop=lambda: None),
+        tracing=SimpleNamespace(aclose=nothing),
         routes=(),
         embeddings=None,
         pages=SimpleNamespace(aclose=nothing),

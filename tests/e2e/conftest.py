@@ -58,7 +58,8 @@ async def upstream(running_upstream: Upstream) -> Upstream:
 @pytest_asyncio.fixture(scope="session", params=["plain", "production"], loop_scope="session")
 async def served(request: pytest.FixtureRequest, running_upstream: Upstream) -> AsyncIterator[Served]:
     """Mainstay in each profile, started and stopped as `make serve` does."""
-    async with in_a_thread(launched(request.param, running_upstream.url)) as running:
+    own = str(Path(__file__).parent / "settings.yaml")
+    async with in_a_thread(launched(request.param, running_upstream.url, MAINSTAY_SETTINGS=own)) as running:
         yield running
 
 

@@ -25,6 +25,7 @@ BROAD = re.compile(r"except (Base)?Exception\b|except:")
 CONFINED = {
     "ray": ("deployments",),
     "fastapi": ("deployments", "benchmarks/baselines"),
+    "opentelemetry": ("services/telemetry/otlp",),
     "langgraph": ("graphs", "services/storage/checkpointer", "services/storage/memories", "benchmarks/baselines"),
 }
 """Foreign packages that may be imported below these paths only."""

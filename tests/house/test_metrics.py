@@ -12,7 +12,7 @@ from tests.house.test_imports import ROOT, modules
 CATALOGUE = ROOT / "services" / "telemetry" / "metrics"
 
 UNITS = frozenset({"seconds", "tokens", "chars", "calls", "points", "rows", "units", "rate", "ratio", "state"})
-"""`rate` is a share from 0 to 1, `ratio` of a statistic to its limit, `state` one of the numbers that its description explains."""
+"""`rate` is a share from 0 to 1, `ratio` of a statistic to its limit, `state` a number that the description explains."""
 
 UNBOUNDED = frozenset({"user", "tenant", "thread", "run", "request", "key", "id", "session", "message", "url", "ip"})
 """What may have as many values as there are people or requests, as a label or a part of its name."""

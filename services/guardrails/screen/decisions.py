@@ -41,7 +41,6 @@ class Decisions:
             return
         fields = {
             "run_id": run.id,
-            "tenant_id": run.tenant_id,
             "graph": run.graph,
             "attempt": run.attempt,
             "guard": self.version,

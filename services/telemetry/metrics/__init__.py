@@ -50,6 +50,7 @@ from services.telemetry.metrics.runs import (
     RUNS,
     TIME_TO_FIRST_TEXT,
     TOKENS_PER_RUN,
+    TRACES_DROPPED,
     WEBHOOK_ATTEMPTS,
 )
 from services.telemetry.metrics.tools import TOOL_CALL_DURATION, TOOL_CALL_SUCCESS_RATE, TOOL_CALLS
@@ -66,6 +67,7 @@ METRICS: Mapping[str, Metric] = {
         PRUNED,
         REQUESTS_SHED,
         WEBHOOK_ATTEMPTS,
+        TRACES_DROPPED,
         MODEL_CALLS,
         MODEL_FIRST_CONTENT,
         MODEL_INTER_TOKEN,

@@ -62,3 +62,8 @@ WEBHOOK_ATTEMPTS = Metric(
     description="Attempts to tell a run's webhook of its end, by what came of them: delivered, retried, given_up.",
     labels=("outcome",),
 )
+TRACES_DROPPED = Metric(
+    name="mainstay_traces_dropped",
+    kind="counter",
+    description="Parts of traces that were to be kept and are not in the runs' record: too many at once, or no database.",
+)

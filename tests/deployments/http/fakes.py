@@ -25,6 +25,7 @@ from services.limits.plans import Plans
 from services.runs.following import FollowPolicy, LogFollower
 from services.runs.ports import PLAIN, Created
 from services.runs.service import RunService
+from services.runs.traces import RunTraces
 from services.samples import Score
 from services.security.key_keeping import KeyKeeping
 from services.security.permissions import GRANTS, Role
@@ -34,6 +35,7 @@ from services.storage.memory import MemoryStore
 from services.storage.memory_runs import MemoryRuns
 from services.storage.memory_tables import RunRow
 from services.telemetry.metrics import UNMEASURED
+from services.telemetry.tracing import NOT_TRACING, Tracer
 from services.types import CancelAction, Principal, Run, RunStatus, Submission
 from tests.deployments.http.scripted_agent import ScriptedAgent
 from tests.services.runs.ingress_world import hurried
@@ -149,6 +151,8 @@ class Rig:
     time: ManualTime = field(default_factory=ManualTime)
     checks: Mapping[str, bool] = field(default_factory=lambda: {"database": True, "agent": True})
     plans: Plans = field(default_factory=Plans)
+    tracer: Tracer = NOT_TRACING
+    scores: list[Score] = field(default_factory=list)
     other: "Rig | None" = None
     """Another ingress replica, with which this one shares the store."""
 
@@ -212,6 +216,8 @@ class Rig:
             readiness=self._readiness,
             breakers=self._breakers,
             check_webhook=check_webhook,
+            traces=RunTraces(runs=self.run_store, log=self.store.log, traces=self.store.traces, scores=self._scores),
+            tracer=self.tracer,
             clock=lambda: NOW,
         )
 
@@ -227,6 +233,9 @@ class Rig:
     def cancels(self) -> list[str]:
         """Why runs were to be stopped."""
         return [reason for _, _, reason in self.run_store.cancels]
+
+    async def _scores(self, principal: Principal, run_id: UUID) -> Sequence[Score]:
+        return [score for score in self.scores if score.run_id == run_id]
 
     async def _breakers(self) -> Mapping[str, Mapping[str, int]]:
         return {"openai": {"closed": 2, "open": 1}}

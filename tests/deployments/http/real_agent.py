@@ -19,6 +19,7 @@ from services.llm.types import ModelCall, TextSink
 from services.resilience.retry import RetryPolicy
 from services.runs.engine import EngineLimits, RunEngine
 from services.storage.checkpointer_memory import MemoryCheckpoints
+from services.telemetry.tracing import NOT_TRACING, Tracer
 from services.types import RunTicket
 from tests.deployments.http.fakes import Rig
 from tests.services.runs.engine_world import batches_of
@@ -30,10 +31,20 @@ LEASE, LEASE_S = uuid4(), 1e6
 
 
 class RealAgent:
-    """Put in the place of a rig's agent. Tools named in `approve` ask a person first. `asked` are the calls of the model."""
+    """Put in the place of a rig's agent. Tools named in `approve` ask a person first. `asked` are the calls of the model,
+    unless there is another `gateway`.
+    """
 
     def __init__(
-        self, rig: Rig, say: Say, screen: OutputScreen, *, tools: Sequence[BaseTool] = (), approve: Sequence[str] = ()
+        self,
+        rig: Rig,
+        say: Say,
+        screen: OutputScreen,
+        *,
+        tools: Sequence[BaseTool] = (),
+        approve: Sequence[str] = (),
+        gateway: Gateway | None = None,
+        tracer: Tracer = NOT_TRACING,
     ) -> None:
         self.asked: list[ModelCall] = []
         self._say = say
@@ -42,7 +53,7 @@ class RealAgent:
         rig.store.owned_runs.checkpoints = self.checkpoints
         checkpointing = Checkpointing(saver=self.checkpoints, store=self.checkpoints)
         self.observer = FakeObserver()
-        gateway = Gateway([Route.of(FakeProvider(self._answer))], retry=RetryPolicy(attempts_per_provider=1))
+        gateway = gateway or Gateway([Route.of(FakeProvider(self._answer))], retry=RetryPolicy(attempts_per_provider=1))
         self._engine = RunEngine(
             runs=rig.store.owned_runs,
             lease=LEASE,
@@ -53,6 +64,7 @@ class RealAgent:
             prompts=lambda _: {"system": "Answer in one sentence, whatever it is that you are asked, and stay polite."},
             limits=EngineLimits(first_batch_wait_s=0.0),
             screen=screen,
+            tracer=tracer,
         )
         rig.runs._agent = self
 

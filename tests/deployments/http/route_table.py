@@ -21,6 +21,7 @@ ASKED = {
     "POST /runs/{run_id}/feedback": WRITE,
     "GET /runs/{run_id}/feedback": READ,
     "GET /runs/{run_id}/scores": READ,
+    "GET /v1/runs/{run_id}/trace": READ,
     "GET /threads": READ,
     "GET /threads/{thread_id}": READ,
     "GET /threads/{thread_id}/messages": READ,

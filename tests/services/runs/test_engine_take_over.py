@@ -10,10 +10,14 @@ from services.events import RunCancelled, RunCompleted, RunFailed, RunRestarted,
 from services.llm.types import ModelCall, TextSink
 from services.runs.graph_work import MAX_CRASHES
 from services.runs.types import GraphResult, RunContext
+from services.telemetry.trace_context import attempt_span_id
 from services.types import EventId, Message, OnDisconnect, Progress, RunStatus, Usage
 from tests.services.runs.engine_world import TOOL, World, answer, ask_model, read_until_text, rest, say
 from tests.services.runs.fakes import a_run
 from tests.services.runs.turns import some_turns, until
+from tests.services.telemetry.traced import Kept, a_tracer
+
+ASKED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 KEPT = Progress(
     event_id=EventId(attempt=1, seq=3), usage=Usage(input_tokens=9, output_tokens=2, model_calls=1), said="half "
@@ -171,3 +175,25 @@ async def test_what_an_earlier_attempt_has_left_to_store_does_not_get_into_the_w
         world.engine.stop(world.run.id, "enough")
         await watch
     assert isinstance(world.logged[-1], RunCancelled)
+
+
+async def test_a_run_goes_on_in_its_trace() -> None:
+    """Each attempt is a span below the request that asked for the run; the one that was lost ends as what it is."""
+    kept = Kept()
+    world = World(ask_model, run=a_run(traceparent=ASKED))
+    world.engine._tracer = a_tracer("agent", kept)
+    async with world.batches() as batches:
+        await read_until_text(batches)
+        world.graphs["react"].script = answer
+        await world.engine.adopt(world.runs.take_over(world.run.id))
+        with pytest.raises(RunSuperseded):
+            await rest(batches)
+    first, second = sorted(kept.traces, key=lambda trace: trace.attempt)
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert {trace.trace_id for trace in kept.traces} == {ASKED[3:35]}
+    roots = [trace.spans[0] for trace in (first, second)]
+    assert [root.parent_id for root in roots] == [ASKED[36:52]] * 2
+    assert [root.id for root in roots] == [attempt_span_id(world.run.id, attempt) for attempt in (1, 2)]
+    assert [root.error for root in roots] == [RunSuperseded.code, None]
+    [lost_call] = [span for span in first.spans if span.name.startswith("chat")]
+    assert lost_call.error == "cancelled"

@@ -14,7 +14,9 @@ from services.runs.buffer import EventBuffer
 from services.runs.deadline import Deadline
 from services.runs.execution import Execution, opening
 from services.runs.log_writer import LogPolicy, LogWriter
+from services.runs.run_spans import RunSpan
 from services.runs.types import GraphResult
+from services.telemetry.tracing import NOT_TRACING
 from services.types import Claim, EventId, Interruption, Message, OnDisconnect, Progress, RunStatus, Usage
 from tests.services.runs.fakes import FakeOwnedRuns, a_run
 
@@ -34,6 +36,7 @@ def an_execution(work: Callable[[], Any], progress: Progress | None = None, **ch
         screen=OutputScreen().open(claim.run, {}, lambda _: None),
         prompts={},
         started_at=0.0,
+        span=RunSpan.begin(NOT_TRACING, claim),
     )
     execution.work = asyncio.create_task(work())
     return execution

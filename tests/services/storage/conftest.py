@@ -28,6 +28,8 @@ from services.storage.owned_runs import OwnedRunRepository
 from services.storage.run_log import RunLogRepository
 from services.storage.runs import RunRepository
 from services.storage.threads import ThreadRepository
+from services.storage.traces import TraceRepository
+from services.telemetry.span_writer import TraceStore
 from services.types import Claim, Fence, Message, Principal, Progress, Run, RunOutcome, RunStatus, Submission, Usage
 
 ALICE = Principal(tenant_id="acme", user_id="alice")
@@ -63,6 +65,7 @@ class Stores:
     threads: ThreadStore
     api_keys: ApiKeyStore
     audit: AuditTrail
+    traces: TraceStore
     later: Callable[[float], Awaitable[None]]
     progressed: Callable[[Run, Progress], Awaitable[None]]
     due: Callable[[], Awaitable[Collection[UUID]]]
@@ -149,6 +152,7 @@ def in_memory() -> Stores:
         threads=memory.threads,
         api_keys=memory.api_keys,
         audit=memory.audit,
+        traces=memory.traces,
         later=later,
         progressed=progressed,
         due=due,
@@ -210,6 +214,7 @@ def in_postgres(database: Database) -> Stores:
         threads=ThreadRepository(database),
         api_keys=ApiKeyRepository(database),
         audit=AuditRepository(database),
+        traces=TraceRepository(database),
         later=later,
         progressed=progressed,
         due=due,

@@ -44,6 +44,9 @@ WITH thread AS (
 ), e AS (
     INSERT INTO run_events (run_id, tenant_id, attempt, first_seq, seq, body)
     SELECT id, $1, 1, 2 * n, 2 * n + 1, CASE n WHEN 0 THEN $6::bytea ELSE $7::bytea END FROM run, generate_series(0, 1) n
+), d AS (
+    INSERT INTO run_spans (run_id, source, attempt, tenant_id, body, created_at)
+    SELECT id, source, 1, $1, '{}'::bytea, created_at FROM run, unnest('{ingress,agent}'::text[]) AS source
 ), t AS (
     INSERT INTO tool_effects (run_id, call_id, tenant_id, tool, attempt) SELECT id, 'm1:0', $1, 'send_mail', 1 FROM run
 ), k AS (

@@ -28,6 +28,7 @@ FOR_EVER = RetentionPolicy(
     usage_ttl_s=None,
     attempts_ttl_s=None,
     alerts_ttl_s=None,
+    traces_ttl_s=None,
 )
 OF_A_RUN = (
     "threads",
@@ -241,6 +242,15 @@ async def test_leases_that_nobody_holds_go(database: Database) -> None:
     await execute(database, "UPDATE runs SET owner = $1", needed)
     assert await pruned(database, FOR_EVER) == {"leases": 1}
     assert set(await ids(database, "leases")) == {needed, held}
+
+
+async def test_a_trace_goes_by_its_age(database: Database) -> None:
+    """A week after it was stored, with the parts of all processes; the run stays."""
+    await turns(database, ALICE, 3, age_s=8 * DAY_S)
+    young = await turns(database, ALICE, 2, age_s=6 * DAY_S)
+    assert (await pruned(database, RetentionPolicy(), limit=2))["run_spans"] == 6
+    assert set(await ids(database, "run_spans", "run_id")) == set(young)
+    assert (await rows_in(database, "runs"))["runs"] == 5
 
 
 async def test_old_bills_go_when_they_are_to(database: Database) -> None:
