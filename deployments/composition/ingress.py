@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from configs.settings import Settings
 from deployments import garbage
+from deployments.composition.calibrations import published_calibrations
 from deployments.composition.database import open_database
 from deployments.composition.identity import open_identity
 from deployments.composition.limits import LivePlans, open_quota_stores, plans_of
@@ -85,6 +86,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         memories=open_memories(settings.memory, database),
         feedback=FeedbackRepository(database),
         scores=ScoreRepository(database),
+        calibration=published_calibrations(),
         limiter=limiter,
         budgets=quota_stores.budgets,
         currency=settings.prices.currency,
