@@ -7,7 +7,7 @@ from contextlib import suppress
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from benchmarks.micro import judging, screening, telling
+from benchmarks.micro import judging, recording, screening, telling
 from benchmarks.micro.timing import Operation
 from services.errors import RateLimitExceeded
 from services.limits.in_memory import MemoryQuotas
@@ -96,6 +96,7 @@ def operations() -> Sequence[Operation]:
         *screening.operations(),
         *judging.operations(),
         *telling.operations(AtOnce()),
+        *recording.operations(),
     )
 
 

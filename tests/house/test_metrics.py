@@ -1,12 +1,15 @@
 """The house's rules for metrics, read off the catalogue and the source."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from configs.observability.panels import DASHBOARDS
 from services.telemetry import metrics
 from services.telemetry.metrics import METRICS, Metric
+from tests.configs.observability.test_rules import rules
 from tests.house.test_imports import ROOT, modules
 
 CATALOGUE = ROOT / "services" / "telemetry" / "metrics"
@@ -71,3 +74,44 @@ def test_every_metric_is_recorded_somewhere() -> None:
     """A metric that nobody records would be a panel without data."""
     unrecorded = set(declared().values()) - set(recording())
     assert not unrecorded
+
+
+RAYS = frozenset({"ray_serve_replica_processing_queries"})
+"""What rules and dashboards use of Ray's own metrics."""
+
+SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count"), "gauge": ("",)}
+"""Under which names Ray exports a metric. A histogram's `_sum` is made of the middles of its buckets, so nothing may use it."""
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """Yield every expression of rules and dashboards, and where it stands."""
+    for kind in ("record", "alert"):
+        yield from ((rule[kind], rule["expr"]) for rule in rules(kind))
+    for dashboard in DASHBOARDS:
+        for panel in dashboard.panels:
+            yield from ((panel.title, query) for query in panel.queries.values())
+
+
+@pytest.mark.parametrize(("place", "query"), [*queries()])
+def test_rules_and_dashboards_use_what_there_is(place: str, query: str) -> None:
+    """Names that Ray exports, labels that the metric has, and recording rules that are there."""
+    exported = {f"ray_{name}{suffix}": metric for name, metric in METRICS.items() for suffix in SUFFIXES[metric.kind]}
+    recorded = {rule["record"] for rule in rules("record")}
+    assert set(re.findall(r"mainstay:[a-z0-9_:]+", query)) <= recorded
+    used = re.findall(r"\b(ray_\w+)(?:{([^}]*)})?", query)
+    for name, selector in used:
+        assert name in exported or name in RAYS, name
+        for label in re.findall(r"(\w+)[=!]", selector):
+            assert label in (*exported[name].labels, "le"), f"{name}: {label}"
+    known = {label for name, _ in used if name in exported for label in (*exported[name].labels, "le")}
+    if used and not RAYS.intersection(name for name, _ in used):
+        assert set(re.split(r",\s*", ", ".join(re.findall(r"by \(([^)]*)\)", query)))) <= known | {""}
+
+
+def test_every_metric_can_be_seen() -> None:
+    """A metric that no panel shows is recorded for nobody."""
+    shown = " ".join(
+        query for dashboard in DASHBOARDS for panel in dashboard.panels for query in panel.queries.values()
+    )
+    shown += " ".join(rule["expr"] for rule in rules("record") if rule["record"] in shown)
+    assert not [name for name in METRICS if f"ray_{name}" not in shown]
