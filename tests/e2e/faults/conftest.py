@@ -1,11 +1,13 @@
 """Mainstay in the production profile before two providers, of which the first misbehaves on cue."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -90,6 +92,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             SSL_CERT_FILE=str(folder / "authorities.pem"),
             **inside("tests.e2e.faults.hostile"),
             **{CLOCK_FILE: str(folder / "clock")},
+            MAINSTAY_WEBHOOK_SECRET=f"whsec_{base64.b64encode(bytes(24)).decode()}",
             **SOONER,
         )
         served = await stack.enter_async_context(in_a_thread(serving))
@@ -108,6 +111,20 @@ def settings(addresses: dict[str, str]) -> dict[str, Any]:
             {**_provider("judge", addresses["judge"], mode="auto"), "tools": False},
         ],
         "evaluator": {"provider": "judge"},
+        "prices": {"models": {MODEL: {"input": 1.0, "output": 10.0}}},
+        "security": {
+            "jwt": {
+                "issuer": "https://identity.invalid",
+                "audience": "mainstay",
+                "jwks_url": f"{addresses['refused']}/keys",
+                "allow_http": True,
+            }
+        },
+        "webhooks": {
+            "allow_http": True,
+            "allow_ports": [urlsplit(addresses["judge"]).port],
+            "allow_private": ["127.0.0.0/8"],
+        },
         "graphs": {
             HOSTILE: {
                 "kind": "react",

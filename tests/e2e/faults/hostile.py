@@ -22,6 +22,12 @@ async def flood() -> str:
     return "0123456789" * (FLOOD_BYTES // 10)
 
 
+async def block() -> str:
+    """Keep the event loop, and so everybody, waiting."""
+    time.sleep(2.0)  # noqa: ASYNC251
+    return "done"
+
+
 async def binary() -> bytes:
     """Answer with what is no text."""
     return bytes(range(256)) * 1_000
@@ -49,6 +55,7 @@ def _spec(run: Callable[[], Awaitable[object]], *, network: bool = False) -> Too
 TOOLS: Mapping[str, ToolSpec] = {
     "hang": _spec(hang),
     "flood": _spec(flood),
+    "block": _spec(block),
     "binary": _spec(binary),
     "unreachable": _spec(unreachable, network=True),
     "wall_clock": _spec(wall_clock),
