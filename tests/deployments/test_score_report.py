@@ -8,7 +8,7 @@ import pytest
 from deployments.score_report import ScoreReport
 from services.samples import Score
 from services.telemetry.metrics import JUDGE_SCORES, JUDGE_UNSCORED, JUDGE_WEIGHTED, JUDGE_WEIGHTS
-from tests.evaluation.test_evaluator import a_sample
+from tests.evaluation.fakes import a_sample
 from tests.services.telemetry.fakes import KeptMeter
 
 SCORE = Score(
@@ -20,6 +20,7 @@ SCORE = Score(
     judge_model="judge-1",
     rubric_version="1",
     weight=20.0,
+    graph="react",
 )
 
 
