@@ -141,6 +141,9 @@ def _tokens(request: ChatRequest, directive: Directive) -> tuple[str, ...]:
     if directive.chunks is not None:
         return directive.chunks
     text = directive.text
+    if text is not None and directive.echo is not None:
+        found = re.search(directive.echo, request.said)
+        text = text.replace("{echo}", found[1] if found else "", 1)
     if text is None and request.tool_results:
         text = f"The result is {', '.join(request.tool_results)}."
     if text is None:

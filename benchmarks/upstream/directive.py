@@ -14,6 +14,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "token_s": _NUMBER,
     "stamp": bool,
     "text": str,
+    "echo": str,
     "chunks": tuple,
     "reasoning": int,
     "finish_reason": str,
@@ -49,6 +50,8 @@ class Directive:
     """Each token carries its send time (`benchmarks.stamps`)."""
     text: str | None = None
     """This answer instead of the deterministic one, cut every four characters."""
+    echo: str | None = None
+    """A pattern: what its group finds first in the conversation stands in `text` for `{echo}`, once."""
     chunks: tuple[str, ...] | None = None
     """This answer, cut exactly here: one delta per entry."""
     reasoning: int = 0

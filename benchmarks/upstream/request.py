@@ -38,6 +38,13 @@ class ChatRequest:
         return isinstance(options, dict) and options.get("include_usage") is True
 
     @property
+    def said(self) -> str:
+        """The whole conversation, a line for each message."""
+        return "\n".join(
+            text_of(message.get("content")) for message in self.body["messages"] if isinstance(message, dict)
+        )
+
+    @property
     def key(self) -> bytes:
         """Equal for the attempts of one request."""
         return orjson.dumps([self.body.get("model"), self.body.get("messages")])

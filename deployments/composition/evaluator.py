@@ -52,16 +52,18 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
         meter=meter,
     )
     budgets = Budgets(user=budget_of(settings.evaluator.budget))
+    criteria = [CRITERIA[name]() for name in settings.evaluator.criteria]
+    graded = [criterion.name for criterion in criteria if criterion.scale.kind == "grade"]
     evaluator = Evaluator(
         scoring=Scoring(
-            criteria=traced_criteria((CRITERIA[name]() for name in settings.evaluator.criteria), database),
+            criteria=traced_criteria(criteria, database),
             judge=judge(settings, gateway, lambda: _purse(treasury, budgets)),
             screen=Screening(),
         ),
         scores=alerting(ScoreRepository(database), settings, database, meter),
         queue_size=settings.evaluator.queue_size,
         concurrency=settings.evaluator.concurrency,
-        observers=(ScoreReport(meter),),
+        observers=(ScoreReport(meter, graded),),
     )
     sampling = LiveSampling(settings, "evaluator")
     dislikes = Dislikes(DislikeRepository(database), sampling.sampler, evaluator)

@@ -27,8 +27,8 @@ SCORE = Score(
 def test_the_two_counters_make_the_mean_over_all_runs() -> None:
     """A run that was one of twenty weighs twenty times as much as one that was taken for certain."""
     meter = KeptMeter()
-    ScoreReport(meter).scored(a_sample(), [SCORE])
-    ScoreReport(meter).scored(a_sample(), [replace(SCORE, value=1.0, weight=1.0)])
+    ScoreReport(meter, ["helpfulness"]).scored(a_sample(), [SCORE])
+    ScoreReport(meter, ["helpfulness"]).scored(a_sample(), [replace(SCORE, value=1.0, weight=1.0)])
     weighted, weights = (sum(value for value, _ in meter.of(metric)) for metric in (JUDGE_WEIGHTED, JUDGE_WEIGHTS))
     assert weighted / weights == pytest.approx((20 * 8 + 1) / 21)
     assert meter.of(JUDGE_SCORES)[0] == (8.0, {"graph": "react", "criterion": "helpfulness"})
@@ -36,6 +36,13 @@ def test_the_two_counters_make_the_mean_over_all_runs() -> None:
 
 def test_what_is_unscored_is_counted_and_no_score() -> None:
     meter = KeptMeter()
-    ScoreReport(meter).scored(a_sample(), [replace(SCORE, value=None, reason="unreadable verdict")])
+    ScoreReport(meter, ["helpfulness"]).scored(a_sample(), [replace(SCORE, value=None, reason="unreadable verdict")])
     assert meter.of(JUDGE_UNSCORED) == [(1.0, {"graph": "react", "criterion": "helpfulness"})]
     assert len(meter.seen) == 1
+
+
+def test_what_is_not_graded_has_no_mean() -> None:
+    """A yes or no, or a number of words, would be taken for a bad grade."""
+    meter = KeptMeter()
+    ScoreReport(meter, ["helpfulness"]).scored(a_sample(), [replace(SCORE, criterion="safety", value=0.0)])
+    assert meter.seen == []

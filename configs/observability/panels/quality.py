@@ -33,7 +33,24 @@ QUALITY = Dashboard(
         Panel(
             title="Samples dropped",
             description="Never judged: no room, or no store for the scores.",
-            queries={"dropped": "sum(rate(ray_mainstay_samples_dropped_total[$__rate_interval]))"},
+            queries={"{{reason}}": rate("samples_dropped", "reason")},
+            unit="reqps",
+        ),
+        Panel(
+            title="Drift",
+            description="How near scores have come to an alert, which is at 1.",
+            queries={"{{graph}} {{criterion}}": "max by (graph, criterion) (ray_mainstay_drift_ratio)"},
+            unit="none",
+        ),
+        Panel(
+            title="Alerts of the evaluator",
+            description="Raised in a day: falls, changes, and unsafe answers.",
+            queries={"{{kind}}": "sum by (kind) (increase(ray_mainstay_alerts_total[1d]))"},
+        ),
+        Panel(
+            title="Alerts on their way",
+            description="Attempts to tell a channel of an alert, by what came of them.",
+            queries={"{{channel}} {{outcome}}": rate("alert_deliveries", "channel, outcome")},
             unit="reqps",
         ),
     ),

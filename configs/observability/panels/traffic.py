@@ -76,6 +76,12 @@ TRAFFIC = Dashboard(
             stacked=True,
         ),
         Panel(
+            title="Traces dropped",
+            description="Parts of traces that were to be kept and are not in the runs' record.",
+            queries={"dropped": "sum(rate(ray_mainstay_traces_dropped_total[$__rate_interval]))"},
+            unit="reqps",
+        ),
+        Panel(
             title="Rows let go of",
             description="What was past its time, by kind.",
             queries={"{{kind}}": "sum by (kind) (increase(ray_mainstay_pruned_rows_total[1h]))"},

@@ -110,7 +110,7 @@ def settings(addresses: dict[str, str]) -> dict[str, Any]:
             *(_provider(name, addresses[name], mode="auto") for name in ("primary", "secondary")),
             {**_provider("judge", addresses["judge"], mode="auto"), "tools": False},
         ],
-        "evaluator": {"provider": "judge", "criteria": ["helpfulness", "length"]},
+        "evaluator": {"provider": "judge"},
         "prices": {"models": {MODEL: {"input": 1.0, "output": 10.0}}},
         "security": {
             "jwt": {
