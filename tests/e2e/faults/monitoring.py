@@ -98,7 +98,8 @@ async def monitoring(served: Served, folder: Path) -> AsyncIterator[Monitoring]:
                 )
             )
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{prometheus_port}", timeout=30.0) as client:
-                await _until_ready(client)
+                await _until_ready(client, "/-/ready")
+                await _until_ready(client, f"http://127.0.0.1:{alertmanager_port}/-/ready")
                 yield Monitoring(prometheus=client, told=told)
 
 
@@ -157,11 +158,11 @@ def _running(log: Path, *command: str) -> Iterator[None]:
         process.wait(20)
 
 
-async def _until_ready(client: httpx.AsyncClient) -> None:
+async def _until_ready(client: httpx.AsyncClient, url: str) -> None:
     async with asyncio.timeout(WITHIN_S):
         while True:
             try:
-                if (await client.get("/-/ready")).status_code == 200:
+                if (await client.get(url)).status_code == 200:
                     return
             except httpx.TransportError:
                 pass

@@ -1,4 +1,4 @@
-"""A real Prometheus beside a real cluster: everything that is declared can be seen."""
+"""A real Prometheus beside a real cluster: everything that is declared can be seen, and an alert reaches whoever is to know."""
 
 import asyncio
 import base64
@@ -13,7 +13,7 @@ from configs.observability.panels import DASHBOARDS
 from services.telemetry.metrics import METRICS
 from tests.e2e.faults.conftest import ELSEWHERE, HEALTHY, HOSTILE, PROBES, Site, probe
 from tests.e2e.faults.looking import look, until_measured
-from tests.e2e.faults.monitoring import monitoring
+from tests.e2e.faults.monitoring import Monitoring, monitoring
 from tests.e2e.faults.operating import user_config
 
 UNPROVOKED: Mapping[str, str] = {
@@ -41,19 +41,24 @@ KINDS_OF_REFUSALS = 51
 """One more than the audit trail takes of one tenant in a minute."""
 
 
-async def test_everything_declared_is_seen(site: Site, client: httpx.AsyncClient, tmp_path: Path) -> None:
-    """Each metric has a sample, and each panel draws something."""
-    async with (
-        monitoring(site.served, tmp_path) as watching,
-        user_config(site.served, "agent", sampling={"base_rate": 1.0}, semantic=SEMANTIC),
-    ):
-        await refuse(site, client)
-        await provoke(site, client)
-        await watching.until(
-            {f"ray_{name}{SUFFIXES[metric.kind]}" for name, metric in METRICS.items() if name not in UNPROVOKED}
-        )
-        await provoke(site, client)  # what had no series before has grown now: there is a rate
-        await watching.until_drawn(panels())
+async def test_everything_declared_is_seen_and_an_alert_is_told(
+    site: Site, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """Each metric has a sample, each panel draws something, and failing runs reach a webhook through Alertmanager."""
+    async with monitoring(site.served, tmp_path) as watching:
+        async with user_config(site.served, "agent", sampling={"base_rate": 1.0}, semantic=SEMANTIC):
+            await refuse(site, client)
+            await provoke(site, client)
+            await watching.until(
+                {f"ray_{name}{SUFFIXES[metric.kind]}" for name, metric in METRICS.items() if name not in UNPROVOKED}
+            )
+            await provoke(site, client)  # what had no series before has grown now: there is a rate
+            await watching.until_drawn(panels())
+        await fail(site, client, watching)
+        told = await watching.until_told("MainstayAvailabilityBurn")
+    assert told["labels"]["severity"] == "page"
+    assert told["annotations"]["runbook_url"] == "docs/operations.md#mainstayavailabilityburn"
+    assert "of the runs failed" in told["annotations"]["description"]
 
 
 def panels() -> dict[str, str]:
@@ -110,3 +115,11 @@ async def provoke(site: Site, client: httpx.AsyncClient) -> None:
     blocking = Directive(tool_calls=({"name": "block", "arguments": {}},))
     assert (await look(client, blocking.in_message(), model=HOSTILE)).answered
     await until_measured(site.served, "ray_mainstay_judge_score_points_count")
+
+
+async def fail(site: Site, client: httpx.AsyncClient, watching: Monitoring) -> None:
+    """Have runs fail, once so that there is a series, and then so that it grows."""
+    site.primary.default = site.secondary.default = OUTAGE
+    for _ in range(2):
+        await asyncio.gather(*(probe(client) for _ in range(5 * PROBES)))
+        await watching.until_drawn({"failed runs": 'ray_mainstay_runs_total{status="failed", code=~"model_.*"}'})
