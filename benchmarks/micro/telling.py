@@ -1,7 +1,8 @@
 """What it costs a run that it is traced and has its lines in the log: all that both of its processes do for that."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from services.runs.run_lines import RunLines
 from services.runs.run_spans import RunSpan
 from services.telemetry import genai
 from services.telemetry.log_context import LogContext, empty_context, work_for, work_for_run
-from services.telemetry.logs import Hiding, JsonLines, Origin, Pseudonyms, write_to
+from services.telemetry.logs import OURS, Hiding, JsonLines, Origin, Pseudonyms, write_to
 from services.telemetry.recorded import RecordedTrace
 from services.telemetry.span_writer import stored
 from services.telemetry.spans import Kind
@@ -105,6 +106,20 @@ class _Lines(logging.Handler):
         self.lines.append(self.format(record))
 
 
+@contextmanager
+def _written_to(handler: logging.Handler) -> Iterator[None]:
+    """Have our lines written by this handler, and afterwards as before: loggers are the whole process's."""
+    ours = [logging.getLogger(name) for name in OURS]
+    before = [(logger.handlers, logger.level, logger.propagate) for logger in ours]
+    write_to(handler, level="INFO")
+    try:
+        yield
+    finally:
+        for logger, (handlers, level, propagate) in zip(ours, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
+
+
 def _logged() -> Loop:
     """With what says for whom it is: in the request, and in both tasks of the run."""
     handler = _Lines()
@@ -114,14 +129,13 @@ def _logged() -> Loop:
     trace_id = UUID(int=7).hex
 
     async def log(times: int) -> None:
-        write_to(handler, level="INFO")
-        for _ in range(times):
-            work_for(LogContext(request_id="a-request", trace_id=trace_id))
-            work_for_run(run)
-            about = LogContext.of(run, trace_id)
-            empty_context(about), empty_context(about)
-            lines.run_ended(run, _ENDED, times_of_it)
+        with _written_to(handler):
+            for _ in range(times):
+                work_for(LogContext(request_id="a-request", trace_id=trace_id))
+                work_for_run(run)
+                about = LogContext.of(run, trace_id)
+                empty_context(about), empty_context(about)
+                lines.run_ended(run, _ENDED, times_of_it)
         handler.lines.clear()
-        write_to(level="WARNING")
 
     return log

@@ -97,7 +97,9 @@ def open_logs(settings: Settings) -> None:
 
 def secrets_of(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     """Return every secret that the settings name, and that is set: none of them is ever to be in a line."""
+    alerts = settings.alerts
     named = [settings.database.url, settings.security.key_pepper, settings.webhooks.secret, settings.limits.redis_url]
+    named += [alerts.webhook_url, alerts.webhook_secret, alerts.alertmanager_url]
     named += [provider.api_key for provider in settings.providers]
     embedding = settings.memory.embedding
     named.append(None if embedding is None else embedding.api_key)

@@ -152,7 +152,6 @@ class Rig:
     checks: Mapping[str, bool] = field(default_factory=lambda: {"database": True, "agent": True})
     plans: Plans = field(default_factory=Plans)
     tracer: Tracer = NOT_TRACING
-    scores: list[Score] = field(default_factory=list)
     other: "Rig | None" = None
     """Another ingress replica, with which this one shares the store."""
 
@@ -216,7 +215,9 @@ class Rig:
             readiness=self._readiness,
             breakers=self._breakers,
             check_webhook=check_webhook,
-            traces=RunTraces(runs=self.run_store, log=self.store.log, traces=self.store.traces, scores=self._scores),
+            traces=RunTraces(
+                runs=self.run_store, log=self.store.log, traces=self.store.traces, scores=self.scores.of_run
+            ),
             tracer=self.tracer,
             clock=lambda: NOW,
         )
@@ -233,9 +234,6 @@ class Rig:
     def cancels(self) -> list[str]:
         """Why runs were to be stopped."""
         return [reason for _, _, reason in self.run_store.cancels]
-
-    async def _scores(self, principal: Principal, run_id: UUID) -> Sequence[Score]:
-        return [score for score in self.scores if score.run_id == run_id]
 
     async def _breakers(self) -> Mapping[str, Mapping[str, int]]:
         return {"openai": {"closed": 2, "open": 1}}

@@ -250,7 +250,7 @@ async def test_scores_are_on_the_run() -> None:
         await site.ask()
         run_id = site.rig.all_runs[0].id
         for criterion, value in (("helpfulness", 8.0), ("tone", None)):
-            site.rig.scores.append(
+            site.rig.scores.scores.append(
                 Score(
                     run_id=run_id,
                     tenant_id="acme",
@@ -259,6 +259,7 @@ async def test_scores_are_on_the_run() -> None:
                     reason="short",
                     judge_model="j",
                     rubric_version="1",
+                    graph="react",
                 )
             )
         [run] = [span for span in every(await site.root()) if span["name"] == "invoke_agent react"]

@@ -88,7 +88,7 @@ async def test_what_is_past_its_time_is_pruned(
     counted = tmp_path / "prune.prom"
     assert await typed("prune", "--metrics-file", str(counted)) == (
         0,
-        "Pruned: idempotency_keys 5, threads 2, run_events 6",
+        "Pruned: idempotency_keys 5, threads 2, run_events 6, run_spans 6",
     )
     assert 'mainstay_pruned_rows_total{kind="run_events"} 6.0' in counted.read_text().splitlines()
     assert await typed("prune") == (0, "Pruned: nothing is past its time")
