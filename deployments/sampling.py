@@ -32,7 +32,7 @@ class RunSampling:
         stratum = self._strata.of(run, outcome, times.duration_s)
         taken = self._sampler.take(run.id, run.graph, run.tenant_id, stratum)
         if taken is not None:
-            self._offer(_sample(run, outcome, times, stratum, taken))
+            self._offer(sample_of(run, outcome, times, stratum, taken))
 
     def _offer(self, sample: Sample) -> None:
         try:
@@ -43,7 +43,8 @@ class RunSampling:
             self._samples.offer(sample)
 
 
-def _sample(run: Run, outcome: RunOutcome, times: RunTimes, stratum: Stratum, taken: Taken) -> Sample:
+def sample_of(run: Run, outcome: RunOutcome, times: RunTimes, stratum: Stratum, taken: Taken) -> Sample:
+    """Return an ended run as a judge sees it."""
     tools = (message for message in outcome.messages if message.role == "tool")
     return Sample(
         run_id=run.id,

@@ -23,21 +23,10 @@ from evaluation.calibration.measuring import Measuring, OutOfTime
 from evaluation.calibration.record import Calibration, write_calibrations
 from evaluation.calibration.tables import calibration_table, confusion_table, hostile_table
 from evaluation.criteria import CRITERIA
-from evaluation.criteria.types import Judge
-from evaluation.judge import ModelJudge
-from evaluation.one_token import OneTokenJudge
-from evaluation.structured import StructuredJudge
+from evaluation.remote_judge import key_in, open_judge
 from services.errors import MainstayError
-from services.llm import PROVIDERS
-from services.llm.first_token import first_tokens
-from services.llm.gateway import Gateway
-from services.llm.patience import Timers
-from services.llm.route import Route
-from services.llm.types import ProviderSpec
 
 JUDGED = tuple(name for name, make in CRITERIA.items() if make().needs_judge)
-MAX_CHARS = 12_000
-TIMEOUT_S = 300.0
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -78,7 +67,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 async def _measure(asked: argparse.Namespace) -> None:
-    gateway, judge = open_judge(asked)
+    gateway, judge = open_judge(
+        base_url=asked.base_url, model=asked.model, key=key_in(asked.key_file), style=asked.style
+    )
     measuring = Measuring(
         judge=judge,
         journal=Journal(asked.journal),
@@ -118,23 +109,6 @@ async def _on_pairs(measuring: Measuring, asked: argparse.Namespace) -> list[Cal
     named = (("LLMBar/Natural", natural), ("LLMBar/Adversarial", others))
     found = [await measuring.pairs(chosen[: asked.limit], name) for name, chosen in named]
     return [one for one in found if one is not None]
-
-
-def open_judge(asked: argparse.Namespace) -> tuple[Gateway, Judge]:
-    """Return the judge that the arguments name, and the gateway below it, which is to be closed."""
-    spec = ProviderSpec(
-        name="judge",
-        model=asked.model,
-        base_url=asked.base_url,
-        api_key=asked.key_file.read_text(encoding="utf-8").strip() if asked.key_file else "",
-    )
-    timers = Timers(first_content_s=TIMEOUT_S, between_content_s=TIMEOUT_S, whole_answer_s=TIMEOUT_S)
-    route = Route.of(PROVIDERS["openai"](spec), timers=timers)
-    if asked.style == "one_token":
-        gateway = Gateway([first_tokens(route)])
-        return gateway, OneTokenJudge(ModelJudge(gateway, timeout_s=TIMEOUT_S), max_chars=MAX_CHARS)
-    gateway = Gateway([route])
-    return gateway, StructuredJudge(ModelJudge(gateway, timeout_s=TIMEOUT_S), max_chars=MAX_CHARS)
 
 
 if __name__ == "__main__":
