@@ -41,6 +41,13 @@ def plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def holds(text: str, wanted: str) -> bool:
+    """Whether a text has another in it, as whole words: 3.50 is not in 13.50, and no is not in know."""
+    words = plain(wanted)
+    before, after = r"(?<!\w)" if words[0].isalnum() else "", r"(?!\w)" if words[-1].isalnum() else ""
+    return re.search(before + re.escape(words) + after, plain(text)) is not None
+
+
 def numbers(text: str) -> list[float]:
     """Return the numbers of a text, with or without separators of thousands (a comma or a space)."""
     return [float(re.sub(r"[,\u202f\u00a0 ]", "", found).replace("−", "-")) for found in _NUMBER.findall(text)]
@@ -51,18 +58,16 @@ def _equals(wanted: str, sample: Sample) -> str:
 
 
 def _contains(wanted: Sequence[str], sample: Sample) -> str:
-    answer = plain(sample.answer)
-    return ", ".join(f"{text!r} is not in it" for text in wanted if plain(text) not in answer)
+    return ", ".join(f"{text!r} is not in it" for text in wanted if not holds(sample.answer, text))
 
 
 def _contains_any(wanted: Sequence[str], sample: Sample) -> str:
-    answer = plain(sample.answer)
-    return "" if any(plain(text) in answer for text in wanted) else f"none of {', '.join(map(repr, wanted))} is in it"
+    found = any(holds(sample.answer, text) for text in wanted)
+    return "" if found else f"none of {', '.join(map(repr, wanted))} is in it"
 
 
 def _excludes(wanted: Sequence[str], sample: Sample) -> str:
-    answer = plain(sample.answer)
-    return ", ".join(f"{text!r} is in it" for text in wanted if plain(text) in answer)
+    return ", ".join(f"{text!r} is in it" for text in wanted if holds(sample.answer, text))
 
 
 def _number(wanted: float, sample: Sample) -> str:

@@ -16,17 +16,14 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from evaluation.begging import Screening
 from evaluation.criteria.types import Judge, Part, Reading, Rubric
 from evaluation.offline.comparison import compare, text_of
 from evaluation.offline.dataset import read_dataset
 from evaluation.offline.evaluating import NOT_RUN, OK, Plan, conclude, evaluate
 from evaluation.offline.gate import read_gate
-from evaluation.offline.http_target import HttpTarget
 from evaluation.offline.results import read_results
 from evaluation.offline.runner import Marking
 from evaluation.offline.target import TargetUnusable
-from evaluation.remote_judge import key_in, open_judge
 from services.errors import MainstayError
 
 DATASET = Path(__file__).parents[1] / "datasets" / "assistant.jsonl"
@@ -135,6 +132,11 @@ def _do(asked: argparse.Namespace) -> int:
 
 
 async def _run(asked: argparse.Namespace) -> None:
+    # These take seconds to import, and the other commands need none of them.
+    from evaluation.begging import Screening
+    from evaluation.offline.http_target import HttpTarget
+    from evaluation.remote_judge import key_in, open_judge
+
     async with AsyncExitStack() as stack:
         judge: Judge = NoJudge()
         if asked.judge_url:
