@@ -8,7 +8,7 @@ LAUNCH = $(PY) -m deployments.launch
 COMPILE = $(UV) --system-certs pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock" --extra embedded
 
-.PHONY: help serve down test audit faults chaos lint lock bundle migrate key prune erase accept upstream bench bench-resilience eval-guardrails train-guardrails calibrate clean
+.PHONY: help serve down test audit faults chaos lint lock bundle migrate key prune erase accept upstream bench bench-resilience eval-guardrails train-guardrails calibrate eval clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -90,6 +90,10 @@ bench-resilience: ## measure what the breaker costs, what an outage costs, and w
 calibrate: ## how far the embedded judge agrees with people (ARGS="llmbar --data FILE", "hostile"; docs/evaluation.md)
 	@bin/bootstrap
 	@$(PY) -m deployments.launch.calibrate $(or $(ARGS),handbook)
+
+eval: ## how good the answers are on a data set: results, a report, a comparison (ARGS="--settings FILE --baseline FOLDER"; docs/evaluation.md)
+	@bin/bootstrap
+	@$(PY) -m deployments.launch.evaluate $(ARGS)
 
 eval-guardrails: ## measure the input guard on labelled texts (ARGS="--data FILE --write"; the file is not part of the repository)
 	@bin/bootstrap --dev

@@ -104,7 +104,7 @@ class InProcessTarget:
 
 
 def open_in_process(
-    settings: Settings, routes: Mapping[str, Route], documents: DocumentSearch, *, graph: str, model: str
+    settings: Settings, routes: Mapping[str, Route], documents: DocumentSearch, *, graph: str
 ) -> InProcessTarget:
     """Return a graph of the settings as a target, over routes to their providers, which the caller closes.
 
@@ -135,7 +135,8 @@ def open_in_process(
         screen=output_screen(settings.guardrail.output, UNMEASURED, LiveSemantics(semantic, ask, UNMEASURED)),
     )
     intake = Intake(runs=store.runs, guard=guard, graphs=graphs, max_run_s=settings.runs.max_run_s, new_id=uuid7)
-    name = f"{graph} in process, {model}, prompts {prompts.version(graph)}"
+    first = (settings.graphs[graph].providers or tuple(routes))[0]
+    name = f"{graph} in process, {routes[first].provider.model}, prompts {prompts.version(graph)}"
     return InProcessTarget(name, graph, engine=engine, ended=ended, intake=intake, store=store, lease=lease)
 
 

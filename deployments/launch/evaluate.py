@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from deployments.composition.check import check
 from deployments.composition.in_process import open_in_process, open_routes
 from deployments.composition.judge import judge, judge_gateway, judge_provider
 from deployments.composition.routes import open_route
-from deployments.launch import documents, provider, weights
+from deployments.launch import documents, weights
 from deployments.launch.console import Console
 from deployments.launch.errors import one_line
 from deployments.launch.model_process import ModelProcess
@@ -29,12 +29,12 @@ from deployments.launch.package_index import PipFetcher
 from deployments.launch.postgres import EmbeddedPostgres
 from evaluation.begging import Screening
 from evaluation.offline.command import finish, plan_of, run_arguments
-from evaluation.offline.evaluating import NOT_RUN, evaluate
+from evaluation.offline.evaluating import NOT_RUN, Plan, evaluate
 from evaluation.offline.gate import read_gate
-from evaluation.offline.runner import Marking
+from evaluation.offline.runner import Marking, check_criteria
 from evaluation.offline.target import TargetUnusable
 from graphs.tools.documents import HANDBOOK
-from services.errors import MainstayError
+from services.errors import ConfigurationError, MainstayError
 from services.limits.purse import BOTTOMLESS
 from services.storage import migrate
 from services.storage.database import Database
@@ -54,10 +54,15 @@ def main(given: Sequence[str], environ: MutableMapping[str, str], console: Conso
     try:
         if asked.gate is not None:
             read_gate(asked.gate)  # what is wrong with it is told before anything is started
+        plan = plan_of(asked, out=out, concurrency=asked.concurrency)
         settings = load([asked.overlay], read(asked.settings) if asked.settings else {})
         check(settings)
+        graph = asked.graph or settings.default_graph
+        if graph not in settings.graphs:
+            raise ConfigurationError(f"There is no graph {graph!r}. There are: {', '.join(settings.graphs)}.")
+        check_criteria(asked.criteria.split(","))
         with _model(settings, environ, console), _postgres() as url:
-            asyncio.run(_evaluate(asked, settings, url, out, environ))
+            asyncio.run(_evaluate(asked, plan, settings, graph, url))
         return finish(asked, out)
     except (TargetUnusable, MainstayError, SettingsError, OSError, ValueError) as failure:
         console.say(f"evaluation: {one_line(str(failure), 1000)}")
@@ -84,9 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _evaluate(
-    asked: argparse.Namespace, settings: Settings, url: str, out: Path, environ: Mapping[str, str]
-) -> None:
+async def _evaluate(asked: argparse.Namespace, plan: Plan, settings: Settings, graph: str, url: str) -> None:
     await migrate.upgrade(url)
     await documents.load(url, asked.documents)
     async with AsyncExitStack() as stack:
@@ -95,12 +98,7 @@ async def _evaluate(
         routes = open_routes(settings)
         for route in routes.values():
             stack.push_async_callback(route.provider.aclose)
-        graph = asked.graph or settings.default_graph
-        chosen = settings.graphs.get(graph)
-        first = (chosen.providers if chosen and chosen.providers else tuple(routes))[0]
-        [named] = [one for one in settings.providers if one.name == first]
-        model = provider.resolve(named, environ).model
-        target = open_in_process(settings, routes, DocumentRepository(database), graph=graph, model=model)
+        target = open_in_process(settings, routes, DocumentRepository(database), graph=graph)
         stack.push_async_callback(target.aclose)
         asking = judge_gateway(settings, open_route(judge_provider(settings), BreakerReport(UNMEASURED)), UNMEASURED)
         stack.push_async_callback(asking.aclose)
@@ -109,7 +107,7 @@ async def _evaluate(
             judge=judge(settings, asking, lambda: BOTTOMLESS),
             screen=Screening(),
         )
-        await evaluate(plan_of(asked, out=out, concurrency=asked.concurrency), target, marking)
+        await evaluate(plan, target, marking)
 
 
 @contextmanager

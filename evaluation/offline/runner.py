@@ -43,9 +43,7 @@ class Marking:
 
     def criteria_for(self, reference: str) -> list[Criterion]:
         """Return the criteria of a case with this reference. Raises ValueError for an unknown name."""
-        for name in self.criteria:
-            if name not in CRITERIA and name != RUBRIC.name:
-                raise ValueError(f"there is no criterion {name!r}; there are: {', '.join((*CRITERIA, RUBRIC.name))}")
+        check_criteria(self.criteria)
         return [Correctness(reference=reference) if name == RUBRIC.name else CRITERIA[name]() for name in self.criteria]
 
     async def of(self, case: Case, answered: Answered) -> dict[str, Reading]:
@@ -72,6 +70,13 @@ class Marking:
             unit=criterion.scale.unit,
             better=criterion.scale.better,
         )
+
+
+def check_criteria(names: Sequence[str]) -> None:
+    """Raise ValueError for a name that is none."""
+    for name in names:
+        if name not in CRITERIA and name != RUBRIC.name:
+            raise ValueError(f"there is no criterion {name!r}; there are: {', '.join((*CRITERIA, RUBRIC.name))}")
 
 
 class Runner:
