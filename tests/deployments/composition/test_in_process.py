@@ -29,7 +29,7 @@ class Handbook:
 
 
 async def script(call: ModelCall, sink: TextSink) -> AIMessage:
-    """Look the handbook up and read it out, but for questions about itself, which fail, and about cards, which it gives away."""
+    """Look the handbook up and read it out; fail where it is asked about itself, give a card away where it is asked for one."""
     question = next(str(message.content) for message in call.messages if message.type == "human")
     if "itself" in question:
         raise ModelServerError("no")
