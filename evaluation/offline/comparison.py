@@ -125,16 +125,18 @@ def _line(results: Results, measure: Measure) -> Line:
     values = results.values(measure.name)
     return Line(
         measure=measure,
-        mean=mean_of(values, yes_no=measure.kind == "yes_no" and _is_binary(values)),
+        mean=mean_of(values, yes_no=_is_binary(measure, values)),
         unscored=len(results.cases) - len(values),
     )
 
 
 def _paired(baseline: Results, candidate: Results, measure: Measure) -> Paired | None:
     first, second = common(baseline, candidate, measure.name)
-    return paired(first, second, yes_no=measure.kind == "yes_no" and _is_binary([*first, *second]))
+    return paired(first, second, yes_no=_is_binary(measure, [*first, *second]))
 
 
-def _is_binary(values: Sequence[float]) -> bool:
-    """A judge that is asked for one word says yes with a probability: such values are a grade."""
-    return set(values) <= {0.0, 1.0}
+def _is_binary(measure: Measure, values: Sequence[float]) -> bool:
+    """Whether values are counted rather than averaged: a judge that is asked for one word says yes with a probability, and
+    a share that is always 0 or 1 is as good as a yes or no.
+    """
+    return measure.highest == 1 and set(values) <= {0.0, 1.0}

@@ -55,7 +55,7 @@ def _conditions(results: Results, baseline: Results | None) -> Element:
         ("Baseline", baseline.conditions.target if baseline else ""),
         ("Data set", f"{conditions.dataset}, {len(results.cases)} of {conditions.cases} cases"),
         ("Failed", str(failed)),
-        ("Begun", conditions.begun),
+        ("Begun", conditions.begun[:16].replace("T", " ") + " UTC"),
     ]
     return node(
         "dl", *(node("div", node("dt", what), node("dd", said)) for what, said in facts if said), class_="facts"
@@ -81,7 +81,7 @@ def _measures(found: Sequence[Line], calibrations: Calibrations) -> Element:
         highest = measure.highest if measure.highest is not None else mean.high * 1.25
         plot = charts.interval(mean.low, mean.mean, mean.high, lowest=0.0, highest=highest or 1.0)
         shown = node("b", figure(measure, mean.mean))
-        within = f"{figure(measure, mean.low)} to {figure(measure, mean.high)}"
+        within = _range(measure, mean.low, mean.high)
         cases = f"{mean.n}" + (f" ({line.unscored} unscored)" if line.unscored else "")
         rows.append((_titled(measure), shown, within, plot, cases, _judge(measure, calibrations)))
     return table(("", "mean", "95 % interval", "", "cases", "by"), rows)
@@ -98,7 +98,7 @@ def _differences(differences: Sequence[Difference]) -> Node:
         verdict = (
             node("b", "worse", class_="no") if one.worse else node("b", "better", class_="yes") if one.better else None
         )
-        within = f"{figure(measure, found.low, signed=True)} to {figure(measure, found.high, signed=True)}"
+        within = _range(measure, found.low, found.high, signed=True)
         moved = f"{found.up} up, {found.same} same, {found.down} down"
         difference = node("b", figure(measure, found.difference, signed=True))
         rows.append(
@@ -164,6 +164,13 @@ def _judge(measure: Measure, calibrations: Calibrations) -> Node:
     if known is not None:
         agreed = f"kappa {known.kappa:.2f} ({known.low:.2f} to {known.high:.2f}, n={known.n})"
     return node("small", f"{measure.judge}, rubric {measure.version}: ", node("em", agreed))
+
+
+def _range(measure: Measure, low: float, high: float, *, signed: bool = False) -> str:
+    """Return an interval, with its unit once."""
+    first, last = figure(measure, low, signed=signed), figure(measure, high, signed=signed)
+    unit = last.partition(" ")[1] + last.partition(" ")[2]
+    return f"{first.removesuffix(unit)} to {last}"
 
 
 def figure(measure: Measure, value: float, *, signed: bool = False) -> str:

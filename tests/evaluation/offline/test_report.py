@@ -88,7 +88,7 @@ def test_figures_come_with_their_interval_and_their_judge() -> None:
     """And with what is not known: what is unscored, and that the judge is not calibrated."""
     cases = [a_result(str(at), passed=float(at < 18), helpfulness=8.0 if at else None) for at in range(20)]
     text = parsed(report(results_of(MARKING, cases), calibrations=KnownCalibrations())).text
-    assert "passed90 %70 % to 97 %20code" in text
+    assert "passed90 %70 to 97 %20code" in text
     assert "helpfulness8.008.00 to 8.0019 (1 unscored)judge-1/fake, rubric 2: not calibrated" in text
     assert "latencyunscored20" in text.replace(" less is better", "")
 
