@@ -1,4 +1,4 @@
-"""`python -m deployments.launch`: serve, down, migrate, key, prune, erase, accept, bundle.
+"""`python -m deployments.launch`: serve, down, migrate, key, prune, erase, accept, export, bundle.
 
 What goes wrong is one line on stderr and status 1.
 """
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str], console: Console) -> int:
     options = _parser().parse_args(arguments)
     try:
         _run(options, Options.from_environ(os.environ), console)
-    except (MainstayError, SettingsError) as error:
+    except (MainstayError, SettingsError, FileExistsError) as error:
         console.say(f"mainstay: {one_line(str(error), 1000)}")
         return 1
     except KeyboardInterrupt:
@@ -55,6 +55,16 @@ def _parser() -> argparse.ArgumentParser:
     erase.add_argument("--wait-s", type=float, default=60.0, help="for runs to end (default: %(default)s)")
     accept = commands.add_parser("accept", help="end an alert: how answers are now is what they are measured by")
     accept.add_argument("alert", type=UUID, help="its id")
+    export = commands.add_parser(
+        "export", help="write a tenant's sampled and disliked turns as a data set for `make eval`"
+    )
+    export.add_argument("--tenant", required=True, help="whose turns they are")
+    export.add_argument(
+        "--out", type=Path, required=True, help="the file, which is not there yet; it holds users' words"
+    )
+    export.add_argument("--days", type=float, default=30.0, help="how old they may be (default: %(default)s)")
+    export.add_argument("--disliked", action="store_true", help="only those that their user disliked")
+    export.add_argument("--limit", type=int, default=200, help="the newest so many (default: %(default)s)")
     bundle = commands.add_parser("bundle", help="zip the code for runtime_env.working_dir")
     bundle.add_argument("--to", type=Path, default=REPOSITORY / "build", help="folder (default: build)")
     return parser
@@ -132,6 +142,24 @@ def _run(arguments: argparse.Namespace, options: Options, console: Console) -> N
             url = database.existing_url(options, os.environ)
             accepted = asyncio.run(alerts.accept(url, arguments.alert, options))
             console.say("Accepted." if accepted else f"There is no alert {arguments.alert} of a series of answers.")
+        case "export":
+            from deployments.launch import database
+            from deployments.launch.export import export
+
+            count = asyncio.run(
+                export(
+                    database.existing_url(options, os.environ),
+                    arguments.out,
+                    tenant_id=arguments.tenant,
+                    days=arguments.days,
+                    disliked_only=arguments.disliked,
+                    limit=arguments.limit,
+                )
+            )
+            console.say(
+                f"{count} turns of tenant {arguments.tenant}. The file holds users' words: no erasure reaches it."
+            )
+            console.show(str(arguments.out))
         case "bundle":
             from deployments.launch.bundle import bundle
 

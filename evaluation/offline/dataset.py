@@ -10,7 +10,7 @@ from typing import Any, cast
 from evaluation.offline.checks import CHECKS
 from services.types import Message, Role
 
-_KEYS = {"id", "question", "messages", "reference", "expect", "tags", "source"}
+_KEYS = {"id", "question", "messages", "reference", "expect", "tags", "source", "answered"}
 _ROLES = ("system", "user", "assistant")
 
 
@@ -43,7 +43,10 @@ class Dataset:
 
 
 def read_dataset(path: Path) -> Dataset:
-    """Read a file. Raises ValueError, with file and line, for a case that cannot be understood, and OSError."""
+    """Read a file, of which `source` and `answered` are for people.
+
+    Raises ValueError, with file and line, for a case that cannot be understood, and OSError.
+    """
     content = path.read_bytes()
     cases: dict[str, Case] = {}
     for number, line in enumerate(content.decode("utf-8").split("\n"), start=1):
