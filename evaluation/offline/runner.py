@@ -115,7 +115,10 @@ class Runner:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(self._concurrency):
                     workers.create_task(work())
-        except* TargetUnusable as unusable:
+        except ExceptionGroup as failed:
+            unusable, other = failed.split(TargetUnusable)
+            if unusable is None or other is not None:
+                raise
             raise unusable.exceptions[0] from None
 
     async def _one(self, case: Case) -> CaseResult:

@@ -2,8 +2,8 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,31 +76,30 @@ async def monitoring(served: Served, folder: Path) -> AsyncIterator[Monitoring]:
     """Watch a cluster as configs/observability says, only sooner: Prometheus looks every second, and nobody waits to tell."""
     prometheus_port, alertmanager_port = free_port(), free_port()
     told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    async with _receiver(told) as webhook:
-        with ExitStack() as stack:
-            stack.enter_context(
-                _running(
-                    folder / "alertmanager.log",
-                    program("alertmanager"),
-                    f"--config.file={_alertmanager(folder, webhook)}",
-                    f"--storage.path={folder / 'alertmanager'}",
-                    f"--web.listen-address=127.0.0.1:{alertmanager_port}",
-                    "--cluster.listen-address=",
-                )
+    async with _receiver(told) as webhook, AsyncExitStack() as stack:
+        await stack.enter_async_context(
+            _running(
+                folder / "alertmanager.log",
+                program("alertmanager"),
+                f"--config.file={_alertmanager(folder, webhook)}",
+                f"--storage.path={folder / 'alertmanager'}",
+                f"--web.listen-address=127.0.0.1:{alertmanager_port}",
+                "--cluster.listen-address=",
             )
-            stack.enter_context(
-                _running(
-                    folder / "prometheus.log",
-                    program("prometheus"),
-                    f"--config.file={_prometheus(folder, served, alertmanager_port)}",
-                    f"--storage.tsdb.path={folder / 'prometheus'}",
-                    f"--web.listen-address=127.0.0.1:{prometheus_port}",
-                )
+        )
+        await stack.enter_async_context(
+            _running(
+                folder / "prometheus.log",
+                program("prometheus"),
+                f"--config.file={_prometheus(folder, served, alertmanager_port)}",
+                f"--storage.tsdb.path={folder / 'prometheus'}",
+                f"--web.listen-address=127.0.0.1:{prometheus_port}",
             )
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{prometheus_port}", timeout=30.0) as client:
-                await _until_ready(client, "/-/ready")
-                await _until_ready(client, f"http://127.0.0.1:{alertmanager_port}/-/ready")
-                yield Monitoring(prometheus=client, told=told)
+        )
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{prometheus_port}", timeout=30.0) as client:
+            await _until_ready(client, "/-/ready")
+            await _until_ready(client, f"http://127.0.0.1:{alertmanager_port}/-/ready")
+            yield Monitoring(prometheus=client, told=told)
 
 
 def _prometheus(folder: Path, served: Served, alertmanager_port: int) -> Path:
@@ -146,16 +145,16 @@ async def _receiver(told: "asyncio.Queue[dict[str, Any]]") -> AsyncIterator[str]
         await runner.cleanup()
 
 
-@contextmanager
-def _running(log: Path, *command: str) -> Iterator[None]:
-    """Run a program while the block does."""
+@asynccontextmanager
+async def _running(log: Path, *command: str) -> AsyncIterator[None]:
+    """Run a program while the block does. What it says in ending is heard: the loop goes on meanwhile."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=subprocess.STDOUT)
     try:
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        await asyncio.wait_for(process.wait(), 20)
 
 
 async def _until_ready(client: httpx.AsyncClient, url: str) -> None:
