@@ -141,7 +141,7 @@ async def test_structured_output_satisfies_the_schema(client: AsyncOpenAI) -> No
 
 
 async def test_stamps_tell_when_each_token_was_sent(client: AsyncOpenAI) -> None:
-    """Every token carries a send time, the first also its request's arrival, and the gaps are the asked ones."""
+    """Every token carries a send time, the first also its request's arrival, and none is before its time."""
     before = stamps.now_us()
     received = await chunks(client, Directive(tokens=4, token_s=0.02, first_token_s=0.05, stamp=True).in_message())
     now = stamps.now_us()
@@ -149,8 +149,9 @@ async def test_stamps_tell_when_each_token_was_sent(client: AsyncOpenAI) -> None
     assert [mark for mark, _ in found] == [b"^", b"~", b"~", b"~", b"~"]
     ages = [stamps.age_us(letters, now) for _, letters in found]
     assert now - before >= ages[0] > ages[1] > ages[2] > ages[3] > ages[4] >= 0
-    assert ages[0] - ages[1] >= 45_000
-    assert ages[1] - ages[4] >= 55_000
+    # From the start of the reply: one that is late does not hold up those behind it, so a gap may be shorter.
+    for number, age in enumerate(ages[1:]):
+        assert ages[0] - age >= 45_000 + 20_000 * number
 
 
 async def test_the_directive_is_found_in_header_metadata_and_message(client: AsyncOpenAI) -> None:
