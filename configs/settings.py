@@ -190,7 +190,6 @@ class SemanticSettings(Section):
     provider: Name | None = Field(
         default=None, description="the provider that the check `judge` asks; the first if unset"
     )
-    sampling: SamplingSettings = SamplingSettings()
     budget: BudgetSettings = Field(default=BudgetSettings(), description="for a month of judging, which no tenant pays")
 
 
