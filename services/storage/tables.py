@@ -35,7 +35,6 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     ForeignKeyConstraint,
-    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -343,9 +342,6 @@ scores = Table(
     Column("reason", Text, nullable=False),
     Column("weight", Double, nullable=False, comment="1 / the probability with which the run was sampled"),
     _now("created_at"),
-    Column(
-        "id", BigInteger, Identity(always=True), nullable=False, comment="given in order, and seen when it is committed"
-    ),
     # What made the answer, and how the run came to be judged: of the run, and here so that no reader of a series needs a join.
     Column("graph", Text, nullable=False),
     Column("provider", Text, comment="null: no model answered"),
@@ -360,19 +356,6 @@ scores = Table(
     CheckConstraint("stratum IN ('disliked', 'flagged', 'failed', 'long', 'ordinary')", name="stratum"),
     Index("ix_scores_criterion", "tenant_id", "criterion", "created_at"),
     Index("ix_scores_ended_at", "ended_at"),
-    Index("uq_scores_id", "id", unique=True),
-    # The fair share of one series, from an id on.
-    Index(
-        "ix_scores_series",
-        "criterion",
-        "graph",
-        "model",
-        "prompt_version",
-        "judge_model",
-        "rubric_version",
-        "id",
-        postgresql_where=text("base"),
-    ),
     Index(
         "ix_scores_unwatched",
         "created_at",

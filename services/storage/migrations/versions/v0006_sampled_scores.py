@@ -16,21 +16,10 @@ UPDATE scores SET
     stratum = CASE WHEN runs.flagged THEN 'flagged' ELSE 'ordinary' END
 FROM runs LEFT JOIN usage ON usage.run_id = runs.id WHERE runs.id = scores.run_id
 """
-_SERIES = ["criterion", "graph", "model", "prompt_version", "judge_model", "rubric_version", "id"]
 
 
 def upgrade() -> None:
     op.add_column("runs", _text("prompt_version", "''", comment="of the prompts that it began with"))
-    op.add_column(
-        "scores",
-        sa.Column(
-            "id",
-            sa.BigInteger(),
-            sa.Identity(always=True),
-            nullable=False,
-            comment="given in order, and seen when it is committed",
-        ),
-    )
     op.add_column("scores", _text("graph", "''"))
     op.add_column("scores", sa.Column("provider", sa.Text(), nullable=True, comment="null: no model answered"))
     op.add_column("scores", sa.Column("model", sa.Text(), nullable=True, comment="null: no model answered"))
@@ -63,8 +52,6 @@ def upgrade() -> None:
         op.f("ck_scores_stratum"), "scores", "stratum IN ('disliked', 'flagged', 'failed', 'long', 'ordinary')"
     )
     op.create_index("ix_scores_ended_at", "scores", ["ended_at"])
-    op.create_index("uq_scores_id", "scores", ["id"], unique=True)
-    op.create_index("ix_scores_series", "scores", _SERIES, postgresql_where=sa.text("base"))
     op.create_table(
         "feedback",
         sa.Column("run_id", sa.Uuid(), nullable=False),
