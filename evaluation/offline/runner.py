@@ -111,15 +111,13 @@ class Runner:
                 journal.add(await self._one(case))
                 self._tell(journal)
 
+        workers = [asyncio.create_task(work()) for _ in range(self._concurrency)]
         try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(self._concurrency):
-                    workers.create_task(work())
-        except ExceptionGroup as failed:
-            unusable, other = failed.split(TargetUnusable)
-            if unusable is None or other is not None:
-                raise
-            raise unusable.exceptions[0] from None
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
 
     async def _one(self, case: Case) -> CaseResult:
         answered = await self._asked(case)
