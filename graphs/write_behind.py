@@ -26,7 +26,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from graphs.unsaved import Unsaved, Writes, add_writes, as_tuple, serialised, with_newest
 from services.errors import StoreUnavailable
-from services.runs.checkpoints import CheckpointStore, Kept
+from services.runs.checkpoints import CheckpointStore
 from services.runs.types import RunContext
 from services.types import Progress
 
@@ -179,13 +179,15 @@ class WriteBehind:
                 logger.warning("run %s: its last checkpoint is not stored: %r", self._run_id, problem)
             return
         try:
-            if self._to_the_end is None or self._paused:
+            if self._to_the_end is not None and not self._paused:
+                await self._last_alone()
+            if not self._handed_over():
                 await self._end(self._everything if self._paused else self._finished_steps, self._patience.tries)
-            else:
-                await self._hand_over(self._to_the_end)
         except asyncio.CancelledError:
-            if self._task is not None:
-                await asyncio.wait([self._task])
+            await self._last_alone()
+            if not self._handed_over():
+                self._start(self._finished_steps)
+                await self._last_alone()
             raise
 
     async def _end(self, batch: Callable[[], _Batch | None], tries: int) -> None:
@@ -193,14 +195,28 @@ class WriteBehind:
             await self._settle(batch, tries)
         self._raise_problem()
 
-    async def _hand_over(self, to_the_end: Callable[[Kept], None]) -> None:
-        """Leave it to the record of the run's end to store what there is left to store."""
+    async def _last_alone(self) -> None:
+        """Wait for what is being stored, and begin nothing behind it."""
         self._closing = True
         if self._task is not None:
             await asyncio.wait([self._task])
-        self._raise_problem()
-        if self._storing and (left := self._finished_steps()) is not None:
-            to_the_end(serialised(self._serde, left.unsaved, left.writes, left.progress))
+
+    def _handed_over(self) -> bool:
+        """Leave it to the record of the run's end to store what is left, if that is one checkpoint of the whole graph.
+
+        Anything else takes a statement of its own, and what it says of the log goes with that.
+        """
+        if self._to_the_end is None or self._paused or self._problem is not None or not self._storing:
+            return False
+        left = self._finished_steps()
+        if left is None:
+            return True
+        if len(left.unsaved) > 1 or left.writes or left.unsaved[0].namespace or left.unsaved[0].chained:
+            self._put_back(left)
+            return False
+        [last] = serialised(self._serde, left.unsaved, left.writes, left.progress).checkpoints
+        self._to_the_end(last)
+        return True
 
     async def _settle(self, batch: Callable[[], _Batch | None], tries: int) -> None:
         """Store until there is nothing left."""

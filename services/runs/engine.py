@@ -324,7 +324,7 @@ class RunEngine:
             return tail.ending_with(execution.terminal(outcome, duration_s))
 
         with execution.span.trace.begin(genai.RECORD_END, {}):
-            recorded = await self._recorder.record(execution.claim, outcome, rows, execution.kept)
+            recorded = await self._recorder.record(execution.claim, outcome, rows, execution.last)
         first = execution.buffer.first_text_at
         first_text_s = None if first is None else first - execution.started_at
         times = RunTimes(duration_s=duration_s, first_text_s=first_text_s)

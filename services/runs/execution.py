@@ -19,7 +19,7 @@ from services.events import (
 from services.guardrails.screen.output import WITHHELD, RunScreen
 from services.llm.gateway import RunModel
 from services.runs.buffer import EventBuffer
-from services.runs.checkpoints import Kept
+from services.runs.checkpoints import KeptCheckpoint
 from services.runs.event_codec import sound
 from services.runs.logged_run import LoggedRun
 from services.runs.run_spans import RunSpan
@@ -53,8 +53,8 @@ class Execution:
     given_up: bool = False
     cancel_reason: str | None = None
     stopped_by: MainstayError | None = None
-    kept: Kept | None = None
-    """What is left to store of its checkpoints, with its end."""
+    last: KeptCheckpoint | None = None
+    """The checkpoint that is stored with its end."""
 
     @property
     def run(self) -> Run:
@@ -94,8 +94,8 @@ class Execution:
             self.given_up = True
             self.work.cancel()
 
-    def keep(self, kept: Kept) -> None:
-        self.kept = kept
+    def keep(self, last: KeptCheckpoint) -> None:
+        self.last = last
 
     def progress(self) -> Progress:
         """What a checkpoint that is written now contains."""

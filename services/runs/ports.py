@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from services.events import EventBatch
-from services.runs.checkpoints import Kept
+from services.runs.checkpoints import KeptCheckpoint
 from services.runs.log_writer import EventLog, LogRow
 from services.types import (
     CancelAction,
@@ -131,13 +131,12 @@ class OwnedRuns(EventLog, Protocol):
         ...
 
     async def finish(
-        self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow], kept: Kept | None = None
+        self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow], last: KeptCheckpoint | None = None
     ) -> RunStatus:
-        """Write how the run ended and its last events, in one transaction, and return its status as it now stands.
+        """Write how the run ended, its last events and checkpoint, in one transaction, and return its status as it now stands.
 
-        What it has `kept` to the end is stored with that, or just before; of its rows and its progress the end knows better.
-        Where the run has ended already its end stays as it is, and neither that nor the events are stored; the usage and the
-        messages are, as for `RunStore.finish`. Raises RunSuperseded, and stores nothing, when it was taken over.
+        Where the run has ended already its end stays as it is, and neither its `last` checkpoint nor the events are stored; the
+        usage and the messages are, as for `RunStore.finish`. Raises RunSuperseded, and stores nothing, when it was taken over.
         """
         ...
 

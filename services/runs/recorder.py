@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from services.errors import AgentLost, InternalError, RunSuperseded, StoreUnavailable
-from services.runs.checkpoints import Kept
+from services.runs.checkpoints import KeptCheckpoint
 from services.runs.log_writer import LogRow
 from services.runs.ports import OwnedRuns
 from services.types import Claim, RunOutcome, RunStatus, Usage
@@ -56,13 +56,14 @@ class RunRecorder:
         """Runs that have ended here, of which the store does not know."""
         return self._unsettled.keys()
 
-    async def record(self, claim: Claim, outcome: RunOutcome, rows: Rows, kept: Kept | None = None) -> Recorded:
-        """Write how a run ended, with the last rows of its log and what is `kept` of its checkpoints to the end.
-
-        Raises RunSuperseded, and nothing else.
+    async def record(
+        self, claim: Claim, outcome: RunOutcome, rows: Rows, last: KeptCheckpoint | None = None
+    ) -> Recorded:
+        """Write how a run ended, with the last rows of its log and its `last` checkpoint. Raises RunSuperseded, and nothing
+        else.
         """
         run_id = claim.run.id
-        end = _End(claim, outcome, rows, kept)
+        end = _End(claim, outcome, rows, last)
         stored = await self._finish_in_time(end)
         logged = True
         if not isinstance(stored, RunStatus | StoreUnavailable):
@@ -72,7 +73,7 @@ class RunRecorder:
             stored = await self._finish(end)
         if isinstance(stored, StoreUnavailable):
             logger.warning("run %s: its end cannot be stored yet", run_id)
-            end = replace(end, outcome=_as_told(outcome), kept=None)
+            end = replace(end, outcome=_as_told(outcome), last=None)
             self._settle_later(end)
             return Recorded(outcome=end.outcome, logged=logged)
         if not isinstance(stored, RunStatus):
@@ -109,7 +110,7 @@ class RunRecorder:
         return stored
 
     async def _write(self, end: "_End") -> RunStatus:
-        return await self._runs.finish(end.claim, end.outcome, end.rows(end.outcome), end.kept)
+        return await self._runs.finish(end.claim, end.outcome, end.rows(end.outcome), end.last)
 
     def _settle_later(self, end: "_End") -> None:
         self._unsettled[end.claim.run.id] = end
@@ -142,7 +143,7 @@ class _End:
     claim: Claim
     outcome: RunOutcome
     rows: Rows
-    kept: Kept | None = None
+    last: KeptCheckpoint | None = None
 
 
 def _none(outcome: RunOutcome) -> Sequence[LogRow]:

@@ -7,7 +7,7 @@ from typing import Protocol
 from services.events import RunEvent
 from services.guard import Guard
 from services.llm.types import ChatModel
-from services.runs.checkpoints import Kept
+from services.runs.checkpoints import KeptCheckpoint
 from services.runs.deadline import Deadline
 from services.runs.logged_run import LogRow
 from services.telemetry.spans import UNTRACED, Trace
@@ -86,7 +86,7 @@ class RunContext:
     log: RunLog = field(default_factory=NoLog)
     screen: Callable[[str], str] = unscreened
     checkpoints: RunCheckpoints = field(default_factory=NoCheckpoints)
-    to_the_end: Callable[[Kept], None] | None = None
+    to_the_end: Callable[[KeptCheckpoint], None] | None = None
     trace: Trace = UNTRACED
 
 

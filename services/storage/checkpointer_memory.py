@@ -39,11 +39,6 @@ class MemoryCheckpoints(BaseCheckpointSaver[str]):
         run = self._find(fence.run_id)
         refuse_superseded(fence, held=run is not None and run.attempt == fence.attempt and run.finished_at is None)
         assert run is not None  # noqa: S101  # it would have been refused
-        for checkpoint in kept.checkpoints:
-            place = (str(run.thread_id), checkpoint.namespace, run.tenant_id)
-            self._checkpoints.setdefault(place, {}).setdefault(checkpoint.id, checkpoint)
-            values = self._values.setdefault(place, {})
-            values.update({(value.channel, value.version): value for value in checkpoint.values})
         for write in kept.writes:
             place = (str(run.thread_id), write.namespace, run.tenant_id)
             row = (write.checkpoint_id, write.task_id, write.index)
@@ -53,7 +48,16 @@ class MemoryCheckpoints(BaseCheckpointSaver[str]):
         if self._log is not None:
             await self._log.append(kept.rows)
         self.progress[run.id] = kept.progress
-        for namespace, newest in {checkpoint.namespace: checkpoint for checkpoint in kept.checkpoints}.items():
+        self.keep(run, kept.checkpoints)
+
+    def keep(self, run: Run, checkpoints: Sequence[KeptCheckpoint]) -> None:
+        """Take checkpoints of a run whose fence holds."""
+        for checkpoint in checkpoints:
+            place = (str(run.thread_id), checkpoint.namespace, run.tenant_id)
+            self._checkpoints.setdefault(place, {}).setdefault(checkpoint.id, checkpoint)
+            values = self._values.setdefault(place, {})
+            values.update({(value.channel, value.version): value for value in checkpoint.values})
+        for namespace, newest in {checkpoint.namespace: checkpoint for checkpoint in checkpoints}.items():
             self._forget((str(run.thread_id), namespace, run.tenant_id), newest, str(run.id))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:

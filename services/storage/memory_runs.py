@@ -1,15 +1,14 @@
 """Runs in memory as the ingress and the agents need them; see the repositories in Postgres for what each method raises."""
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from services.errors import RunSuperseded
-from services.runs.checkpoints import CheckpointStore, Kept
+from services.runs.checkpoints import KeptCheckpoint
 from services.runs.log_writer import LogRow
 from services.runs.ports import PLAIN, Created
+from services.storage.checkpointer_memory import MemoryCheckpoints
 from services.storage.encoding import storable_failure, storable_message
 from services.storage.memory_tables import Conversation, Key, MemoryTables, RunRow, size
 from services.storage.run_creation import (
@@ -151,11 +150,11 @@ class MemoryRuns:
 
 
 class MemoryOwnedRuns:
-    """`services.runs.ports.OwnedRuns` in memory. What runs keep to their end goes to `checkpoints`."""
+    """`services.runs.ports.OwnedRuns` in memory. The last checkpoints of runs go to `checkpoints`."""
 
     def __init__(self, tables: MemoryTables) -> None:
         self._tables = tables
-        self.checkpoints: CheckpointStore | None = None
+        self.checkpoints: MemoryCheckpoints | None = None
 
     async def claim(self, run_id: UUID, lease: UUID) -> Claim:
         row = self._tables.runs.get(run_id)
@@ -164,12 +163,14 @@ class MemoryOwnedRuns:
         return self._tables.claim(row, lease)
 
     async def finish(
-        self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow], kept: Kept | None = None
+        self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow], last: KeptCheckpoint | None = None
     ) -> RunStatus:
-        if kept is not None and self.checkpoints is not None:
-            with suppress(RunSuperseded):
-                await self.checkpoints.save(claim.fence, kept)
-        return end_run(self._tables, claim.run, outcome, attempt=claim.run.attempt, rows=rows)
+        row = self._tables.runs.get(claim.run.id)
+        ends_now = row is not None and row.unended
+        status = end_run(self._tables, claim.run, outcome, attempt=claim.run.attempt, rows=rows)
+        if ends_now and last is not None and self.checkpoints is not None:
+            self.checkpoints.keep(claim.run, [last])
+        return status
 
     async def append(self, rows: Sequence[LogRow]) -> Collection[UUID]:
         refused = set()

@@ -1,18 +1,13 @@
-"""What an agent replica writes of the runs that it has taken. Each method is one statement, but for unusual
-checkpoints, and holds while the fence does.
-"""
+"""What an agent replica writes of the runs that it has taken. Each method is one statement, and holds while the fence does."""
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from uuid import UUID
 
-from services.errors import RunSuperseded
-from services.runs.checkpoints import Kept
+from services.runs.checkpoints import KeptCheckpoint
 from services.runs.log_writer import LogRow
 from services.storage.database import Database
 from services.storage.encoding import plain
 from services.storage.rows import CLAIMED, claim_from
-from services.storage.run_checkpoints import RunCheckpointRepository, the_usual
 from services.storage.run_end import end_run
 from services.storage.tenancy import missing
 from services.types import Claim, RunOutcome, RunStatus
@@ -61,13 +56,9 @@ class OwnedRunRepository:
         return claim_from(row)
 
     async def finish(
-        self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow], kept: Kept | None = None
+        self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow], last: KeptCheckpoint | None = None
     ) -> RunStatus:
         """Write how a run ended, with its last events and checkpoint. Raises RunSuperseded and StoreUnavailable."""
-        last = None if kept is None else the_usual(kept)
-        if kept is not None and last is None:
-            with suppress(RunSuperseded):  # the end, which is written next, says whether it was
-                await RunCheckpointRepository(self._database).save(claim.fence, kept)
         return await end_run(self._database, claim.run, outcome, attempt=claim.run.attempt, rows=rows, last=last)
 
     async def append(self, rows: Sequence[LogRow]) -> Collection[UUID]:

@@ -19,7 +19,7 @@ class RunCheckpointRepository:
         self._database = database
 
     async def save(self, fence: Fence, kept: Kept) -> None:
-        usual = the_usual(kept)
+        usual = _usual(kept)
         statement, values = _all(kept) if usual is None else (sql.SAVE_ONE, one_checkpoint(usual))
         run = (fence.run_id, fence.attempt, progress_to_json(kept.progress), *_row_columns(kept.rows))
         async with self._database.raw() as connection:
@@ -27,7 +27,7 @@ class RunCheckpointRepository:
         refuse_superseded(fence, held=bool(held))
 
 
-def the_usual(kept: Kept) -> KeptCheckpoint | None:
+def _usual(kept: Kept) -> KeptCheckpoint | None:
     """Return the one checkpoint of the whole graph that there usually is, None where there is more or another."""
     one = kept.checkpoints[0] if len(kept.checkpoints) == 1 else None
     return None if one is None or one.namespace or one.chained or kept.writes else one

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.channels.delta import DeltaChannel
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.runtime import Runtime
 
@@ -16,7 +17,7 @@ from graphs.state import State
 from graphs.write_behind import WriteBehind
 from services.errors import ModelThrottled, RunSuperseded, StoreUnavailable
 from services.events import HandedOver
-from services.runs.checkpoints import Kept
+from services.runs.checkpoints import KeptCheckpoint
 from services.runs.logged_run import LogRow
 from services.runs.types import RunContext
 from services.storage.checkpointer_memory import MemoryCheckpoints
@@ -220,18 +221,17 @@ async def test_without_its_store_a_run_fails(where: str) -> None:
 
 async def test_the_last_of_a_whole_turn_goes_with_its_end() -> None:
     """What nobody has stored yet is for whoever records the end, who then waits for a store that is away."""
-    site, turned, kept = Site(), turn(), list[Kept]()
+    site, turned, kept = Site(), turn(), list[KeptCheckpoint]()
     site.store.errors = [AWAY]
     graph = site.graph(step("one"), step("two"), step("three"), schema=Counted)
     await graph.invoke(replace(turned.context, to_the_end=kept.append))
     assert (site.store.steps, site.waited) == ([[2]], [])
-    assert [[one.metadata["step"] for one in last.checkpoints] for last in kept] == [[3]]
-    assert kept[0].progress.event_id.seq + 1 == 6
+    assert [last.metadata["step"] for last in kept] == [3]
 
 
 async def test_what_is_being_stored_is_waited_for() -> None:
     """Two statements of a run are never under way at once."""
-    site, turned, kept = Site(), turn(), list[Kept]()
+    site, turned, kept = Site(), turn(), list[KeptCheckpoint]()
     site.store.open.clear()
     graph = site.graph(step("one"), step("two"), schema=Counted)
     running = asyncio.create_task(graph.invoke(replace(turned.context, to_the_end=kept.append)))
@@ -242,9 +242,43 @@ async def test_what_is_being_stored_is_waited_for() -> None:
     assert (site.store.steps, len(kept)) == ([[1]], 1)
 
 
+async def test_a_run_that_is_stopped_at_its_very_end_keeps_its_last() -> None:
+    """What is being stored is waited for, and what came behind it is still for the record of the end."""
+    site, turned, kept = Site(), turn(), list[KeptCheckpoint]()
+    site.store.open.clear()
+    graph = site.graph(step("one"), step("two"), schema=Counted)
+    running = asyncio.create_task(graph.invoke(replace(turned.context, to_the_end=kept.append)))
+    await site.store.begun.wait()
+    await idle()
+    running.cancel()
+    await idle()
+    assert not running.done()
+    site.store.open.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (site.store.steps, [last.metadata["step"] for last in kept]) == ([[1]], [2])
+
+
+class Growing(State):
+    facts: Annotated[list[str], DeltaChannel(lambda left, writes: [*left, *(item for w in writes for item in w)])]
+
+
+async def test_what_takes_more_than_one_checkpoint_is_stored_before_the_end() -> None:
+    """With the log that it speaks of: whoever takes the run over between the two finds both."""
+    site, turned, kept = Site(), turn(), list[KeptCheckpoint]()
+    log = Log(turned.context.claim.fence)
+
+    async def learn(state: Growing, runtime: Runtime[RunContext]) -> Mapping[str, Any]:
+        return {"facts": ["one"], "messages": [AIMessage("one")]}
+
+    await site.graph(learn, schema=Growing).invoke(replace(turned.context, to_the_end=kept.append, log=log))
+    assert (kept, log.confirmed) == ([], [0])
+    assert [row.seq for row in site.store.saved[-1].rows] == [0]
+
+
 async def test_a_turn_that_fails_keeps_nothing_to_its_end() -> None:
     """How far it came is stored at once: its end may be another's to write."""
-    site, turned, kept = Site(), turn(), list[Kept]()
+    site, turned, kept = Site(), turn(), list[KeptCheckpoint]()
 
     async def fail(context: RunContext) -> None:
         raise ModelThrottled("Too many requests.")

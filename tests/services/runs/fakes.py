@@ -11,7 +11,7 @@ from services.errors import MainstayError, NotFound, RunSuperseded, StoreUnavail
 from services.events import RunEvent
 from services.guard import ALLOWED, Stage, Verdict
 from services.llm.types import ModelCall, TextSink
-from services.runs.checkpoints import Kept
+from services.runs.checkpoints import KeptCheckpoint
 from services.runs.engine import RunTimes
 from services.runs.event_codec import decode
 from services.runs.log_writer import LogRow
@@ -54,6 +54,12 @@ def a_run(**changes: object) -> Run:
     return replace(run, **changes)  # type: ignore[arg-type]
 
 
+def a_checkpoint() -> KeptCheckpoint:
+    return KeptCheckpoint(
+        namespace="", id="1", parent_id=None, versions={}, type="x", body=b"x", metadata={}, values=()
+    )
+
+
 class FakeOwnedRuns:
     """Runs as agents have them, in dicts. `take_over` makes an attempt a thing of the past.
 
@@ -67,7 +73,7 @@ class FakeOwnedRuns:
         self.outcomes: dict[UUID, RunOutcome] = {}
         self.rows: dict[tuple[UUID, int, int], LogRow] = {}
         self.sent: list[Sequence[LogRow]] = []
-        self.kept: list[Kept | None] = []
+        self.kept: list[KeptCheckpoint | None] = []
         self.finish_failures: list[Exception] = []
         self.append_failures: list[Exception] = []
         self.claiming: asyncio.Event | None = None
@@ -93,9 +99,9 @@ class FakeOwnedRuns:
         return Claim(run=run, remaining_s=60.0, crashes=crashes, progress=progress)
 
     async def finish(
-        self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow], kept: Kept | None = None
+        self, claim: Claim, outcome: RunOutcome, rows: Sequence[LogRow], last: KeptCheckpoint | None = None
     ) -> RunStatus:
-        self.kept.append(kept)
+        self.kept.append(last)
         self._raise(self.finish_failures)
         if self.attempts[claim.run.id] != claim.run.attempt:
             raise RunSuperseded("another attempt has begun")

@@ -5,11 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from services.events import RunCompleted, RunStarted, TextDelta
-from services.runs.checkpoints import Kept
 from services.runs.types import GraphResult, RunContext
 from services.types import OnDisconnect, Progress, RunStatus
 from tests.services.runs.engine_world import CALL, TOOL, World, answer, read_until_text, rest, say
-from tests.services.runs.fakes import a_run
+from tests.services.runs.fakes import a_checkpoint, a_run
 from tests.services.runs.turns import some_turns, until
 
 
@@ -108,17 +107,16 @@ async def test_what_a_checkpoint_says_goes_into_the_log_with_it() -> None:
 
 async def test_what_a_graph_keeps_to_the_end_is_stored_with_the_end() -> None:
     """One statement for both."""
-    left: list[Kept] = []
+    last = a_checkpoint()
 
     async def act(context: RunContext) -> GraphResult:
-        left.append(Kept(checkpoints=(), writes=(), progress=context.progress()))
         assert context.to_the_end is not None
-        context.to_the_end(left[0])
+        context.to_the_end(last)
         return await answer(context)
 
     world = World(act)
     await world.events()
-    assert world.runs.kept == left
+    assert world.runs.kept == [last]
 
 
 async def test_progress_is_what_was_said_and_spent_up_to_an_event() -> None:

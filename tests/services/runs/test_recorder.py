@@ -7,12 +7,11 @@ import pytest
 
 from services.errors import AgentLost, RunSuperseded, StoreUnavailable
 from services.events import RunCancelled
-from services.runs.checkpoints import Kept
 from services.runs.log_writer import LogRow
 from services.runs.logged_run import row_of
 from services.runs.recorder import RunRecorder
-from services.types import Claim, EventId, Fence, Interruption, Message, Progress, RunOutcome, RunStatus, Usage
-from tests.services.runs.fakes import FakeOwnedRuns, a_run
+from services.types import Claim, Fence, Interruption, Message, RunOutcome, RunStatus, Usage
+from tests.services.runs.fakes import FakeOwnedRuns, a_checkpoint, a_run
 from tests.services.runs.turns import some_turns, until
 
 ANSWERED = RunOutcome(
@@ -69,19 +68,17 @@ class World:
         return [event.reason for _, event in self.runs.log(self.fence.run_id) if isinstance(event, RunCancelled)]
 
 
-async def test_what_a_run_keeps_goes_with_each_try_until_it_has_failed() -> None:
+async def test_the_last_checkpoint_goes_with_each_try_until_the_run_has_failed() -> None:
     """A run that has failed for want of a store has no answer for its thread to remember."""
     world = World(tries=2)
     world.runs.finish_failures = [StoreUnavailable("away")] * 2
-    kept = Kept(
-        checkpoints=(), writes=(), progress=Progress(event_id=EventId(attempt=1, seq=0), usage=Usage(), said="")
-    )
-    recording = asyncio.create_task(world.recorder.record(world.claim, ANSWERED, world.rows, kept))
+    last = a_checkpoint()
+    recording = asyncio.create_task(world.recorder.record(world.claim, ANSWERED, world.rows, last))
     await world.passes_pauses(2)
     recorded = await recording
     await until(lambda: not world.recorder.unsettled)
     assert recorded.outcome.status is RunStatus.FAILED
-    assert world.runs.kept == [kept, kept, None]
+    assert world.runs.kept == [last, last, None]
 
 
 async def test_an_end_is_stored_with_its_rows() -> None:

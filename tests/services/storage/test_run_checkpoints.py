@@ -413,47 +413,40 @@ async def test_other_threads_are_left_alone(checkpoints: Checkpoints) -> None:
     assert await checkpoints.newest(replace(mine, tenant_id=MALLORY.tenant_id)) is None
 
 
-def kept_of(run: Run, *checkpoints: KeptCheckpoint, **more: Any) -> Kept:
-    of_run = [replace(one, metadata={**one.metadata, "run_id": str(run.id)}) for one in checkpoints]
-    return Kept(checkpoints=of_run, writes=(), progress=PROGRESS, **more)
+def last_of(run: Run, last: KeptCheckpoint) -> KeptCheckpoint:
+    return replace(last, metadata={**last.metadata, "run_id": str(run.id)})
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("inner", [False, True], ids=["usual", "with-one-within"])
-async def test_what_a_run_keeps_to_its_end_is_stored_with_it(database: Database, inner: bool) -> None:
+async def test_the_last_checkpoint_is_stored_with_the_end(database: Database) -> None:
     """What is kept of the thread, and what is let go, is what it would have been before the end."""
     checkpoints, stores = in_postgres(database), conftest.in_postgres(database)
     thread_id, found = None, []
     for turn in (0, 2):
         claim = await stores.claimed(a_run(thread_id=thread_id))
         run, thread_id = claim.run, claim.run.thread_id
-        within = [at(turn + 2, {"found": 1}, namespace="research")] if inner else []
         await checkpoints.save(run, at(turn + 1, {"said": turn, "old": turn}))
         last = at(turn + 2, {"said": "whole"}, versions={"old": str(turn + 1)})
-        await stores.owned.finish(claim, conftest.ANSWERED, [], kept_of(run, last, *within))
+        await stores.owned.finish(claim, conftest.ANSWERED, [], last_of(run, last))
         newest = await checkpoints.newest(run)
         assert newest is not None
         found.append((await checkpoints.ids(run), newest.checkpoint["channel_values"]))
-        assert await checkpoints.ids(run, "research") == (found[-1][0] if inner else [])
     assert found == [(["0002"], {"said": "whole", "old": 0}), (["0004", "0002"], {"said": "whole", "old": 2})]
     async with database.raw() as connection:
-        assert await connection.fetchval("SELECT count(*) FROM checkpoint_blobs") == (6 if inner else 4)
+        assert await connection.fetchval("SELECT count(*) FROM checkpoint_blobs") == 4
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("inner", [False, True], ids=["usual", "with-one-within"])
-async def test_nothing_is_kept_to_an_end_that_is_not_the_runs(database: Database, inner: bool) -> None:
+async def test_nothing_is_stored_with_an_end_that_is_not_the_runs(database: Database) -> None:
     """Of a run that somebody else has ended, or has taken over."""
     checkpoints, stores = in_postgres(database), conftest.in_postgres(database)
     closed, lost = await stores.claimed(a_run()), await stores.claimed(a_run())
-    lost_outcome = replace(conftest.ANSWERED, status=RunStatus.FAILED, messages=())
-    within = [at(1, {"found": 1}, namespace="research")] if inner else []
-    await stores.runs.finish(closed.run, lost_outcome)
-    kept = kept_of(closed.run, at(1, {"said": "late"}), *within)
-    assert await stores.owned.finish(closed, conftest.ANSWERED, [], kept) is RunStatus.FAILED
+    await stores.runs.finish(closed.run, replace(conftest.ANSWERED, status=RunStatus.FAILED, messages=()))
+    late = last_of(closed.run, at(1, {"said": "late"}))
+    assert await stores.owned.finish(closed, conftest.ANSWERED, [], late) is RunStatus.FAILED
     [_] = await stores.taken_over()
     with pytest.raises(RunSuperseded):
-        await stores.owned.finish(lost, conftest.ANSWERED, [], kept_of(lost.run, at(1, {"said": "late"}), *within))
+        await stores.owned.finish(lost, conftest.ANSWERED, [], last_of(lost.run, at(1, {"said": "late"})))
     assert [await checkpoints.ids(claim.run) for claim in (closed, lost)] == [[], []]
 
 
