@@ -20,7 +20,7 @@ class TracingSettings(Section):
         default=5.0,
         ge=0,
         le=1_000,
-        description="traces beyond the rate, per replica: clients that ask for them, runs that failed or were flagged",
+        description="traces a replica keeps beyond the rate: of clients that ask, and as many of what went wrong",
     )
     max_spans: int = Field(default=256, ge=16, le=4_096, description="of a run, in one process")
     tell_providers: tuple[Name, ...] = Field(
@@ -31,7 +31,8 @@ class TracingSettings(Section):
 
 class LogSettings(Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="of our own lines; what people and models say is written at DEBUG, and only there"
+        default="INFO",
+        description="of our own lines; at DEBUG alone they have what people, models and exceptions say",
     )
     to_stderr: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="WARNING", description="from which level on a line is also written to stderr, as text"

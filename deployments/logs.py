@@ -22,15 +22,15 @@ def log_to_files(settings: LogSettings, *, key: str, secrets: Collection[str]) -
     """Have this replica's own lines written, tenants under names that follow from `key`, and none of these `secrets`."""
     context = serve.get_replica_context()
     origin = Origin(deployment=context.deployment, replica=context.replica_tag)
-    pseudonyms, hiding = Pseudonyms(key), Hiding(secrets)
+    pseudonyms, hiding, words = Pseudonyms(key), Hiding(secrets), settings.level == "DEBUG"
     stderr = logging.StreamHandler()
-    stderr.setFormatter(TextLines(pseudonyms, hiding))
+    stderr.setFormatter(TextLines(pseudonyms, hiding, words=words))
     stderr.setLevel(settings.to_stderr)
     handlers: list[logging.Handler] = [stderr]
     if (beside := _file_of_serve()) is not None:
         path = Path(beside.baseFilename).parent / f"mainstay_{origin.deployment}_{origin.replica}.log"
         lines = LineFile(path, max_bytes=beside.maxBytes, kept=beside.backupCount)
-        lines.setFormatter(JsonLines(origin, pseudonyms, hiding))
+        lines.setFormatter(JsonLines(origin, pseudonyms, hiding, words=words))
         handlers.append(lines)
     write_to(*handlers, level=settings.level)
 

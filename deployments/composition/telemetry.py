@@ -41,6 +41,7 @@ class Tracing:
     async def aclose(self) -> None:
         """Store what was traced last, and send it."""
         self.writing.cancel()
+        await asyncio.wait([self.writing])
         await self.writer.flush()
         if self.exporting is not None:
             await asyncio.to_thread(self.exporting.close)
@@ -75,14 +76,18 @@ def traced_criteria(criteria: Iterable[Criterion], database: Database) -> list[C
 
 def check_exporter(environ: Mapping[str, str]) -> None:
     """Raise ConfigurationError where there is a collector, and nothing that could send to it."""
-    if any(environ.get(name) for name in COLLECTOR):
+    if _has_collector(environ):
         from services.telemetry.otlp import exporter_class
 
         exporter_class()
 
 
+def _has_collector(environ: Mapping[str, str]) -> bool:
+    return any(environ.get(name) for name in COLLECTOR)
+
+
 def _exporting(deployment: str, environ: Mapping[str, str]) -> "OtlpSink | None":
-    if not any(environ.get(name) for name in COLLECTOR):
+    if not _has_collector(environ):
         return None
     from services.telemetry.otlp import OtlpSink  # imports OpenTelemetry, which nobody else needs
 

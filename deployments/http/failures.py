@@ -57,7 +57,7 @@ async def on_mainstay_error(request: Request, error: Exception) -> Response:
     """Answer what Mainstay raised on purpose; what is our own fault is also logged."""
     assert isinstance(error, MainstayError)  # noqa: S101 - what Starlette registered it for
     if error.status >= 500:
-        logger.warning("%s: %s", error.code, error.message, extra={"request_id": current_request_id()})
+        logger.warning("%s: %s", error.code, error.message)
     return failure_response(error.to_failure())
 
 
@@ -95,7 +95,6 @@ async def on_unexpected(request: Request, error: Exception) -> Response:
 
     Starlette runs this outside of every other middleware, so the headers that those add are added here.
     """
-    request_id = current_request_id()
-    logger.error("unexpected exception in a request", exc_info=error, extra={"request_id": request_id})
+    logger.error("unexpected exception in a request", exc_info=error)
     internal = InternalError("Something went wrong on our side. Quote the request id when you report it.")
-    return failure_response(internal.to_failure(), {**SECURITY_HEADERS, "x-request-id": request_id})
+    return failure_response(internal.to_failure(), {**SECURITY_HEADERS, "x-request-id": current_request_id()})

@@ -1,6 +1,8 @@
 """A file of lines that are written together, by a thread: a line costs whoever has it no call to the system."""
 
 import logging
+import os
+import sys
 import threading
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -13,7 +15,8 @@ class LineFile(logging.Handler):
     """Writes what it is given after `every_s`, and from `at_once` on at once, with what came before it.
 
     A process that is killed outright loses the lines of its last `every_s`. The file begins anew at `max_bytes`; `kept` is how
-    many old ones stay.
+    many old ones stay. Nobody waits for the disk, and no line fails what it is about: one that cannot be written is lost, and
+    stderr says so.
     """
 
     def __init__(
@@ -25,25 +28,40 @@ class LineFile(logging.Handler):
         self._every_s = every_s
         self._at_once = at_once
         self._lines: list[str] = []
+        self._taking = threading.Lock()  # of the lines, for a moment
+        self._writing = threading.Lock()  # to the file, for as long as the disk takes
         self._news = threading.Event()
-        self._closing = threading.Event()
+        self._hurry = threading.Event()
+        self._closing = False
         self._writer = threading.Thread(target=self._write_forever, name="log-lines", daemon=True)
         self._writer.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called with the handler's lock held."""
-        self._lines.append(self.format(record))
+        try:
+            line = self.format(record)
+        except (TypeError, ValueError):
+            self.handleError(record)
+            return
+        with self._taking:
+            self._lines.append(line)
         if record.levelno >= self._at_once or len(self._lines) >= LINES_AT_ONCE:
-            self._write()
-        elif not self._news.is_set():
+            self._hurry.set()
+        if not self._news.is_set():
             self._news.set()
 
     def flush(self) -> None:
-        with self.lock or threading.RLock():
-            self._write()
+        """Write what there is, and return when it is written."""
+        with self._writing:
+            with self._taking:
+                lines, self._lines = self._lines, []
+            try:
+                self._write(lines)
+            except OSError as error:
+                sys.stderr.write(f"{len(lines)} lines of the log are lost: {error}\n")
 
     def close(self) -> None:
-        self._closing.set()
+        self._closing = True
+        self._hurry.set()
         self._news.set()
         self._writer.join()
         self.flush()
@@ -51,17 +69,19 @@ class LineFile(logging.Handler):
         super().close()
 
     def _write_forever(self) -> None:
-        while not self._closing.is_set():
+        while not self._closing:
             self._news.wait()
-            self._closing.wait(self._every_s)
+            self._hurry.wait(self._every_s)
             self._news.clear()
+            self._hurry.clear()
             self.flush()
 
-    def _write(self) -> None:
-        if not self._lines or self._file.stream is None:  # which it is once it is closed
+    def _write(self, lines: list[str]) -> None:
+        if not lines or self._file.stream is None:  # which it is once it is closed
             return
-        text, self._lines = "\n".join(self._lines) + "\n", []
-        if self._max_bytes and self._file.stream.tell() + len(text) > self._max_bytes:
+        text = ("\n".join(lines) + "\n").encode()
+        if self._max_bytes and os.fstat(self._file.stream.fileno()).st_size + len(text) > self._max_bytes:
             self._file.doRollover()
-        self._file.stream.write(text)
-        self._file.stream.flush()
+        os.write(
+            self._file.stream.fileno(), text
+        )  # past the stream's buffer, which would keep what a full disk has refused

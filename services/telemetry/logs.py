@@ -21,6 +21,8 @@ from services.guardrails.screen.hold_back import HoldBack, RuleSet
 from services.guardrails.screen.rules import Rule
 from services.guardrails.screen.secrets import SECRETS
 from services.telemetry.log_context import log_context
+from services.telemetry.texts import encodable
+from services.telemetry.tracebacks import told
 
 OURS = ("configs", "deployments", "evaluation", "graphs", "services")
 """The loggers below which all of our lines are written."""
@@ -104,18 +106,21 @@ def _ignored(rule: Rule) -> None:
 
 
 class _Lines(logging.Formatter):
-    def __init__(self, pseudonyms: Pseudonyms, hiding: Hiding) -> None:
+    """With `words`, exceptions that are not ours say what they say, which may be somebody's prompt."""
+
+    def __init__(self, pseudonyms: Pseudonyms, hiding: Hiding, *, words: bool = False) -> None:
         super().__init__()
         self._pseudonyms = pseudonyms
         self._hiding = hiding
+        self._words = words
         self._time = _Clock()
 
     def _message(self, record: logging.LogRecord) -> str:
         return self._hiding(record.getMessage()[:MAX_MESSAGE_CHARS])
 
     def _error(self, record: logging.LogRecord) -> str:
-        if record.exc_info and record.exc_info[0] is not None:
-            return self._hiding(self.formatException(record.exc_info)[-MAX_MESSAGE_CHARS:])
+        if record.exc_info and record.exc_info[1] is not None:
+            return self._hiding(told(record.exc_info[1], words=self._words)[-MAX_MESSAGE_CHARS:])
         return ""
 
     def _about(self, record: logging.LogRecord) -> Iterator[tuple[str, str]]:
@@ -140,7 +145,7 @@ class _Lines(logging.Formatter):
         if type(value) in _PLAIN:
             return value
         if isinstance(value, str):
-            return _encodable(self._hiding(value[:MAX_MESSAGE_CHARS]))
+            return encodable(self._hiding(value[:MAX_MESSAGE_CHARS]))
         if isinstance(value, UUID):
             return str(value)
         if isinstance(value, Mapping):
@@ -153,8 +158,8 @@ class _Lines(logging.Formatter):
 class JsonLines(_Lines):
     """One JSON object a line."""
 
-    def __init__(self, origin: Origin, pseudonyms: Pseudonyms, hiding: Hiding) -> None:
-        super().__init__(pseudonyms, hiding)
+    def __init__(self, origin: Origin, pseudonyms: Pseudonyms, hiding: Hiding, *, words: bool = False) -> None:
+        super().__init__(pseudonyms, hiding, words=words)
         self._origin = {"deployment": origin.deployment, "replica": origin.replica}
 
     def format(self, record: logging.LogRecord) -> str:
@@ -162,7 +167,7 @@ class JsonLines(_Lines):
             "time": self._time(record),
             "level": record.levelname,
             "logger": record.name,
-            "message": _encodable(self._message(record)),
+            "message": encodable(self._message(record)),
             **self._origin,
         }
         line.update(self._about(record))
@@ -170,7 +175,7 @@ class JsonLines(_Lines):
             if name not in _STANDARD and name not in line and name[0] != "_":  # Ray marks records for itself
                 line[name] = self._shown(value)
         if error := self._error(record):
-            line["exception"] = _encodable(error)
+            line["exception"] = encodable(error)
         return orjson.dumps(line).decode()
 
 
@@ -183,11 +188,6 @@ class TextLines(_Lines):
         if error := self._error(record):
             line += "".join(f"\n    {_flat(part)}" for part in error.splitlines())
         return line
-
-
-def _encodable(text: str) -> str:
-    """Half of a surrogate pair is no JSON."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 class _Clock:

@@ -19,7 +19,8 @@ from opentelemetry.util.types import AttributeValue
 from services.errors import ConfigurationError
 from services.telemetry import genai
 from services.telemetry.recorded import RecordedSpan, RecordedTrace
-from services.telemetry.spans import CANCELLED, Attributes, Kind
+from services.telemetry.spans import CANCELLED, Attributes, Kind, Value
+from services.telemetry.texts import attribute
 
 _KINDS = {Kind.INTERNAL: SpanKind.INTERNAL, Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT}
 _SCOPE = InstrumentationScope("mainstay")
@@ -89,7 +90,15 @@ def readable(trace: RecordedTrace, span: RecordedSpan, resource: Resource) -> Re
 
 
 def _plain(attributes: Attributes) -> dict[str, AttributeValue]:
-    return {name: str(value) if isinstance(value, UUID) else value for name, value in attributes.items()}
+    return {name: _value(value) for name, value in attributes.items()}
+
+
+def _value(value: Value) -> AttributeValue:
+    if isinstance(value, str):
+        return attribute(value)
+    if isinstance(value, bool | int | float):
+        return value
+    return str(value) if isinstance(value, UUID) else [attribute(item) for item in value]
 
 
 def _context(trace_id: str, span_id: str) -> SpanContext:

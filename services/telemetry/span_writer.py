@@ -13,11 +13,9 @@ from services.errors import StoreUnavailable
 from services.telemetry.metrics import TRACES_DROPPED, UNMEASURED, Meter
 from services.telemetry.recorded import RecordedSpan, RecordedTrace
 from services.telemetry.spans import Value
+from services.telemetry.texts import attribute
 
 logger = logging.getLogger(__name__)
-
-MAX_TEXT_CHARS = 256
-"""Of one attribute: whatever is longer was not meant to be one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +83,19 @@ class SpanWriter:
         self._news.clear()
         if not traces:
             return
+        # gather makes whatever is raised a value: what cannot be stored must not end the task that stores what comes next.
         try:
-            await self._store.add([stored(trace) for trace in traces])
-        except StoreUnavailable as error:
-            logger.warning("%d traces could not be stored: %s", len(traces), error.code)
+            [failure] = await asyncio.gather(self._store_all(traces), return_exceptions=True)
+        except asyncio.CancelledError:
+            self._waiting = [*traces, *self._waiting]
+            raise
+        if failure is not None:
+            trace = None if isinstance(failure, StoreUnavailable) else failure
+            logger.warning("%d traces could not be stored", len(traces), exc_info=trace)
             self._meter.record(TRACES_DROPPED, float(len(traces)), {})
+
+    async def _store_all(self, traces: Sequence[RecordedTrace]) -> None:
+        await self._store.add([stored(trace) for trace in traces])
 
 
 def stored(trace: RecordedTrace) -> StoredTrace:
@@ -103,7 +109,7 @@ def _span(span: RecordedSpan) -> dict[str, Any]:
     return {
         "id": span.id,
         "parent_id": span.parent_id,
-        "name": _text(span.name),
+        "name": attribute(span.name),
         "kind": span.kind,
         "started_ns": span.started_ns,
         "ended_ns": span.ended_ns,
@@ -122,12 +128,7 @@ def _span(span: RecordedSpan) -> dict[str, Any]:
 
 def _value(value: Value) -> Any:
     if isinstance(value, str):
-        return _text(value)
+        return attribute(value)
     if isinstance(value, bool | int | float | UUID):
         return value
-    return [_text(item) for item in value]
-
-
-def _text(text: str) -> str:
-    """Half of a surrogate pair is no JSON."""
-    return text[:MAX_TEXT_CHARS].encode(errors="replace").decode()
+    return [attribute(item) for item in value]

@@ -1,12 +1,14 @@
 """Lines in the log: what is in them, for whom, and what never is."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from services.errors import ModelServerError
 from services.runs.engine import RunTimes
@@ -199,18 +201,76 @@ async def test_whom_work_is_for_goes_along(nobody: None) -> None:
 
 def test_lines_reach_their_file(tmp_path: Path, nobody: None) -> None:
     """A serious one at once, with those before it, the others soon or at the end; and the file begins anew when it is full."""
-    path = tmp_path / "lines.log"
-    file = LineFile(path, max_bytes=2_000, kept=2, every_s=3_600.0)
+    path, written = tmp_path / "lines.log", threading.Event()
+
+    class Heard(LineFile):
+        def flush(self) -> None:
+            super().flush()
+            written.set()
+
+    file = Heard(path, max_bytes=2_000, kept=2, every_s=3_600.0)
     file.setFormatter(JsonLines(ORIGIN, Pseudonyms("pepper"), Hiding()))
     write_to(file, level="INFO")
     logger.info("one")
     assert path.read_text() == ""
     logger.error("two")
+    assert written.wait(10.0)
     assert [orjson.loads(line)["message"] for line in path.read_text().splitlines()] == ["one", "two"]
     for number in range(50):
         logger.error("again %d", number)
+        file.flush()
     logger.info("last")
     file.close()
     assert orjson.loads(path.read_text().splitlines()[-1])["message"] == "last"
     assert len(list(tmp_path.iterdir())) == 3
     assert all(found.stat().st_size <= 2_000 for found in tmp_path.iterdir())
+
+
+def test_a_line_that_cannot_be_written_fails_nobody(
+    tmp_path: Path, nobody: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a full disk, or with arguments that do not fit: it is lost, stderr says so, and what comes next is written."""
+    full = LineFile(Path("/dev/full"), max_bytes=0, kept=0, every_s=3_600.0)
+    full.setFormatter(JsonLines(ORIGIN, Pseudonyms("pepper"), Hiding()))
+    write_to(full, level="INFO")
+    logger.error("no room")
+    full.flush()
+    logger.info("too large", extra={"number": 2**80})
+    full.close()
+    assert "lines of the log are lost" in capsys.readouterr().err
+    file = LineFile(tmp_path / "lines.log", max_bytes=0, kept=0, every_s=3_600.0)
+    file.setFormatter(JsonLines(ORIGIN, Pseudonyms("pepper"), Hiding()))
+    write_to(file, level="INFO")
+    logger.info("too large", extra={"number": 2**80})
+    logger.info("fits")
+    file.close()
+    assert [orjson.loads(line)["message"] for line in (tmp_path / "lines.log").read_text().splitlines()] == ["fits"]
+
+
+def test_an_exception_says_where_and_not_what(json: Written) -> None:
+    """Its words may be somebody's prompt; ours are nobody's, and at DEBUG they are all there."""
+
+    class Asked(BaseModel):
+        number: int
+
+    def fail(prompt: str = "my private prompt") -> None:
+        try:
+            Asked.model_validate({"number": prompt})
+        except ValidationError as error:
+            raise ModelServerError("The provider failed.") from error
+
+    try:
+        fail()
+    except ModelServerError:
+        logger.exception("failed")
+    said = json.only["exception"]
+    assert "private" not in said
+    assert "ValidationError" in said
+    assert "in fail" in said
+    assert said.splitlines()[-1].endswith("ModelServerError: The provider failed.")
+    json.setFormatter(JsonLines(ORIGIN, Pseudonyms("pepper"), Hiding(), words=True))
+    try:
+        fail()
+    except ModelServerError:
+        logger.exception("failed")
+    assert "my private prompt" in orjson.loads(json.lines[-1])["exception"]
