@@ -3,6 +3,7 @@
 Of any other request the line of its run is enough, which has the request's id: a line costs as much as its whole trace.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ from dataclasses import replace
 
 from starlette.types import Scope
 
+from deployments.http.bodies import ClientLeft
 from deployments.http.request_id import status_sent
-from services.errors import MainstayError
+from services.errors import InternalError, MainstayError
 from services.telemetry import genai
 from services.telemetry.log_context import log_context, work_for
 from services.telemetry.spans import Kind, Trace
@@ -42,13 +44,17 @@ class TracedRequests:
         }
         span = trace.begin(f"POST {self._path}", attributes, kind=Kind.SERVER)
         work_for(replace(log_context(), trace_id=trace.trace_id))
-        began, status, error = self._clock(), None, None
+        began, error = self._clock(), None
+        status: int | None = InternalError.status  # of a bug, which is answered further out
         try:
             with span:
                 yield trace
             status = status_sent(scope)
         except MainstayError as refusal:
             status, error = refusal.status, refusal.code
+            raise
+        except (asyncio.CancelledError, ClientLeft):
+            status = None
             raise
         finally:
             if status is not None:

@@ -106,6 +106,7 @@ class RecordedTrace:
         "_now_ns",
         "_random_bits",
         "attempt",
+        "closed",
         "context",
         "dropped",
         "limit",
@@ -134,6 +135,8 @@ class RecordedTrace:
         self.dropped = 0
         """Spans that were one too many."""
         self.worth_keeping = False
+        self.closed = False
+        """Nothing is added any more: somebody may be writing it."""
         self._now_ns = now_ns
         self._random_bits = random_bits
 
@@ -146,8 +149,8 @@ class RecordedTrace:
         return self.context.traceparent_at(self.spans[0].id) if self.spans else None
 
     def begin(self, name: str, attributes: Attributes, *, kind: Kind = Kind.INTERNAL, span_id: str = "") -> Span:
-        if len(self.spans) >= self.limit:
-            self.dropped += 1
+        if self.closed or len(self.spans) >= self.limit:
+            self.dropped += not self.closed
             return NO_SPAN
         spans = self.spans
         parent = spans[0] if spans else self.context.span_id
@@ -171,7 +174,8 @@ class RecordedTrace:
         return self.context.traceparent_at(span.id)
 
     def close(self) -> None:
-        """End the spans that nobody has ended: their work was left, or goes on without the run."""
+        """End the spans that nobody has ended: their work was left, or goes on without the trace."""
+        self.closed = True
         for span in self.spans:
             if span.ended_ns is None:
                 span.end()

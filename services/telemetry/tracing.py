@@ -28,7 +28,7 @@ class TraceSink(Protocol):
 class TracePolicy:
     """`sample_rate` is the share of runs whose trace is kept; with 0 nothing is traced.
 
-    What is kept besides, because its client asked for it or because it went wrong, is `max_extra_per_s` a second at most, per
+    What is kept besides is `max_extra_per_s` a second at most of what clients asked for, and as much of what went wrong, per
     replica; so much at once too. A process keeps `max_spans` of a run.
     """
 
@@ -54,7 +54,8 @@ class Tracer:
         self.sample_rate = policy.sample_rate
         self._sinks = tuple(sinks)
         self._max_spans = policy.max_spans
-        self._extra = _Extra(policy.max_extra_per_s, clock)
+        self._asked = _Extra(policy.max_extra_per_s, clock)
+        self._gone_wrong = _Extra(policy.max_extra_per_s, clock)
         self._now_ns = now_ns
         self._random_bits = random_bits
 
@@ -69,7 +70,7 @@ class Tracer:
         given = TraceContext.parse(traceparent)
         if given is None:
             return self._trace(TraceContext.new(self._random_bits, self.sample_rate))
-        sampled = given.sampled and (self._extra.take() or within(given.trace_id, self.sample_rate))
+        sampled = given.sampled and (self._asked.take() or within(given.trace_id, self.sample_rate))
         return self._trace(TraceContext(trace_id=given.trace_id, span_id=given.span_id, sampled=sampled))
 
     def go_on(self, traceparent: str | None, *, run_id: UUID, attempt: int = 0) -> Trace:
@@ -85,7 +86,7 @@ class Tracer:
         """Decide what becomes of a trace, and return whether it is kept. Nothing is added to it any more."""
         if not isinstance(trace, RecordedTrace):
             return False
-        if not trace.context.sampled and not (trace.worth_keeping and self._extra.take()):
+        if not trace.context.sampled and not (trace.worth_keeping and self._gone_wrong.take()):
             return False
         trace.close()
         for sink in self._sinks:

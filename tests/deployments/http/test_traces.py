@@ -10,6 +10,8 @@ import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
+from deployments.http.bodies import ClientLeft
+from deployments.http.traced_requests import TracedRequests
 from services.errors import ModelServerError
 from services.guardrails.screen.output import OutputScreen
 from services.llm.gateway import Gateway
@@ -25,7 +27,7 @@ from services.telemetry.tracing import TracePolicy, Tracer
 from tests.deployments.http.fakes import AUTH, COLLEAGUES_KEY, OTHER_KEY, Rig
 from tests.deployments.http.real_agent import RealAgent, Say
 from tests.services.runs.fakes import FakeProvider
-from tests.services.telemetry.traced import EVERYTHING, NOTHING_BUT
+from tests.services.telemetry.traced import EVERYTHING, NOTHING_BUT, Kept, a_tracer
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 ASKED = f"00-{TRACE}-{CALLER}-01"
@@ -196,6 +198,20 @@ async def test_a_run_that_failed_is_kept_whole() -> None:
     assert (root["attributes"][genai.HTTP_STATUS], root["parent_span_id"]) == (502, CALLER)
     assert root["children"][-1]["error"] == "model_server_error"
     assert "sk-secret" not in (await site.trace()).text
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ZeroDivisionError(), 500), (asyncio.CancelledError(), None), (ClientLeft(), None)]
+)
+def test_a_bug_is_kept_and_a_client_that_leaves_is_not(error: BaseException, status: int | None) -> None:
+    """A bug is answered further out, with a 500."""
+    kept = Kept()
+    requests = TracedRequests(a_tracer("ingress", kept, policy=NOTHING_BUT), "/chat/stream")
+    with pytest.raises(type(error)), requests.request({"headers": []}):
+        raise error
+    assert [trace.spans[0].attributes[genai.HTTP_STATUS] for trace in kept.traces] == (
+        [] if status is None else [status]
+    )
 
 
 async def test_what_was_refused_before_its_agent() -> None:

@@ -84,7 +84,7 @@ def test_what_is_not_sampled_is_dropped_unless_it_is_worth_keeping() -> None:
 
 
 def test_a_client_s_wish_is_obeyed_up_to_a_limit() -> None:
-    """It shares the limit with what went wrong; beyond it the rate decides, and time gives it back."""
+    """Beyond it the rate decides, and time gives it back. What went wrong has a limit of its own: no client can use it up."""
     kept, now = Kept(), Now()
     tracer = a_tracer("ingress", kept, policy=TracePolicy(sample_rate=1e-12, max_extra_per_s=2.0), now=now)
 
@@ -94,10 +94,11 @@ def test_a_client_s_wish_is_obeyed_up_to_a_limit() -> None:
         return (trace.handed_on or "").endswith("-01")
 
     assert [asked_for() for _ in range(3)] == [True, True, False]
-    failed = tracer.come_in(None)
-    failed.keep()
-    tracer.end(failed)
-    assert kept.traces == []
+    for _ in range(3):
+        failed = tracer.come_in(None)
+        failed.keep()
+        tracer.end(failed)
+    assert len(kept.traces) == 2
     now.seconds = 0.5
     assert [asked_for() for _ in range(2)] == [True, False]
 
@@ -151,3 +152,14 @@ def test_there_is_an_end_to_what_is_kept() -> None:
     assert spans[3:] == [NO_SPAN, NO_SPAN]
     tracer.end(trace)
     assert (len(kept.spans), kept.traces[0].dropped, len(kept.spans[0].events or ())) == (3, 2, MAX_EVENTS)
+
+
+def test_nothing_is_added_to_a_trace_that_has_ended() -> None:
+    """Whoever goes on working for its run begins no span that nobody ends."""
+    kept = Kept()
+    tracer = a_tracer("ingress", kept)
+    trace = tracer.come_in(ASKED)
+    trace.begin("root", {})
+    tracer.end(trace)
+    trace.begin("too late", {})
+    assert ([span.name for span in kept.traces[0].spans], kept.traces[0].dropped) == (["root"], 0)
