@@ -133,15 +133,15 @@ class Demultiplexer:
         self._streams.add(stream)
         stream.add_done_callback(self._streams.discard)
         stream.add_done_callback(inbox.end)
+        ended = False
         try:
-            while (batch := await inbox.take()) is not None:
+            while not ended and (batch := await inbox.take()) is not None:
+                ended = batch.terminal
                 yield batch
-                if batch.terminal:
-                    return
         finally:
             inbox.close()
             del self._inboxes[ticket.run_id]
-            self._leave(stream, at_once=inbox.alone)
+            self._leave(stream, at_once=inbox.alone and not ended)
 
     async def _receive(self, ticket: RunTicket, inbox: "_Inbox") -> None:
         """Hand out what comes over a run's stream. Its own batch is the first of a frame."""

@@ -40,6 +40,7 @@ class Stream:
         self.items: asyncio.Queue[Frame | BaseException | None] = asyncio.Queue()
         self.asked = 0
         self.closed = False
+        self.cut = False
 
     def send(self, *batches: tuple[UUID, EventBatch]) -> None:
         self.items.put_nowait(Frame(batches=batches))
@@ -70,6 +71,9 @@ class Agents:
                 if item is None:
                     return
                 yield item
+        except asyncio.CancelledError:
+            stream.cut = True
+            raise
         finally:
             stream.closed = True
 
@@ -192,6 +196,18 @@ async def test_short_gaps_one_after_the_other_are_not_a_long_one(site: Site) -> 
     assert len(mine.got) == 7
     assert not mine.task.done()
     mine.task.cancel()
+
+
+@pytest.mark.parametrize("said", ["little", "x" * (SMALL_CHARS + 1)], ids=["shares", "alone"])
+async def test_a_stream_that_ends_is_not_cut(site: Site, said: str) -> None:
+    """Its agent would have to take note of that."""
+    mine = await site.read(MINE)
+    site.mine.send((MINE, batch(0, TextDelta(text=said))))
+    site.mine.send((MINE, batch(1, END)))
+    await mine.task
+    site.mine.stop()
+    await until(lambda: site.mine.closed)
+    assert not site.mine.cut
 
 
 async def test_the_stream_of_who_has_left_is_received_for_what_it_brings_to_others(site: Site) -> None:
