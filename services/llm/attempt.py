@@ -85,7 +85,7 @@ class Attempts:
             slot.answered(waited_s)
             on_first()
 
-        self.stream.begin(StreamCaps.for_tokens(self._token_limit(route)), begun)
+        self.stream.begin(StreamCaps.for_tokens(route.output_limit(self.call.options)), begun)
         answer: AIMessage | None = None
         failure: ModelError | None = None
         try:
@@ -110,7 +110,7 @@ class Attempts:
 
     async def _reserved(self, route: Route) -> Held:
         """Reserve what the call can cost at most at this provider."""
-        most = Tokens(input=most_input_tokens(self.call), output=self._token_limit(route))
+        most = Tokens(input=most_input_tokens(self.call), output=route.output_limit(self.call.options))
         expected = Tokens(input=input_tokens(self.call), output=min(most.output, EXPECTED_OUTPUT_TOKENS))
         return await self.purse.reserve(route.provider.model, most, expected)
 
@@ -119,9 +119,6 @@ class Attempts:
         return patience(
             route.name, route.timers, self.stream, self.deadline, slow_after_s=slow_after_s, on_slow=permit.late
         )
-
-    def _token_limit(self, route: Route) -> int:
-        return min(self.call.options.max_output_tokens or route.max_output_tokens, route.max_output_tokens)
 
     def _measure(self, route: Route, outcome: str, times: tuple[float, float] | None, used: Usage) -> None:
         """`times` are the seconds until the first content and until the end, None where nothing was said."""

@@ -28,9 +28,7 @@ class CallSpans:
             genai.OPERATION_NAME: genai.CHAT,
             genai.PROVIDER_NAME: route.provider.name,
             genai.REQUEST_MODEL: route.provider.model,
-            genai.REQUEST_MAX_TOKENS: min(
-                call.options.max_output_tokens or route.max_output_tokens, route.max_output_tokens
-            ),
+            genai.REQUEST_MAX_TOKENS: route.output_limit(call.options),
             genai.REQUEST_STREAM: True,
         }
         if self.source is not None:

@@ -210,7 +210,7 @@ def _used(
 
 def _reported(usage: UsageMetadata, call: ModelCall, route: Route) -> Usage:
     """Return what a provider says that a call used, as far as that can be: a wrong report must not use up a month's budget."""
-    most_output = min(call.options.max_output_tokens or route.max_output_tokens, route.max_output_tokens)
+    most_output = route.output_limit(call.options)
     input_tokens = min(usage["input_tokens"], UNSEEN_FACTOR * most_input_tokens(call) + UNSEEN_TOKENS)
     output_tokens = min(usage["output_tokens"], UNSEEN_FACTOR * most_output + UNSEEN_TOKENS)
     if (input_tokens, output_tokens) != (usage["input_tokens"], usage["output_tokens"]):

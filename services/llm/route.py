@@ -11,6 +11,7 @@ from services.llm.types import ChatProvider
 from services.resilience.breaker import Breaker, BreakerState
 from services.resilience.limit import AdaptiveLimit
 from services.resilience.retry import RetryBudget
+from services.types import ModelOptions
 
 FAIL_OVER_SHARE = 0.25
 """Of a provider's concurrency, for calls that failed elsewhere first."""
@@ -81,6 +82,10 @@ class Route:
     @property
     def name(self) -> str:
         return self.provider.name
+
+    def output_limit(self, options: ModelOptions) -> int:
+        """The tokens that an answer may have: the operator's limit, or the client's where that is less."""
+        return min(options.max_output_tokens or self.max_output_tokens, self.max_output_tokens)
 
     @property
     def in_service(self) -> bool:

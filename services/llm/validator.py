@@ -118,6 +118,8 @@ class AnswerStream:
         ModelOutputTooLarge and ModelOutputLoops, which end the attempt, and ContentBlocked and GuardrailUnavailable, which end
         the call.
         """
+        if not self.text_chars:
+            self._decided()
         self._take(delta, len(delta))
         self.text_chars += len(delta)
         if self._thought is not None:
@@ -130,8 +132,6 @@ class AnswerStream:
         self._feed()
         self.reasoning_chars += len(delta)
         if self._thought is None:
-            if self.pieces == 1:
-                self.decided_at = None
             self._thought = self._open(_Thought(self._say_thought), answer=False)
         self._thought.feed(delta)
 
@@ -192,7 +192,6 @@ class AnswerStream:
     def _end_thought(self) -> None:
         """A thought ends where the answer goes on."""
         thought, self._thought = self._thought, None
-        self._decided()
         if thought is not None:
             thought.finish()
             if thought.blocked:
@@ -243,7 +242,6 @@ class AnswerStream:
         self.pieces += 1
         self.chars += chars
         if self.pieces == 1:
-            self._decided()
             on_first, self._on_first = self._on_first, _heard
             on_first()
         if self.pieces > self._max_pieces or self.chars > self._max_chars:
