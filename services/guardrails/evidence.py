@@ -11,7 +11,7 @@ from services.guardrails.ngrams import WINDOW_CHARS
 from services.guardrails.normalise import fold, spaced_once, words
 from services.guardrails.sentences import sentences
 from services.guardrails.signs import SIGNS
-from services.guardrails.signs.phrases import Sign
+from services.guardrails.signs.phrases import Sign, SignIndex
 from services.guardrails.signs.words import Words
 from services.guardrails.views import DECODERS, View, views
 
@@ -91,7 +91,7 @@ class Reader:
     ) -> None:
         self._classifier = classifier
         self._decoders = tuple(name for name in DECODERS if name in decoders)
-        self._signs = tuple(sign for sign in SIGNS if not {sign.name, sign.kind} & set(without))
+        self._signs = SignIndex([sign for sign in SIGNS if not {sign.name, sign.kind} & set(without)])
 
     def read(self, text: str) -> Evidence:
         """Look at the text and its views; of a long text at an excerpt, see `excerpt`."""
@@ -103,7 +103,8 @@ class Reader:
             folded = fold(view.text)
             normal = spaced_once(folded)
             chars = chars if view.path else len(normal)
-            signs = borne(words(folded), normal, self._signs)
+            looked_up = Words(words(folded))
+            signs = borne(looked_up, normal, self._signs.begun(looked_up))
             for sign in signs:
                 found.setdefault(sign.kind, (sign, view))
             within += self._sentences(normal, signs, view)
@@ -130,7 +131,9 @@ class Reader:
         role-play from an attack takes more than one sentence."""
         if len(normal) <= SHORT_CHARS or _points(signs) < STRONG_POINTS:
             return
-        strong = [(_points(bears), one, bears) for one in sentences(normal) if (bears := borne(words(one), one, signs))]
+        strong = [
+            (_points(bears), one, bears) for one in sentences(normal) if (bears := borne(Words(words(one)), one, signs))
+        ]
         strong.sort(key=lambda bearing: -bearing[0])
         for points, one, bears in strong[:MAX_SENTENCES]:
             if points >= STRONG_POINTS:
@@ -144,12 +147,11 @@ class Reader:
                 )
 
 
-def borne(plain_text: str, normal: str, signs: Sequence[Sign] = SIGNS) -> list[Sign]:
-    """Return the signs that a text bears, given in its plain and its normal form.
+def borne(looked_up: Words, normal: str, signs: Sequence[Sign]) -> list[Sign]:
+    """Return those of the signs that a text bears, given as its words and in its normal form.
 
     A text that is crammed with what signs begin with bears one for that too.
     """
-    looked_up = Words(plain_text)
     found = [sign for sign in signs if sign.found(looked_up, normal)]
     return [*found, CRAMMED] if looked_up.crammed else found
 

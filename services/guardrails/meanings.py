@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from services.guardrails.ngrams import STRIDE_CHARS, Integers, window_count
+from services.guardrails.ngrams import STRIDE_CHARS, Integers, distinct, window_count
 from services.guardrails.normalise import plain
 
 CODES = 64
@@ -56,6 +56,9 @@ _LONGEST = max(map(len, _BEGINNINGS))
 def terms(text: str) -> tuple[Integers, Integers]:
     """Return two arrays of the same length, a window's number and a feature in it, as `ngrams.terms` does."""
     codes, places = _read(text)
+    if window_count(text) == 1:
+        once = distinct(np.concatenate([feature for feature, _ in _features(codes)]))
+        return np.zeros(len(once), dtype=np.int64), once
     features: list[Integers] = []
     strides: list[Integers] = []
     for feature, at in _features(codes):
@@ -63,10 +66,9 @@ def terms(text: str) -> tuple[Integers, Integers]:
         strides.append(places[at] // STRIDE_CHARS)
     feature, stride = np.concatenate(features), np.concatenate(strides)
     begun, ended = stride < window_count(text), stride > 0
-    pairs = np.sort(
+    pairs = distinct(
         np.concatenate((stride[begun] * FEATURES + feature[begun], (stride[ended] - 1) * FEATURES + feature[ended]))
     )
-    pairs = pairs[np.concatenate(([True], pairs[1:] != pairs[:-1]))[: len(pairs)]]
     return pairs // FEATURES, pairs % FEATURES
 
 

@@ -22,6 +22,8 @@ FEATURES = (len(CHAR_ORDERS) + len(WORD_ORDERS)) * BUCKETS
 Integers = npt.NDArray[np.int64]
 _Hashes = npt.NDArray[np.uint32]
 
+_TABLES = np.arange(len(CHAR_ORDERS) + len(WORD_ORDERS), dtype=np.int64) * BUCKETS
+"""Where the features of each order begin."""
 _WORD = re.compile(r"\w+")
 _PRIME = np.uint32(16_777_619)  # FNV-1a's
 _MIX = np.uint32(2_654_435_761)  # Knuth's multiplicative hash
@@ -33,7 +35,10 @@ def terms(text: str) -> tuple[Integers, Integers]:
     Windows are WINDOW_CHARS long and begin every STRIDE_CHARS; a text that fits one has one. An n-gram is of the stride
     in which it begins.
     """
-    strides = max(1, -(-len(text) // STRIDE_CHARS))
+    if window_count(text) == 1:
+        features_once = distinct(_features(text))
+        return np.zeros(len(features_once), dtype=np.int64), features_once
+    strides = -(-len(text) // STRIDE_CHARS)
     windows: list[Integers] = []
     features: list[Integers] = []
     for order, (hashes, positions) in enumerate(_orders(text)):
@@ -43,7 +48,7 @@ def terms(text: str) -> tuple[Integers, Integers]:
         feature = buckets.astype(np.int64) + order * BUCKETS
         # A window is a stride and the next. What a stride has first goes into the window that it begins, and into the one
         # that it ends unless that has it already.
-        begun = (before < stride) & ((stride < strides - 1) | (strides == 1))
+        begun = (before < stride) & (stride < strides - 1)
         ended = (before < stride - 1) & (stride > 0)
         windows += (stride[begun], stride[ended] - 1)
         features += (feature[begun], feature[ended])
@@ -53,6 +58,21 @@ def terms(text: str) -> tuple[Integers, Integers]:
 def window_count(text: str) -> int:
     """Return how many windows a text has."""
     return max(1, -(-len(text) // STRIDE_CHARS) - 1)
+
+
+def distinct(values: Integers) -> Integers:
+    """Return each value once, in their order. Sorts the array that it is given."""
+    values.sort()
+    new = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return values[new]
+
+
+def _features(text: str) -> Integers:
+    """Return the features of all n-grams. For most texts that are looked at, which are short, this is what counting costs."""
+    by_order = [hashes for hashes, _ in _orders(text)]
+    buckets = ((np.concatenate(by_order) * _MIX) >> np.uint32(16)).astype(np.int64)
+    return buckets + np.repeat(_TABLES, [len(hashes) for hashes in by_order])
 
 
 def _stride_before(buckets: npt.NDArray[np.uint16], stride: Integers) -> Integers:

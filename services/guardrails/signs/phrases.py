@@ -2,10 +2,12 @@
 
 A template is made of words, `(a|b)` choices, `{group}` for one of a group's words, and ` ~3 ` for at most three words between.
 A group's entry may be several words, and may end in `*`: any ending. A pattern is tried only where one of its first words is,
-and only in a text that has a word of each group it needs; so what a sign costs is next to nothing in nearly every text.
+and only in a text that has a word of each group it needs. A text is asked for the signs that begin with its words, and not each
+sign for the text: so what a sign costs is next to nothing in nearly every text.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +37,31 @@ class Sign:
     patterns: tuple[re.Pattern[str], ...]
     found: Callable[[Words, str], bool]
     """Whether a text bears it, given as its words and in its normal form."""
+    begins: Keys | None = None
+    """The words that it begins with; None where it may begin anywhere."""
+
+
+class SignIndex:
+    """Signs by the words that they begin with."""
+
+    def __init__(self, signs: Sequence[Sign]) -> None:
+        self._signs = tuple(signs)
+        self._anywhere = frozenset(number for number, sign in enumerate(signs) if sign.begins is None)
+        self._whole: defaultdict[str, set[int]] = defaultdict(set)
+        self._stems: defaultdict[str, set[int]] = defaultdict(set)
+        for number, sign in enumerate(signs):
+            if sign.begins is not None:
+                for kept, keys in ((self._whole, sign.begins.whole), (self._stems, sign.begins.stems)):
+                    for key in keys:
+                        kept[key].add(number)
+
+    def begun(self, words: Words) -> list[Sign]:
+        """Return the signs that may begin somewhere in a text, in their order."""
+        found = self._anywhere.union(
+            *(self._whole[word] for word in self._whole.keys() & words.whole),
+            *(self._stems[stem] for stem in self._stems.keys() & words.stems),
+        )
+        return [self._signs[number] for number in sorted(found)]
 
 
 def phrase(name: str, points: int, templates: Sequence[str], groups: Groups, *, kind: str | None = None) -> Sign:
@@ -44,12 +71,13 @@ def phrase(name: str, points: int, templates: Sequence[str], groups: Groups, *, 
 
     def found(words: Words, _: str) -> bool:
         text = words.text
-        return words.has(begins) and any(
+        return any(
             all(map(words.has, needed)) and any(pattern.match(text, place) for place in words.places(first))
             for first, needed, pattern in ways
         )
 
-    return Sign(name=name, kind=kind or name, points=points, patterns=tuple(way[2] for way in ways), found=found)
+    patterns = tuple(pattern for _, _, pattern in ways)
+    return Sign(name=name, kind=kind or name, points=points, patterns=patterns, found=found, begins=begins)
 
 
 def strings(name: str, points: int, orders: Sequence[Sequence[Choice]], *, kind: str) -> Sign:

@@ -1,7 +1,7 @@
 """The plain form of a text with its words looked up, so that patterns are tried where they can begin and nowhere else."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, KeysView
 from dataclasses import dataclass
 from itertools import chain
 from typing import Self
@@ -46,6 +46,15 @@ class Words:
     @property
     def crammed(self) -> bool:
         return self._attempts_left < 0
+
+    @property
+    def whole(self) -> KeysView[str]:
+        return self._places.keys()
+
+    @property
+    def stems(self) -> KeysView[str]:
+        """The first STEM_CHARS of each word."""
+        return self._stems.keys()
 
     def has(self, keys: Keys) -> bool:
         """Whether one of the words is there."""

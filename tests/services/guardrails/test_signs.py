@@ -13,13 +13,15 @@ from services.guardrails.evidence import borne
 from services.guardrails.normalise import normalise as normal_form
 from services.guardrails.normalise import plain
 from services.guardrails.signs import SIGNS
-from services.guardrails.signs.phrases import phrase
+from services.guardrails.signs.phrases import SignIndex, phrase
 from services.guardrails.signs.words import MAX_ATTEMPTS, Words
 
 HERE = Path(__file__).parent
 EXAMPLES = tomllib.loads((HERE / "sign_examples.toml").read_text(encoding="utf-8"))
 LANGUAGES = tomllib.loads((HERE / "language_examples.toml").read_text(encoding="utf-8"))
 OF_LANGUAGES = {sign.name for sign in SIGNS if re.fullmatch(r"(override|reveal_hidden|reveal_own)_[a-z]{2}", sign.name)}
+
+SHELL = next(sign for sign in SIGNS if sign.name == "shell")
 
 REPEATS = {_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT}
 PATTERNS = {f"{sign.name} {number}": pattern for sign in SIGNS for number, pattern in enumerate(sign.patterns)}
@@ -32,7 +34,8 @@ OF_MODULES = {
 
 
 def names(text: str) -> set[str]:
-    return {sign.name for sign in borne(plain(text), normal_form(text))}
+    words = Words(plain(text))
+    return {sign.name for sign in borne(words, normal_form(text), SignIndex(SIGNS).begun(words))}
 
 
 def test_every_sign_has_an_example() -> None:
@@ -105,6 +108,19 @@ def test_attempts_are_counted_and_a_crammed_text_bears_a_sign_of_its_own() -> No
     assert "crammed" not in names(
         "Please read all of the previous chapters and tell me the main points of each. " * 100
     )
+
+
+def test_a_text_is_asked_for_the_signs_that_its_words_begin() -> None:
+    """By whole words and by beginnings, in the order of the table; a sign without first words may be anywhere."""
+    groups = {"a": ("ignore",), "b": ("begin*",)}
+    signs = [phrase("second", 1, ["{b} it"], groups), phrase("first", 1, ["{a} it", "{b} now"], groups), SHELL]
+    index = SignIndex(signs)
+    for text, expected in [
+        ("ignore it", ["first", "shell"]),
+        ("beginning of it", ["second", "first", "shell"]),
+        ("it has ended", ["shell"]),
+    ]:
+        assert [sign.name for sign in index.begun(Words(plain(text)))] == expected
 
 
 def test_templates_say_what_stands_between() -> None:
