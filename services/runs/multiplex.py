@@ -17,7 +17,7 @@ from typing import Protocol
 from uuid import UUID
 
 from services.errors import AgentLost, EventsMissing
-from services.events import EventBatch, ReasoningDelta, TextDelta, ToolFinished, ToolStarted
+from services.events import EventBatch, ReasoningDelta, RunEvent, TextDelta, ToolFinished, ToolStarted
 from services.runs.buffer import EventBuffer, Timer, call_later
 from services.types import RunTicket
 
@@ -44,11 +44,36 @@ _TEXT = (TextDelta, ReasoningDelta)
 _TOOL = (ToolStarted, ToolFinished)
 
 
+_Packed = tuple[bytes, tuple[int, int, int | None, tuple[RunEvent | str, ...]]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """Batches of different runs, by run: first that of the run over whose stream it goes."""
+    """Batches of different runs, by run: first that of the run over whose stream it goes.
+
+    It is pickled in plain values, and text as itself: of objects in objects a batch costs ten times as much at both ends.
+    """
 
     batches: tuple[tuple[UUID, EventBatch], ...]
+
+    def __reduce__(self) -> tuple[Callable[[tuple[_Packed, ...]], "Frame"], tuple[tuple[_Packed, ...]]]:
+        return _unpacked, (tuple(_packed(run_id, batch) for run_id, batch in self.batches),)
+
+
+def _packed(run_id: UUID, batch: EventBatch) -> _Packed:
+    events = tuple(
+        event.text if isinstance(event, TextDelta) and event.source is None else event for event in batch.events
+    )
+    return run_id.bytes, (batch.attempt, batch.first_seq, batch.unjudged_from, events)
+
+
+def _unpacked(packed: tuple[_Packed, ...]) -> Frame:
+    return Frame(batches=tuple((UUID(bytes=of_run), _batch(*batch)) for of_run, batch in packed))
+
+
+def _batch(attempt: int, first_seq: int, unjudged_from: int | None, events: tuple[RunEvent | str, ...]) -> EventBatch:
+    said = tuple(TextDelta(text=event) if isinstance(event, str) else event for event in events)
+    return EventBatch(attempt=attempt, first_seq=first_seq, events=said, unjudged_from=unjudged_from)
 
 
 class Carrier(Protocol):

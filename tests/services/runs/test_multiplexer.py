@@ -1,6 +1,7 @@
 """The agent's end of shared frames: what goes along with what, and that nothing is said twice."""
 
 import asyncio
+import pickle
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,6 +10,7 @@ import pytest
 
 from services.events import (
     EventBatch,
+    ReasoningDelta,
     RunStarted,
     TextDelta,
     ToolStarted,
@@ -17,6 +19,7 @@ from services.runs.buffer import EventBuffer
 from services.runs.multiplex import (
     FRAME_CHARS,
     SMALL_CHARS,
+    Frame,
     Multiplexer,
 )
 from tests.services.runs.framing import END, MINE, OTHER, READER, batch, ticket
@@ -228,3 +231,18 @@ async def test_what_is_taken_before_the_stream_wakes_is_not_handed_out_again(rep
     assert not following.done()
     buffer.text("two")
     assert await following == batch(4, TextDelta(text="two"))
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_frame_crosses_as_it_is(protocol: int) -> None:
+    """Text as itself, and with its source, among other events; the character from which on there is no verdict yet."""
+    said = (TextDelta(text="4"), TOOL, TextDelta(text="", source="writer"), ReasoningDelta(text="2"), END)
+    ahead = EventBatch(attempt=2, first_seq=7, events=(TextDelta(text="x"),), unjudged_from=0)
+    frame = Frame(batches=((MINE, batch(3, *said)), (OTHER, ahead)))
+    assert pickle.loads(pickle.dumps(frame, protocol)) == frame
+
+
+def test_text_crosses_in_few_bytes() -> None:
+    """What is sent a thousand times a second names neither classes nor fields for each piece of text."""
+    one, two = (Frame(batches=((MINE, batch(3, *[TextDelta(text="hello")] * count)),)) for count in (1, 2))
+    assert len(pickle.dumps(two)) - len(pickle.dumps(one)) < 10
