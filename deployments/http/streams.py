@@ -73,18 +73,22 @@ class EventStream:
         await send({"type": "http.response.start", "status": 200, "headers": stream_headers(live.run)})
         pulse.start()
         encode, clock = encoder.encode, pulse.clock
+        over = False
         try:
             async for batch in live:
-                if body := encode(batch):
+                body = encode(batch)
+                over = batch.terminal or encoder.over
+                if body or over:
                     pulse.sending_since = clock()
                     try:
-                        await send({"type": "http.response.body", "body": body, "more_body": True})
+                        # The last frames and the end of the response are one write.
+                        await send({"type": "http.response.body", "body": body, "more_body": not over})
                     except OSError:  # how a server may say that the connection is gone
                         return
                     pulse.sending_since = None
                     pulse.last_sent = clock()
-                if encoder.over:
-                    break
+                if over:
+                    return
         except MainstayError as error:  # of a run that is only read here: cut off, its reader comes back for the status
             logger.info("run %s: it cannot be read on: %s", live.run.id, error.code)
         pulse.stop()

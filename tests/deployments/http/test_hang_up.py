@@ -201,6 +201,15 @@ class Asgi:
         return self.rig.app(scope, self.receive, self.send)
 
 
+async def test_the_last_frames_and_the_end_are_one_write(rig: Rig) -> None:
+    """A response of its own for the end would cost every stream one more write, and the proxy before it another one."""
+    exchange = Asgi(rig, orjson.dumps({"messages": QUESTION}))
+    await exchange.run()
+    _, *bodies = exchange.sent
+    assert bodies[-1]["body"].endswith(b"data: [DONE]\n\n")
+    assert [message["more_body"] for message in bodies] == [True] * (len(bodies) - 1) + [False]
+
+
 async def test_a_send_that_fails_is_a_hang_up(rig: Rig) -> None:
     """Servers that raise OSError for a lost connection end the run quietly."""
     exchange = Asgi(rig, orjson.dumps({"messages": QUESTION}))
