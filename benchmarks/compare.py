@@ -19,7 +19,12 @@ WORKLOADS: dict[str, Workload] = {
     "W2": Workload(name="W2", streams=100),
 }
 _HARNESS_STREAMS = (100, 200, 300)
-_LEAST_ROUNDS = 7
+_ROUNDS = 20
+"""Many short ones: a shared machine is a third slower for some seconds and then fast again, so the windows of a round must be
+close to one another, and no round must count for much."""
+
+_WARM_UP_S = 10.0
+"""Under the heaviest load. In its first seconds a server imports, connects and plans; a cluster needs some more of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +33,15 @@ class Plan:
 
     targets: Sequence[str] = ("a", "b", "c")
     workloads: Sequence[Workload] = tuple(WORKLOADS.values())
-    rounds: int = _LEAST_ROUNDS
+    rounds: int = _ROUNDS
     idle_s: float = 10.0
+    warm_up_s: float = _WARM_UP_S
     harness_streams: Sequence[int] = _HARNESS_STREAMS
 
     def quick(self) -> "Plan":
         """The same in short: for seeing that everything works, not for publishing."""
         shorter = tuple(replace(workload, warm_up_s=1.0, window_s=2.0) for workload in self.workloads)
-        return replace(self, workloads=shorter, rounds=2, idle_s=2.0, harness_streams=(100,))
+        return replace(self, workloads=shorter, rounds=2, idle_s=2.0, warm_up_s=1.0, harness_streams=(100,))
 
 
 async def compare(plan: Plan) -> Comparison:
@@ -48,9 +54,11 @@ async def compare(plan: Plan) -> Comparison:
         for target in targets:
             _say(f"starting {target.name}: {target.title}")
             await _start(stack, target)
-        before = await _idle(plan, targets)
         for target in targets:
-            await measure(target, replace(plan.workloads[0], name="warm-up", window_s=1.0), upstream_pid=upstream.pid)
+            _say(f"warming {target.name} up")
+            warming = replace(plan.workloads[-1], name="warm-up", window_s=plan.warm_up_s)
+            await measure(target, warming, upstream_pid=upstream.pid)
+        before = await _idle(plan, targets)
         measured: list[Measured] = []
         for number in range(plan.rounds):
             measured += await _round(plan, _rotated(targets, number), number=number, upstream_pid=upstream.pid)
@@ -111,8 +119,8 @@ def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--targets", default="a,b,c", help="which servers, by letter (default: a,b,c)")
     parser.add_argument("--workloads", default=",".join(WORKLOADS), help="which loads (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, help=f"interleaved rounds (default: {_LEAST_ROUNDS})")
-    parser.add_argument("--window-s", type=float, help="how long each window is measured (default: 6)")
+    parser.add_argument("--rounds", type=int, help=f"interleaved rounds (default: {_ROUNDS})")
+    parser.add_argument("--window-s", type=float, help="how long each window is measured (default: 4)")
     parser.add_argument(
         "--quick", "--profile-run", action="store_true", help="two short rounds; writes nothing unless --out is given"
     )

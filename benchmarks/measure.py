@@ -24,7 +24,7 @@ class Workload:
     first_token_s: float = 0.2
     token_s: float = 0.02
     warm_up_s: float = 2.0
-    window_s: float = 6.0
+    window_s: float = 4.0
 
     @property
     def offered_tokens_per_s(self) -> float:

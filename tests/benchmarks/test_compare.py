@@ -52,7 +52,8 @@ def comparison(*, of_c: list[float], of_b: list[float], idle_cores: float = 0.0)
 
 async def test_a_real_run_in_small() -> None:
     """Upstream, client and pass-through as processes: tokens flow, CPU is seen, nothing fails, nothing is left running."""
-    found = await compare(Plan(targets=("a",), workloads=(TINY,), rounds=2, idle_s=0.05, harness_streams=(3,)))
+    plan = Plan(targets=("a",), workloads=(TINY,), rounds=2, idle_s=0.05, warm_up_s=0.3, harness_streams=(3,))
+    found = await compare(plan)
     assert [one.target for one in found.measured] == ["a", "a"]
     for one in found.measured:
         assert one.found.errors == {}
@@ -179,7 +180,7 @@ def test_numbers_keep_three_figures(value: float, text: str) -> None:
 def test_the_command_line_makes_the_plan() -> None:
     """The published plan by default, fewer and shorter rounds with --quick, single values by their own option."""
     plan = plan_of(read_arguments([]))
-    assert (plan.targets, plan.rounds, [load.streams for load in plan.workloads]) == (["a", "b", "c"], 7, [8, 100])
+    assert (plan.targets, plan.rounds, [load.streams for load in plan.workloads]) == (["a", "b", "c"], 20, [8, 100])
     plan = plan_of(read_arguments(["--profile-run", "--targets", "b", "--workloads", "W1", "--rounds", "3"]))
     assert (plan.targets, plan.rounds, len(plan.workloads)) == (["b"], 3, 1)
     assert plan.workloads[0].window_s < 6
