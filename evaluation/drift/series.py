@@ -8,6 +8,8 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
+from evaluation.criteria import CRITERIA
+from evaluation.criteria.types import Scale
 from evaluation.drift.level import Change, Level, LevelPolicy, Mood, What
 from evaluation.drift.windows import WindowPolicy, Windows
 from services.judged import Judged
@@ -16,7 +18,7 @@ from services.judged import Judged
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """How a criterion is watched. Without a `level` it has no mean worth a chart, only a distribution. `better` says which way
-    is up; `min_deviation`, a fortieth of its scale, is what its values are taken to differ by at least.
+    is up; `min_deviation` is what its values are taken to differ by at least.
     """
 
     level: bool = True
@@ -24,30 +26,39 @@ class Watch:
     min_deviation: float = 0.25
 
 
-_RARE = Watch(better="lower", min_deviation=0.025)
-WATCHES: Mapping[str, Watch] = {
-    "safety": _RARE,
-    "begging": _RARE,
-    "refusal": _RARE,
-    "tool_success": Watch(min_deviation=0.025),
-    "length": Watch(level=False),
-    "latency": Watch(level=False),
-}
-"""By criterion; what is not here is a grade from 0 to 10."""
+DISTRIBUTION = Watch(level=False)
+
+
+def watch_of(scale: Scale) -> Watch:
+    """Return how values of a scale are watched: by their mean where there is a bound, and by their distribution alone else.
+
+    They are taken to differ by a fortieth of the scale at least. Where neither way is up, more counts as worse, since it is a
+    rise of what is rare, as a refusal, that somebody wants to know of.
+    """
+    if scale.highest is None:
+        return DISTRIBUTION
+    return Watch(better=scale.better or "lower", min_deviation=(scale.highest - scale.lowest) / 40)
+
+
+def _registered() -> Mapping[str, Watch]:
+    return {name: watch_of(make().scale) for name, make in CRITERIA.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftPolicy:
-    """`examples` is how many runs an alert names: the worst of the last `remembered` answers."""
+    """`watches` are by criterion, those that are registered. `examples` is how many runs an alert names: the worst of the last
+    `remembered` answers.
+    """
 
     level: LevelPolicy = field(default_factory=LevelPolicy)
     windows: WindowPolicy = field(default_factory=WindowPolicy)
-    watches: Mapping[str, Watch] = field(default_factory=lambda: WATCHES)
+    watches: Mapping[str, Watch] = field(default_factory=_registered)
     examples: int = 5
     remembered: int = 25
 
     def watch(self, criterion: str) -> Watch:
-        return self.watches.get(criterion, Watch())
+        """Return how a criterion is watched; of one that nobody knows any more only the distribution is."""
+        return self.watches.get(criterion, DISTRIBUTION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

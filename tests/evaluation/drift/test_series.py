@@ -5,9 +5,14 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import numpy as np
+import pytest
 
+from evaluation.criteria import CRITERIA
+from evaluation.criteria.measured import SECONDS, SHARE, WORDS
+from evaluation.criteria.refusal import YES_NO, Refusal
+from evaluation.criteria.types import CONCERN, GRADE, Scale
 from evaluation.drift.level import Change, What
-from evaluation.drift.series import DriftPolicy, Watched
+from evaluation.drift.series import DriftPolicy, Watch, Watched, watch_of
 from services.judged import Judged, Series
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -98,3 +103,26 @@ def test_of_a_concern_more_is_worse() -> None:
     _, [worse, *_] = watch(answers)
     assert worse.what in (What.WORSENED, What.COLLAPSED)
     assert worse.before < 0.05 < 0.1 < worse.after
+
+
+@pytest.mark.parametrize(
+    ("scale", "watched"),
+    [
+        (GRADE, Watch(better="higher", min_deviation=0.25)),
+        (CONCERN, Watch(better="lower", min_deviation=0.025)),
+        (YES_NO, Watch(better="lower", min_deviation=0.025)),
+        (SHARE, Watch(better="higher", min_deviation=0.025)),
+        (SECONDS, Watch(level=False)),
+        (WORDS, Watch(level=False)),
+    ],
+)
+def test_a_scale_says_how_it_is_watched(scale: Scale, watched: Watch) -> None:
+    """Its bound whether by the mean, its better way which change is a fall, its size what values differ by at least."""
+    assert watch_of(scale) == watched
+
+
+def test_a_criterion_is_watched_because_it_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own scale: a rise of a new concern is a fall of quality without another line."""
+    monkeypatch.setitem(CRITERIA, "rudeness", lambda: Refusal(name="rudeness", scale=CONCERN))  # type: ignore[misc]
+    assert DriftPolicy().watch("rudeness") == watch_of(CONCERN)
+    assert not DriftPolicy().watch("of older code").level
