@@ -129,7 +129,7 @@ class Level:
             after=reference.mean,
             answers=reference.count,
             since=at,
-            ends=(What.IMPROVED,),
+            ends=(What.IMPROVED, What.CHANGED),  # a changed distribution is the better one, and is learnt as well
         )
         return Level(reference=reference), settled
 

@@ -81,7 +81,8 @@ class Watched:
     def observe(self, judged: Judged, policy: DriftPolicy) -> tuple["Watched", tuple[Change, ...]]:
         """Return what is known after one more answer, and what has changed.
 
-        While the mean is known to have changed nobody is told that the distribution has as well.
+        While the mean is known to have changed nobody is told that the distribution has as well; and where it is better, which
+        becomes what is usual, the distribution is learnt anew with it.
         """
         watch = policy.watch(judged.series.criterion)
         example = Example(run_id=judged.run_id, value=judged.value)
@@ -95,6 +96,8 @@ class Watched:
             windows, change = self.windows.observe(judged.value, judged.at, policy.windows)
             watched = replace(watched, windows=windows)
             changes += [] if change is None else [change]
+        elif watched.level.mood is Mood.BETTER:
+            watched = replace(watched, windows=Windows())
         elif self.windows.recent:
             watched = replace(watched, windows=replace(self.windows, recent=(), since=None))
         return watched, tuple(changes)

@@ -73,6 +73,28 @@ def test_a_successor_has_nothing_of_an_episode() -> None:
     assert successor.pressure(POLICY) < 1 == fallen.pressure(POLICY)
 
 
+def test_after_a_rise_its_distribution_is_what_windows_are_compared_with() -> None:
+    """The one of before would make a false alarm of the first window."""
+    _, changes = watch(judged(7.0, 1000) + judged(9.0, 1500))
+    assert [change.what for change in changes] == [What.IMPROVED, What.SETTLED]
+
+
+def test_a_changed_distribution_is_over_when_its_rise_has_settled() -> None:
+    """Nothing is left to compare it with, so nothing else would end its alert."""
+    answers = judged(7.0, 1000)
+    watched, [] = watch(answers)
+    uneven = [
+        replace(answer, value=answer.value + sign * 3)
+        for answer, sign in zip(answers[:400], [1, -1] * 200, strict=True)
+    ]
+    watched, [changed] = watch(uneven, watched)
+    assert changed.what is What.CHANGED
+    watched, changes = watch(judged(10.0, 300), watched)
+    assert [change.what for change in changes] == [What.IMPROVED, What.SETTLED]
+    assert What.CHANGED in changes[-1].ends
+    assert watched.windows.looks is None
+
+
 def test_an_alert_names_the_worst_of_the_last_runs() -> None:
     answers = judged(8.5, 1000) + judged(6.2, 60, first=5000)
     watched, changes = watch(answers[:1000])
