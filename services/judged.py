@@ -7,6 +7,9 @@ from uuid import UUID
 
 from services.alerts.types import Alert, AlertKind
 
+REBASELINED = "rebaselined"
+"""Why an alert ends whose series learns anew what is usual."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:

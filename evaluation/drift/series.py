@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from evaluation.criteria import CRITERIA
 from evaluation.criteria.types import Scale
@@ -71,8 +71,14 @@ class Example:
 class Watched:
     """What is known of a series after its last answer. `compared_with` names the version that its reference is from, if it is
     not its own; `last` are its latest answers.
+
+    It is stored as it stands here. `version` is that of its shape, all of the values in it included, and changes with it; what
+    was stored before there was one is of the first.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
     level: Level = field(default_factory=Level)
     windows: Windows = field(default_factory=Windows)
     compared_with: str = ""
@@ -134,7 +140,7 @@ class Watched:
 
     @staticmethod
     def from_json(stored: str) -> "Watched | None":
-        """Return what was stored; None for what this code cannot read, and its series then begins anew."""
+        """Return what was stored; None for what this code cannot read, which is whatever is of another shape."""
         try:
             return _adapter().validate_json(stored)
         except ValidationError:

@@ -15,7 +15,7 @@ from evaluation.drift.alerts import news_of, version_of
 from evaluation.drift.series import DriftPolicy, Watched
 from services.alerts.types import Alert
 from services.errors import StoreUnavailable
-from services.judged import Ended, Judged, Series, StoredSeries, Watching
+from services.judged import REBASELINED, Judged, Series, StoredSeries, Watching
 from services.telemetry.metrics import ALERTS, DRIFT, UNMEASURED, Meter
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ class DriftTurn(Protocol):
         """Return model, prompt version and state of other versions that the same judge measured, the latest first."""
         ...
 
-    async def store(self, watching: Watching) -> None:
-        """Store a series. An alert of a kind that fires already is not raised again."""
+    async def store(self, watching: Watching) -> Sequence[Alert]:
+        """Store a series; return those of its alerts that are new. One of a kind that fires already is not raised again."""
         ...
 
     async def quiet(self, quiet_s: float) -> Sequence[StoredSeries]:
@@ -131,35 +131,50 @@ class Watcher:
 
     async def _watch(
         self, turn: DriftTurn, series: Series, values: Sequence[Judged]
-    ) -> tuple[Watched, Sequence[Alert | Ended]]:
+    ) -> tuple[Watched, Sequence[Alert]]:
+        """Take in values of a series; return what is known of it then, and what was raised."""
         watched, news = await self._known(turn, series), []
         for judged in values:
             watched, changes = watched.observe(judged, self._policy.drift)
             news += [news_of(change, series, watched, self._policy.drift, self._new_id()) for change in changes]
-        await turn.store(Watching(series=series, state=watched.to_json(), answers=len(values), news=news))
-        return watched, news
+        watching = Watching(series=series, state=watched.to_json(), answers=len(values), news=news)
+        return watched, await turn.store(watching)
 
     async def _known(self, turn: DriftTurn, series: Series) -> Watched:
         """Return what is known of a series. One that is new is compared with the version before it, if there is one."""
         stored = await turn.find(series)
         if stored is not None:
-            return Watched() if stored.state is None else Watched.from_json(stored.state) or Watched()
+            return await self._restored(turn, stored)
         for model, prompt_version, state in await turn.earlier(series):
             earlier = Watched.from_json(state)
             if earlier is not None and earlier.ready(self._policy.drift):
                 return earlier.successor(version_of(model, prompt_version))
         return Watched()
 
-    def _show(self, watched: Mapping[Series, tuple[Watched, Sequence[Alert | Ended]]]) -> None:
+    async def _restored(self, turn: DriftTurn, stored: StoredSeries) -> Watched:
+        """Return what was stored of a series. What cannot be read could not end its alerts either, so they end with it."""
+        known = Watched() if stored.state is None else Watched.from_json(stored.state)
+        if known is not None:
+            return known
+        series, version = stored.series, version_of(stored.series.model, stored.series.prompt_version)
+        logger.warning(
+            "%s of %s (%s) begins anew, and what fires of it ends: what is stored of it is of other code",
+            series.criterion,
+            series.graph,
+            version,
+        )
+        await turn.release(stored, Watched().to_json(), REBASELINED)
+        return Watched()
+
+    def _show(self, watched: Mapping[Series, tuple[Watched, Sequence[Alert]]]) -> None:
         """Say what a turn has found, once it is stored."""
         pressures: dict[tuple[str, str], float] = {}
-        for series, (known, news) in watched.items():
+        for series, (known, raised) in watched.items():
             shown = (series.criterion, series.graph)
             pressures[shown] = max(pressures.get(shown, 0.0), known.pressure(self._policy.drift))
-            for alert in news:
-                if isinstance(alert, Alert):
-                    self._meter.record(ALERTS, 1, {"kind": alert.kind, "severity": alert.severity})
-                    logger.warning("alert %s (%s, %s): %s", alert.id, alert.kind, alert.severity, alert.summary)
+            for alert in raised:
+                self._meter.record(ALERTS, 1, {"kind": alert.kind, "severity": alert.severity})
+                logger.warning("alert %s (%s, %s): %s", alert.id, alert.kind, alert.severity, alert.summary)
         for (criterion, graph), pressure in pressures.items():
             self._meter.record(DRIFT, pressure, {"criterion": criterion, "graph": graph})
         self._shown |= pressures.keys()

@@ -14,8 +14,8 @@ from uuid import UUID
 
 import asyncpg
 
-from services.alerts.types import AlertKind
-from services.judged import Ended, Judged, Series, StoredSeries, Watching
+from services.alerts.types import Alert, AlertKind
+from services.judged import REBASELINED, Ended, Judged, Series, StoredSeries, Watching
 from services.storage.alerts import RAISE, RESOLVE, raised_values
 from services.storage.database import Database
 from services.storage.encoding import plain
@@ -101,15 +101,17 @@ class DriftTurn:
         rows = await self._connection.fetch(_EARLIER, *astuple(series))
         return [(row["model"], row["prompt_version"], row["state"]) for row in rows]
 
-    async def store(self, watching: Watching) -> None:
+    async def store(self, watching: Watching) -> Sequence[Alert]:
+        """Store a series; return those of its alerts that are new. One of a kind that fires already is not raised again."""
         key = astuple(watching.series)
         series_id = await self._connection.fetchval(_STORE, *key, self._new_id(), watching.state, watching.answers)
+        raised = []
         for news in watching.news:
             if isinstance(news, Ended):
                 await self._end(series_id, news)
-            else:
-                values = raised_values(news, self._channels, series_id=series_id)
-                await self._connection.fetchval(RAISE, *values)
+            elif await self._connection.fetchval(RAISE, *raised_values(news, self._channels, series_id=series_id)):
+                raised.append(news)
+        return raised
 
     async def quiet(self, quiet_s: float) -> Sequence[StoredSeries]:
         """Return series of which something fires, and that have had no answer for so long."""
@@ -153,7 +155,7 @@ class DriftRepository:
             series_id = await connection.fetchval(_BEGIN_ANEW, alert_id)
             if series_id is None:
                 return False
-            await connection.fetchval(RESOLVE, series_id, list(AlertKind), "rebaselined", list(self._channels))
+            await connection.fetchval(RESOLVE, series_id, list(AlertKind), REBASELINED, list(self._channels))
             return True
 
 

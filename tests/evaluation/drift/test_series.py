@@ -1,5 +1,6 @@
 """One series: what is stored of it, what a new version begins with, and which runs an alert names."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -51,9 +52,27 @@ def test_what_is_stored_is_what_was_known() -> None:
     assert Watched.from_json(watched.to_json()) == watched
 
 
-def test_what_cannot_be_read_is_no_state() -> None:
-    """Another version of the code may have written it: the series begins anew, rather than to stand still for ever."""
-    assert Watched.from_json('{"level": {"reference": 8.5}}') is None
+@pytest.mark.parametrize(
+    "stored", ['{"level": {"reference": 8.5}}', '{"level": {"center": 8.5}}', '{"center": 8.5}', '{"version": 2}']
+)
+def test_what_cannot_be_read_is_no_state(stored: str) -> None:
+    """Another version of the code has written it, and half of what it knew would be wrong."""
+    assert Watched.from_json(stored) is None
+
+
+def test_the_first_version_of_what_is_stored_has_this_shape() -> None:
+    """Who changes it gives it the next number, or a replica reads what it does not understand. It had none at first."""
+    chart = {"statistic": 0.0, "answers": 0, "total": 0.0, "since": None}
+    charts = dict.fromkeys(("slow_fall", "slow_rise", "fast_fall", "fast_rise", "recovery"), chart)
+    shape = {
+        "version": 1,
+        "level": {"reference": {"count": 0, "mean": 0.0, "squares": 0.0}, "mood": "calm", **charts},
+        "windows": {"reference": [], "recent": [], "since": None, "looks": None, "psi": 0.0},
+        "compared_with": "",
+        "last": [],
+    }
+    assert json.loads(Watched().to_json()) == shape
+    assert Watched.from_json(json.dumps({name: shape[name] for name in shape if name != "version"})) == Watched()
 
 
 def test_a_new_prompt_that_lowers_the_score_is_found_against_the_one_before() -> None:

@@ -1,7 +1,7 @@
 """The watch in Postgres: every score taken in once and every change told of once, whoever leads and whoever dies."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,6 +15,8 @@ from services.errors import StoreUnavailable
 from services.storage.alerts import AlertRepository
 from services.storage.database import Database
 from services.storage.drift import DriftRepository
+from services.telemetry.metrics import ALERTS as ALERTS_RAISED
+from services.telemetry.metrics import UNMEASURED, Meter, Metric
 from tests.services.storage import past
 from tests.services.storage.conftest import ALICE
 
@@ -25,10 +27,21 @@ POLICY = WatchPolicy(drift=DriftPolicy(level=LevelPolicy(warm_up=30)), limit=40,
 LONG_AGO = "UPDATE drift_leader SET expires_at = now() - interval '1 second'"
 
 
-def a_watcher(database: Database, *, lease_s: float = 60.0, holder: UUID | None = None) -> Watcher:
+class Counted:
+    """A meter that notes the kind of each alert."""
+
+    def __init__(self, kinds: list[str]) -> None:
+        self._kinds = kinds
+
+    def record(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
+        if metric is ALERTS_RAISED:
+            self._kinds.append(labels["kind"])
+
+
+def a_watcher(database: Database, *, lease_s: float = 60.0, meter: Meter = UNMEASURED) -> Watcher:
     store = DriftRepository(database, CHANNELS, new_id=uuid7)
     policy = WatchPolicy(drift=POLICY.drift, limit=POLICY.limit, lease_s=lease_s)
-    return Watcher(store, policy, holder=holder or uuid4(), new_id=uuid7)
+    return Watcher(store, policy, holder=uuid4(), new_id=uuid7, meter=meter)
 
 
 async def judge(database: Database, values: Sequence[float], *, prompts: str = "p1") -> None:
@@ -201,3 +214,37 @@ async def test_what_an_operator_accepts_is_what_is_usual_then(database: Database
     watched = Watched.from_json(state)
     assert watched is not None
     assert watched.level.reference.mean == pytest.approx(5.0, abs=0.1)
+
+
+async def test_what_older_code_stored_ends_its_alerts_as_it_begins_anew(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing that is known would end them any more; the operator is told why, and the next fall is an alert again."""
+    watcher, outbox = a_watcher(database), AlertRepository(database, CHANNELS)
+    await judge(database, GOOD + BAD)
+    await drained(watcher)
+    await past.execute(database, "UPDATE drift_series SET state = jsonb_build_object('mean', 8.5)")
+    await judge(database, GOOD)
+    await drained(watcher)
+    [due] = await outbox.take(channels=CHANNELS, limit=9, claim_s=30.0)
+    assert (due.news, due.resolution) == (News.RESOLVED, "rebaselined")
+    assert "helpfulness of react (small, prompts p1) begins anew" in caplog.text
+    await judge(database, BAD)
+    await drained(watcher)
+    assert await count(database, "count(*) FROM alerts WHERE resolved_at IS NULL") == 1
+
+
+async def test_an_alert_that_fires_already_is_neither_counted_nor_logged_again(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its id would be in the log and nowhere else, for nobody to accept."""
+    kinds: list[str] = []
+    watcher = a_watcher(database, meter=Counted(kinds))
+    await judge(database, GOOD + BAD)
+    await drained(watcher)
+    await past.execute(database, "UPDATE drift_series SET state = NULL")
+    await judge(database, GOOD + BAD)
+    await drained(watcher)
+    assert await count(database, ALERTS) == 1
+    assert kinds == ["score_collapsed"]
+    assert caplog.text.count("alert ") == 1
