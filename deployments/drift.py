@@ -19,6 +19,10 @@ class DriftWatch:
     sending: "asyncio.Task[NoReturn] | None"
     sessions: Sequence[aiohttp.ClientSession]
 
+    def show(self) -> None:
+        """Set the gauges of what is watched."""
+        self.watcher.show()
+
     async def close(self) -> None:
         """Stop both, and let another replica watch at once."""
         tasks = [self.watching] if self.sending is None else [self.watching, self.sending]

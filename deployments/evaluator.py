@@ -56,9 +56,11 @@ class EvaluatorReplica:
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Report what is queued: `offer` returns at once, so Serve's count of requests shows none of it.
 
-        Serve asks at intervals, which is also when drops that no offer follows are counted: those of a store that is down.
+        Serve asks at intervals, which is also when drops that no offer follows are counted, those of a store that is down, and
+        when gauges are set again.
         """
         self._report_drops()
+        self._parts.drift.show()
         return {UNSEEN_WORK: float(self._parts.evaluator.queued)}
 
     async def check_health(self) -> None:

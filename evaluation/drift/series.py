@@ -70,7 +70,8 @@ class Example:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
     """What is known of a series after its last answer. `compared_with` names the version that its reference is from, if it is
-    not its own; `last` are its latest answers.
+    not its own; `last` are its latest answers. `pressure` is how near to an alert it is: 0 to 1, and 1 during an episode
+    that is not a rise.
 
     It is stored as it stands here. `version` is that of its shape, all of the values in it included, and changes with it; what
     was stored before there was one is of the first.
@@ -83,6 +84,7 @@ class Watched:
     windows: Windows = field(default_factory=Windows)
     compared_with: str = ""
     last: tuple[Example, ...] = ()
+    pressure: float = 0.0
 
     def observe(self, judged: Judged, policy: DriftPolicy) -> tuple["Watched", tuple[Change, ...]]:
         """Return what is known after one more answer, and what has changed.
@@ -106,7 +108,8 @@ class Watched:
             watched = replace(watched, windows=Windows())
         elif self.windows.recent:
             watched = replace(watched, windows=replace(self.windows, recent=(), since=None))
-        return watched, tuple(changes)
+        pressure = max(watched.level.pressure(policy.level), watched.windows.pressure(policy.windows))
+        return replace(watched, pressure=pressure), tuple(changes)
 
     def successor(self, version: str) -> "Watched":
         """Return what a new version's series begins with: this one's reference, so that the change of version is tested.
@@ -117,15 +120,11 @@ class Watched:
 
     def released(self) -> "Watched":
         """Return the same without its episodes."""
-        return replace(self, level=self.level.released(), windows=self.windows.released())
+        return replace(self, level=self.level.released(), windows=self.windows.released(), pressure=0.0)
 
     def ready(self, policy: DriftPolicy) -> bool:
         """Whether there is a reference that another version can be compared with."""
         return (self.level.reference.count or len(self.windows.reference)) >= policy.level.warm_up
-
-    def pressure(self, policy: DriftPolicy) -> float:
-        """Return how near to an alert it is: 1 is one."""
-        return max(self.level.pressure(policy.level), self.windows.pressure(policy.windows))
 
     def examples(self, change: Change, policy: DriftPolicy) -> tuple[UUID, ...]:
         """Return the runs to look at: of the last, those that differ most in the way that the mean has, or the latest."""

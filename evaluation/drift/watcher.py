@@ -49,6 +49,10 @@ class DriftTurn(Protocol):
         """End all that fires of a series, and store what is known of it without that."""
         ...
 
+    async def pressures(self, within_s: float) -> Mapping[tuple[str, str], float]:
+        """Return by criterion and graph how near to an alert the nearest series is, of those that had an answer so lately."""
+        ...
+
 
 class DriftStore(Protocol):
     """Every method raises StoreUnavailable."""
@@ -94,13 +98,15 @@ class Watcher:
         self._new_id = new_id
         self._meter = meter
         self._sleep = sleep
-        self._shown: set[tuple[str, str]] = set()
+        self._pressures: Mapping[tuple[str, str], float] = {}
 
     async def forever(self) -> NoReturn:
         """Take a turn, and the next after `poll_s`, or at once where there is more, whatever becomes of it."""
         while True:
             # gather makes whatever it raises a value: an error that ended this loop would go unseen.
             [taken] = await asyncio.gather(self.take_turn(), return_exceptions=True)
+            if isinstance(taken, BaseException):
+                self._pressures = {}  # another replica may lead by now
             if isinstance(taken, StoreUnavailable):
                 logger.warning("scores are not watched for now: the database cannot be reached")
             elif isinstance(taken, BaseException):
@@ -112,15 +118,26 @@ class Watcher:
         """Take in what is there; return how many that were, 0 while another replica leads. Raises StoreUnavailable."""
         async with self._store.turn(self._holder, self._policy.lease_s) as turn:
             if turn is None:
-                self._hide()
+                self._pressures = dict.fromkeys(self._pressures, 0.0)
                 return 0
             judged = await turn.take(self._policy.limit)
-            watched = {series: await self._watch(turn, series, values) for series, values in _by_series(judged).items()}
+            raised: list[Alert] = []
+            for series, values in _by_series(judged).items():
+                raised += await self._watch(turn, series, values)
             for stored in await turn.quiet(self._policy.quiet_s):
                 known = Watched.from_json(stored.state or "{}") or Watched()
                 await turn.release(stored, known.released().to_json(), QUIET)
-        self._show(watched)
+            pressures = await turn.pressures(self._policy.quiet_s)
+        self._pressures = pressures  # now that the turn is stored
+        self._tell(raised)
         return len(judged)
+
+    def show(self) -> None:
+        """Set the gauge to what the last turn has found. Whoever calls this does so every few seconds: exporters forget a gauge
+        that is not set again.
+        """
+        for (criterion, graph), pressure in self._pressures.items():
+            self._meter.record(DRIFT, pressure, {"criterion": criterion, "graph": graph})
 
     async def close(self) -> None:
         """Let another replica lead at once; where that cannot be said it does so a little later."""
@@ -129,16 +146,14 @@ class Watcher:
         except StoreUnavailable:
             logger.info("the lead of the watch is left to run out: the database cannot be reached")
 
-    async def _watch(
-        self, turn: DriftTurn, series: Series, values: Sequence[Judged]
-    ) -> tuple[Watched, Sequence[Alert]]:
-        """Take in values of a series; return what is known of it then, and what was raised."""
+    async def _watch(self, turn: DriftTurn, series: Series, values: Sequence[Judged]) -> Sequence[Alert]:
+        """Take in values of a series; return what was raised."""
         watched, news = await self._known(turn, series), []
         for judged in values:
             watched, changes = watched.observe(judged, self._policy.drift)
             news += [news_of(change, series, watched, self._policy.drift, self._new_id()) for change in changes]
         watching = Watching(series=series, state=watched.to_json(), answers=len(values), news=news)
-        return watched, await turn.store(watching)
+        return await turn.store(watching)
 
     async def _known(self, turn: DriftTurn, series: Series) -> Watched:
         """Return what is known of a series. One that is new is compared with the version before it, if there is one."""
@@ -166,24 +181,11 @@ class Watcher:
         await turn.release(stored, Watched().to_json(), REBASELINED)
         return Watched()
 
-    def _show(self, watched: Mapping[Series, tuple[Watched, Sequence[Alert]]]) -> None:
-        """Say what a turn has found, once it is stored."""
-        pressures: dict[tuple[str, str], float] = {}
-        for series, (known, raised) in watched.items():
-            shown = (series.criterion, series.graph)
-            pressures[shown] = max(pressures.get(shown, 0.0), known.pressure(self._policy.drift))
-            for alert in raised:
-                self._meter.record(ALERTS, 1, {"kind": alert.kind, "severity": alert.severity})
-                logger.warning("alert %s (%s, %s): %s", alert.id, alert.kind, alert.severity, alert.summary)
-        for (criterion, graph), pressure in pressures.items():
-            self._meter.record(DRIFT, pressure, {"criterion": criterion, "graph": graph})
-        self._shown |= pressures.keys()
-
-    def _hide(self) -> None:
-        """Leave the gauge to whoever leads now."""
-        for criterion, graph in self._shown:
-            self._meter.record(DRIFT, 0.0, {"criterion": criterion, "graph": graph})
-        self._shown = set()
+    def _tell(self, raised: Sequence[Alert]) -> None:
+        """Say what a turn has raised, once it is stored."""
+        for alert in raised:
+            self._meter.record(ALERTS, 1, {"kind": alert.kind, "severity": alert.severity})
+            logger.warning("alert %s (%s, %s): %s", alert.id, alert.kind, alert.severity, alert.summary)
 
 
 def _by_series(judged: Sequence[Judged]) -> Mapping[Series, list[Judged]]:

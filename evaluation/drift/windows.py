@@ -49,7 +49,8 @@ class Windows:
         return Windows(reference=self.reference)
 
     def pressure(self, policy: WindowPolicy) -> float:
-        return self.psi / policy.psi_limit
+        """Return how near the last window's PSI has come to its limit: 0 to 1, and 1 while what has changed is not over."""
+        return self.psi / policy.psi_limit if self.looks is None else 1.0
 
 
 def _look(windows: Windows, policy: WindowPolicy) -> tuple[Windows, Change | None]:

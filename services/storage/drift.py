@@ -65,6 +65,10 @@ WHERE observed_at < now() - make_interval(secs => $1)
   AND EXISTS (SELECT FROM alerts WHERE series_id = drift_series.id AND resolved_at IS NULL)
 ORDER BY id LIMIT 20
 """  # noqa: S608
+_PRESSURES = """
+SELECT criterion, graph, max((state ->> 'pressure')::float8) AS pressure FROM drift_series
+WHERE observed_at > now() - make_interval(secs => $1) AND state ? 'pressure' GROUP BY criterion, graph
+"""
 _BEGIN_ANEW = """
 UPDATE drift_series SET state = NULL FROM alerts WHERE alerts.id = $1 AND drift_series.id = series_id
 RETURNING drift_series.id
@@ -122,6 +126,11 @@ class DriftTurn:
         """End all that fires of a series, and store what is known of it without that."""
         await self._connection.execute(_RELEASE, stored.id, state)
         await self._end(stored.id, Ended(kinds=tuple(AlertKind), resolution=resolution))
+
+    async def pressures(self, within_s: float) -> Mapping[tuple[str, str], float]:
+        """Return by criterion and graph the highest `pressure` in the states of series that have had an answer so lately."""
+        rows = await self._connection.fetch(_PRESSURES, within_s)
+        return {(row["criterion"], row["graph"]): row["pressure"] for row in rows}
 
     async def _end(self, series_id: UUID, ended: Ended) -> None:
         kinds = [str(kind) for kind in ended.kinds]

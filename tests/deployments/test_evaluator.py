@@ -33,6 +33,11 @@ class FakeMeter:
 
 
 class Closeable:
+    shown = 0
+
+    def show(self) -> None:
+        self.shown += 1
+
     async def aclose(self) -> None: ...
 
     async def close(self) -> None: ...
@@ -50,7 +55,9 @@ class Replica(EvaluatorReplica):
         return
 
 
-async def a_replica(evaluator: Evaluator, meter: FakeMeter, sampling: LiveSampling) -> Replica:
+async def a_replica(
+    evaluator: Evaluator, meter: FakeMeter, sampling: LiveSampling, drift: Closeable | None = None
+) -> Replica:
     async def opened() -> EvaluatorParts:
         return EvaluatorParts(
             evaluator=evaluator,
@@ -60,7 +67,7 @@ async def a_replica(evaluator: Evaluator, meter: FakeMeter, sampling: LiveSampli
             sampling=sampling,
             meter=meter,
             database=cast(Database, Closeable()),
-            drift=cast(DriftWatch, Closeable()),
+            drift=cast(DriftWatch, drift or Closeable()),
         )
 
     replica = Replica.__new__(Replica)
@@ -99,3 +106,13 @@ async def test_drops_are_counted_once_each() -> None:
         (SAMPLES_DROPPED, 2.0, {"reason": "store"}),
         (SAMPLES_DROPPED, 1.0, {"reason": "stopped"}),
     ]
+
+
+async def test_what_is_watched_is_shown_whenever_serve_asks() -> None:
+    """Ray forgets a gauge that is not set again."""
+    drift = Closeable()
+    replica = await a_replica(an_evaluator(), FakeMeter(), LiveSampling(load(), "evaluator"), drift)
+    replica.record_autoscaling_stats()
+    replica.record_autoscaling_stats()
+    await EvaluatorReplica.__del__(replica)
+    assert drift.shown == 2

@@ -36,8 +36,9 @@ SAMPLES_DROPPED = Metric(
 DRIFT = Metric(
     name="mainstay_drift_ratio",
     kind="gauge",
-    description="How near the statistic of a criterion's scores has come to its limit: at 1 there is an alert. From the "
-    "replica that watches, and 0 from one that has watched before: take the maximum.",
+    description="How near the statistic of a criterion's scores has come to its limit, in the series that is nearest: 1 for as "
+    "long as an alert fires that is not of a rise. From the replica that watches, and 0 from one that has watched before: take "
+    "the maximum.",
     labels=("criterion", "graph"),
 )
 ALERTS = Metric(

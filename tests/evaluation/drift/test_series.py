@@ -70,6 +70,7 @@ def test_the_first_version_of_what_is_stored_has_this_shape() -> None:
         "windows": {"reference": [], "recent": [], "since": None, "looks": None, "psi": 0.0},
         "compared_with": "",
         "last": [],
+        "pressure": 0.0,
     }
     assert json.loads(Watched().to_json()) == shape
     assert Watched.from_json(json.dumps({name: shape[name] for name in shape if name != "version"})) == Watched()
@@ -89,7 +90,17 @@ def test_a_successor_has_nothing_of_an_episode() -> None:
     fallen, _ = watch(judged(8.5, 1000) + judged(6.2, 100))
     successor, changes = watch(judged(8.5, 300), fallen.successor("p1"))
     assert changes == []
-    assert successor.pressure(POLICY) < 1 == fallen.pressure(POLICY)
+    assert successor.pressure < 1 == fallen.pressure
+
+
+def test_while_a_distribution_is_another_one_its_alert_is_as_near_as_can_be() -> None:
+    """Whatever found it: what Kolmogorov and Smirnov's test finds may have a PSI below its limit."""
+    lengths = replace(SERIES, criterion="length")
+    watched, changes = watch(judged(100.0, 700, series=lengths) + judged(100.6, 200, series=lengths))
+    assert [(change.what, change.test) for change in changes] == [(What.CHANGED, "Kolmogorov-Smirnov")]
+    assert watched.windows.psi < POLICY.windows.psi_limit
+    assert watched.pressure == 1.0
+    assert watched.released().pressure == 0.0
 
 
 def test_after_a_rise_its_distribution_is_what_windows_are_compared_with() -> None:

@@ -16,7 +16,7 @@ from services.storage.alerts import AlertRepository
 from services.storage.database import Database
 from services.storage.drift import DriftRepository
 from services.telemetry.metrics import ALERTS as ALERTS_RAISED
-from services.telemetry.metrics import UNMEASURED, Meter, Metric
+from services.telemetry.metrics import DRIFT, UNMEASURED, Meter, Metric
 from tests.services.storage import past
 from tests.services.storage.conftest import ALICE
 
@@ -27,21 +27,34 @@ POLICY = WatchPolicy(drift=DriftPolicy(level=LevelPolicy(warm_up=30)), limit=40,
 LONG_AGO = "UPDATE drift_leader SET expires_at = now() - interval '1 second'"
 
 
-class Counted:
-    """A meter that notes the kind of each alert."""
+class Seen:
+    """A meter that notes the kind of each alert, and the gauge as it was set since somebody looked."""
 
-    def __init__(self, kinds: list[str]) -> None:
-        self._kinds = kinds
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+        self.gauge: dict[tuple[str, str], float] = {}
 
     def record(self, metric: Metric, value: float, labels: Mapping[str, str]) -> None:
         if metric is ALERTS_RAISED:
-            self._kinds.append(labels["kind"])
+            self.kinds.append(labels["kind"])
+        elif metric is DRIFT:
+            self.gauge[labels["criterion"], labels["graph"]] = value
+
+    def shown_by(self, watcher: Watcher) -> dict[tuple[str, str], float]:
+        self.gauge = {}
+        watcher.show()
+        return self.gauge
+
+
+async def no_longer(_seconds: float) -> None:
+    """Sleep, for a watcher that is to end where it would wait."""
+    raise asyncio.CancelledError
 
 
 def a_watcher(database: Database, *, lease_s: float = 60.0, meter: Meter = UNMEASURED) -> Watcher:
     store = DriftRepository(database, CHANNELS, new_id=uuid7)
     policy = WatchPolicy(drift=POLICY.drift, limit=POLICY.limit, lease_s=lease_s)
-    return Watcher(store, policy, holder=uuid4(), new_id=uuid7, meter=meter)
+    return Watcher(store, policy, holder=uuid4(), new_id=uuid7, meter=meter, sleep=no_longer)
 
 
 async def judge(database: Database, values: Sequence[float], *, prompts: str = "p1") -> None:
@@ -238,13 +251,64 @@ async def test_an_alert_that_fires_already_is_neither_counted_nor_logged_again(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its id would be in the log and nowhere else, for nobody to accept."""
-    kinds: list[str] = []
-    watcher = a_watcher(database, meter=Counted(kinds))
+    watcher = a_watcher(database, meter=(seen := Seen()))
     await judge(database, GOOD + BAD)
     await drained(watcher)
     await past.execute(database, "UPDATE drift_series SET state = NULL")
     await judge(database, GOOD + BAD)
     await drained(watcher)
     assert await count(database, ALERTS) == 1
-    assert kinds == ["score_collapsed"]
+    assert seen.kinds == ["score_collapsed"]
     assert caplog.text.count("alert ") == 1
+
+
+HELPFUL = ("helpfulness", "react")
+
+
+async def test_the_gauge_is_of_the_worst_series_whatever_the_last_turn_took_in(database: Database) -> None:
+    """The old prompts' fall goes on while the new ones are judged well, and is shown as often as somebody asks."""
+    watcher = a_watcher(database, meter=(seen := Seen()))
+    await judge(database, GOOD + BAD)
+    await drained(watcher)
+    await judge(database, GOOD[:20], prompts="p2")
+    await drained(watcher)
+    assert [seen.shown_by(watcher), seen.shown_by(watcher)] == [{HELPFUL: 1.0}] * 2
+
+
+async def test_who_watches_next_shows_what_no_answer_has_changed_since(database: Database) -> None:
+    """And who has watched before says 0 from then on."""
+    seen = Seen()
+    first, second = (a_watcher(database, meter=seen) for _ in range(2))
+    await judge(database, GOOD + BAD)
+    await drained(first)
+    await past.execute(database, LONG_AGO)
+    await second.take_turn()
+    await first.take_turn()
+    assert (seen.shown_by(second), seen.shown_by(first)) == ({HELPFUL: 1.0}, {HELPFUL: 0.0})
+
+
+async def test_what_an_operator_has_accepted_is_shown_no_more(database: Database) -> None:
+    """Though no answer has come since; likewise what has gone quiet."""
+    watcher, store = a_watcher(database, meter=(seen := Seen())), DriftRepository(database, CHANNELS, new_id=uuid7)
+    await judge(database, GOOD + BAD)
+    await drained(watcher)
+    async with database.raw() as connection:
+        alert_id = await connection.fetchval("SELECT id FROM alerts")
+    await store.rebaseline(UUID(int=alert_id.int))
+    await watcher.take_turn()
+    assert seen.shown_by(watcher) == {}
+
+
+async def test_who_cannot_reach_the_database_shows_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another replica may watch by now, and know better."""
+    watcher = a_watcher(database, meter=(seen := Seen()))
+    await judge(database, GOOD + BAD)
+    await drained(watcher)
+    monkeypatch.setattr(DriftRepository, "turn", away)
+    with pytest.raises(asyncio.CancelledError):
+        await watcher.forever()
+    assert seen.shown_by(watcher) == {}
+
+
+def away(*_: object) -> None:
+    raise StoreUnavailable("away")
