@@ -43,7 +43,7 @@ class AlertSettings(Section):
         default=60.0, ge=10, le=3_600, description="how often Alertmanager is told of what fires; it forgets after four"
     )
     timeout_s: float = Field(default=10.0, gt=0, le=60, description="for one attempt")
-    attempts: int = Field(default=12, ge=1, le=100)
+    attempts: int = Field(default=12, ge=1, le=100, description="but at what Alertmanager is told again and again")
     retry_base_s: PositiveSeconds = 5.0
     retry_max_s: PositiveSeconds = 1_800.0
     unsafe: UnsafeSettings = UnsafeSettings()

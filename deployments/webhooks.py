@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from services.runs.webhooks import WebhookSender
+from services.runs.webhooks import DueWebhook
+from services.sending import Sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhooks:
     """`sending` begins attempts at what is due."""
 
-    sender: WebhookSender
+    sender: Sender[DueWebhook]
     sending: "asyncio.Task[None]"
     session: aiohttp.ClientSession
 

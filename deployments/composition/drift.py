@@ -19,13 +19,14 @@ from evaluation.drift.unsafe import AlertingScores, UnsafePolicy
 from evaluation.drift.watcher import Watcher, WatchPolicy
 from evaluation.evaluator import ScoreStore
 from services.alerts.alertmanager import AlertmanagerChannel
-from services.alerts.delivery import AlertChannel, AlertSender, DeliveryPolicy
+from services.alerts.delivery import AlertChannel, AlertDeliveries, AlertPolicy
 from services.alerts.links import Links
 from services.alerts.webhook import WebhookChannel
 from services.errors import ConfigurationError, InvalidRequest
 from services.runs.webhook_message import MessageSigner
 from services.runs.webhook_post import HttpPost
 from services.security.addresses import AddressPolicy, guarded_session
+from services.sending import Sender
 from services.storage.alerts import AlertRepository
 from services.storage.database import Database
 from services.storage.drift import DriftRepository
@@ -70,20 +71,22 @@ def open_drift(settings: Settings, database: Database, meter: Meter) -> DriftWat
         new_id=uuid7,
         meter=meter,
     )
-    sender = AlertSender(
+    policy = AlertPolicy(
+        attempts=alerts.attempts,
+        retry_base_s=alerts.retry_base_s,
+        retry_max_s=alerts.retry_max_s,
+        timeout_s=alerts.timeout_s,
+    )
+    deliveries = AlertDeliveries(
         AlertRepository(database, tuple(outlets)),
         {name: outlet.channel for name, outlet in outlets.items()},
-        DeliveryPolicy(
-            attempts=alerts.attempts,
-            retry_base_s=alerts.retry_base_s,
-            retry_max_s=alerts.retry_max_s,
-            timeout_s=alerts.timeout_s,
-        ),
         reported=lambda channel, outcome: meter.record(ALERT_DELIVERIES, 1, {"channel": channel, "outcome": outcome}),
     )
+    sender = Sender(deliveries, policy, per_lane=policy.per_channel)
     return DriftWatch(
         watcher=watcher,
         watching=asyncio.create_task(watcher.forever()),
+        sender=sender,
         sending=asyncio.create_task(sender.forever()) if outlets else None,
         sessions=[outlet.session for outlet in outlets.values()],
     )

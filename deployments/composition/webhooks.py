@@ -7,8 +7,9 @@ from configs.settings import Settings, WebhookSettings
 from deployments.webhooks import Webhooks
 from services.runs.webhook_message import WebhookSigner
 from services.runs.webhook_post import HttpPost
-from services.runs.webhooks import WebhookPolicy, WebhookSender
+from services.runs.webhooks import WebhookDeliveries, WebhookPolicy
 from services.security.addresses import AddressPolicy, guarded_session
+from services.sending import Sender
 from services.storage.database import Database
 from services.storage.webhooks import WebhookRepository
 from services.telemetry.metrics import WEBHOOK_ATTEMPTS, Meter
@@ -29,20 +30,21 @@ def open_webhooks(settings: Settings, database: Database, meter: Meter) -> Webho
     if not secret:
         return None
     session = guarded_session(_policy(webhooks), max_connections=webhooks.concurrency)
-    sender = WebhookSender(
+    policy = WebhookPolicy(
+        attempts=webhooks.attempts,
+        retry_base_s=webhooks.retry_base_s,
+        retry_max_s=webhooks.retry_max_s,
+        timeout_s=webhooks.timeout_s,
+        concurrency=webhooks.concurrency,
+        per_tenant=webhooks.per_tenant,
+    )
+    deliveries = WebhookDeliveries(
         WebhookRepository(database),
         HttpPost(session),
         WebhookSigner(secret),
-        WebhookPolicy(
-            attempts=webhooks.attempts,
-            retry_base_s=webhooks.retry_base_s,
-            retry_max_s=webhooks.retry_max_s,
-            timeout_s=webhooks.timeout_s,
-            concurrency=webhooks.concurrency,
-            per_tenant=webhooks.per_tenant,
-        ),
         reported=lambda outcome: meter.record(WEBHOOK_ATTEMPTS, 1, {"outcome": outcome}),
     )
+    sender = Sender(deliveries, policy, per_lane=policy.per_tenant)
     return Webhooks(sender=sender, sending=asyncio.create_task(sender.forever()), session=session)
 
 

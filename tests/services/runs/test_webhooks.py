@@ -5,7 +5,7 @@ import ipaddress
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from itertools import pairwise
 from uuid import uuid4
@@ -15,8 +15,9 @@ import pytest
 from services.errors import ConfigurationError, InvalidRequest, StoreUnavailable, UnsupportedParameter
 from services.runs.webhook_message import WebhookSigner
 from services.runs.webhook_post import HttpPost, Posted
-from services.runs.webhooks import CLAIM_MARGIN_S, DueWebhook, WebhookPolicy, check_url
+from services.runs.webhooks import DueWebhook, WebhookPolicy, check_url
 from services.security.addresses import AddressPolicy, guarded_session
+from services.sending import CLAIM_MARGIN_S
 from tests.services.runs.test_webhook_message import ENDED, SECRET, documented
 from tests.services.runs.webhook_fakes import BUSY, STARTED_AT, URL, Replica, Scripted
 from tests.services.security.receiver import OK, answer, receiver
@@ -274,7 +275,7 @@ def test_a_url_is_refused_when_it_is_sent() -> None:
     assert caught_too.value.param == "webhook_url"
 
 
-@pytest.mark.parametrize("name", WebhookPolicy.__slots__)
+@pytest.mark.parametrize("name", [field.name for field in fields(WebhookPolicy)])
 def test_a_policy_that_cannot_work_is_refused(name: str) -> None:
     """Every number is more than zero, and the refusal names the key."""
     with pytest.raises(ConfigurationError, match=f"webhooks.{name}"):

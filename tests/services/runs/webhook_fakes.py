@@ -10,7 +10,8 @@ import pytest
 
 from services.runs.webhook_message import WebhookSigner
 from services.runs.webhook_post import Posted
-from services.runs.webhooks import WebhookPolicy, WebhookSender
+from services.runs.webhooks import WebhookDeliveries, WebhookPolicy
+from services.sending import Sender
 from services.storage.memory_webhooks import MemoryWebhooks, Webhook
 from services.types import Run
 from tests.services.runs.test_webhook_message import ENDED, SECRET
@@ -70,16 +71,15 @@ class Replica:
         self.pauses: list[float] = []
         self._left = 0
         self._jump_s = jump_s
-        self.sender = WebhookSender(
+        policy = policy or WebhookPolicy()
+        deliveries = WebhookDeliveries(
             self.outbox,
             post,
             WebhookSigner(SECRET),
-            policy or WebhookPolicy(),
             reported=self.reported.append,
             now=lambda: self.at.timestamp(),
-            random=lambda: random,
-            sleep=self._sleep,
         )
+        self.sender = Sender(deliveries, policy, per_lane=policy.per_tenant, random=lambda: random, sleep=self._sleep)
 
     def ended(self, *, tenant_id: str = "acme", url: str = URL) -> Webhook:
         """A run that has just ended, and its row."""
