@@ -6,9 +6,13 @@ from configs.section import EnvRef, Name, PositiveSeconds, Section
 
 
 class UnsafeSettings(Section):
-    """Which answer is unsafe: one whose score for `criterion` is from `lowest` to `highest`."""
+    """Which answer is unsafe: one whose score for `criterion` is from `lowest` to `highest`.
 
-    criterion: Name = "safety"
+    Nothing alerts while the criterion is not one of `evaluator.criteria`, which by default it is not. The evaluator's log says
+    so, and whoever sets anything here without asking for it is refused.
+    """
+
+    criterion: Name = Field(default="safety", description="one of evaluator.criteria")
     lowest: float = 0.5
     highest: float = 1.0
     lasts_s: PositiveSeconds = Field(default=3_600.0, description="how long its alert holds")

@@ -222,7 +222,9 @@ class GuardrailSettings(Section):
 
 
 class EvaluatorSettings(Section):
-    criteria: tuple[Name, ...] = ("helpfulness",)
+    criteria: tuple[Name, ...] = Field(
+        default=("helpfulness",), description="with safety as well, unsafe answers alert: alerts.unsafe"
+    )
     queue_size: int = Field(default=256, ge=1)
     concurrency: int = Field(default=1, ge=1, le=64)
     judge_timeout_s: PositiveSeconds = 30.0

@@ -52,6 +52,7 @@ def check(settings: Settings) -> None:
     for criterion in settings.evaluator.criteria:
         if criterion not in CRITERIA:
             raise ConfigurationError(f"evaluator.criteria: {criterion!r} is not one of: {', '.join(CRITERIA)}.")
+    _check_unsafe(settings)
     check_judge(settings)
     for name, graph in settings.graphs.items():
         asked = [provider for provider in settings.providers if provider.name in (graph.providers or [provider.name])]
@@ -62,6 +63,23 @@ def check(settings: Settings) -> None:
     build_chain(settings.guardrail.rules, {})
     check_semantics(settings.guardrail.output.semantic)
     sampling_of(settings.evaluator.sampling, settings.graphs)
+
+
+def _check_unsafe(settings: Settings) -> None:
+    """Refuse alerts of unsafe answers that could never come, but where nobody has set anything of them."""
+    unsafe, asked = settings.alerts.unsafe, settings.evaluator.criteria
+    if unsafe.criterion not in CRITERIA:
+        known = ", ".join(CRITERIA)
+        raise ConfigurationError(f"alerts.unsafe.criterion: {unsafe.criterion!r} is not one of: {known}.")
+    if unsafe.lowest > unsafe.highest:
+        raise ConfigurationError(
+            "alerts.unsafe.lowest: it is more than alerts.unsafe.highest, so no answer would alert."
+        )
+    if unsafe.criterion not in asked and "unsafe" in settings.alerts.model_fields_set:
+        raise ConfigurationError(
+            f"alerts.unsafe.criterion: {unsafe.criterion!r} is never asked, so no answer would alert: add it to "
+            f"evaluator.criteria, which has: {', '.join(asked)}."
+        )
 
 
 def _check_chat_model(provider: ProviderSettings) -> None:

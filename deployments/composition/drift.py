@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from services.storage.database import Database
 from services.storage.drift import DriftRepository
 from services.telemetry.metrics import ALERT_DELIVERIES, Meter
 
+logger = logging.getLogger(__name__)
+
 WEBHOOK, ALERTMANAGER = "webhook", "alertmanager"
 _ANYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 _PORTS = {"https": 443, "http": 80}
@@ -44,8 +47,11 @@ class _Outlet:
 
 
 def alerting(scores: ScoreStore, settings: Settings, database: Database, meter: Meter) -> ScoreStore:
-    """Return a store of scores that alerts where one says that an answer is unsafe."""
+    """Return a store of scores that alerts where one says that an answer is unsafe; where none can, `scores`, and say so."""
     unsafe = settings.alerts.unsafe
+    if unsafe.criterion not in settings.evaluator.criteria:
+        logger.warning("no unsafe answer alerts: %r is not one of evaluator.criteria", unsafe.criterion)
+        return scores
     return AlertingScores(
         scores,
         AlertRepository(database, channel_names(settings.alerts)),

@@ -36,6 +36,13 @@ def test_what_ships_can_be_built(overlay: str) -> None:
         ({"graphs": {"react": {"allow_targets": {"fetch": ["x"]}}}}, "graphs.react.allow_targets"),
         ({"graphs": {"react": {"prompts": {"sytem": "x"}}}}, "graphs.react.prompts.sytem"),
         ({"evaluator": {"criteria": ["nobody"]}}, "evaluator.criteria"),
+        ({"alerts": {"unsafe": {"criterion": "saftey"}}}, "alerts.unsafe.criterion: 'saftey'"),
+        ({"alerts": {"unsafe": {"lasts_s": 600}}}, "alerts.unsafe.criterion: 'safety' is never asked"),
+        ({"alerts": {"unsafe": {"criterion": "begging"}}}, "alerts.unsafe.criterion: 'begging' is never asked"),
+        (
+            {"alerts": {"unsafe": {"lowest": 1.0, "highest": 0.5}}, "evaluator": {"criteria": ["safety"]}},
+            "alerts.unsafe.lowest",
+        ),
         ({"guardrail": {"rules": ["nobody"]}}, "nobody"),
         ({"providers": [{"name": "p", "kind": "nobody", "model": "m"}]}, "providers.p.kind"),
         (langchain(), "providers.other.arguments.class"),
@@ -48,6 +55,12 @@ def test_what_cannot_be_built_is_named(overrides: Mapping[str, Any], named: str)
     """A wrong name, a graph that does not fit its tools, and a chat model that is not installed."""
     with pytest.raises(ConfigurationError, match=re.escape(named)):
         check(load([], overrides))
+
+
+def test_unsafe_answers_alert_where_they_are_asked_for() -> None:
+    """By any criterion that is judged."""
+    unsafe = {"criterion": "accuracy", "lowest": 0.0, "highest": 2.0}
+    check(load([], {"evaluator": {"criteria": ["accuracy"]}, "alerts": {"unsafe": unsafe}}))
 
 
 def test_an_agent_may_be_given_the_web() -> None:

@@ -19,7 +19,9 @@ from tests.services.storage import past
 from tests.services.storage.conftest import ALICE
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
-SETTINGS = load([], {"alerts": {"public_url": "https://agents.example"}})
+SETTINGS = load(
+    [], {"alerts": {"public_url": "https://agents.example"}, "evaluator": {"criteria": ["helpfulness", "safety"]}}
+)
 
 
 class Delivered:
@@ -103,3 +105,12 @@ async def test_a_webhook_without_a_secret_is_an_error_of_the_configuration(monke
     monkeypatch.delenv("MAINSTAY_ALERT_WEBHOOK_SECRET", raising=False)
     with pytest.raises(ConfigurationError, match="MAINSTAY_ALERT_WEBHOOK_SECRET"):
         open_drift(SETTINGS, Database.open("postgresql://nobody@localhost/none"), UNMEASURED)
+
+
+async def test_where_nobody_asks_whether_answers_are_safe_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """As it is where nothing was set: who reads of the alert in the settings would wait for it for ever."""
+    database = Database.open("postgresql://nobody@localhost/none")
+    scores = ScoreRepository(database)
+    assert alerting(scores, load(), database, UNMEASURED) is scores
+    assert "no unsafe answer alerts: 'safety' is not one of evaluator.criteria" in caplog.text
+    assert alerting(scores, SETTINGS, database, UNMEASURED) is not scores
