@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from uuid import uuid4
 
+import orjson
 import pytest
 from langchain_core.messages import HumanMessage
 
@@ -15,6 +16,7 @@ from graphs.tools import TOOLS
 from graphs.tools.care import ToolCare
 from graphs.tools.execution import ToolExecution
 from graphs.tools.spec import ToolSpec
+from services.alerts.links import Links
 from services.errors import InvalidRequest
 from services.events import RunCompleted
 from services.guard import Action, Stage
@@ -28,25 +30,30 @@ from services.llm.gateway import Gateway
 from services.llm.route import Route
 from services.llm.types import ModelCall, ProviderSpec
 from services.runs.deadline import Deadline
+from services.runs.webhook_post import Posted
 from services.samples import Sample
 from services.telemetry.metrics import UNMEASURED
 from services.types import Usage
 from tests.contributing.brevity import Brevity
 from tests.contributing.canned import CannedProvider
+from tests.contributing.chat import ChatChannel
 from tests.contributing.no_urls import NoUrlsRule
 from tests.contributing.plain_text import PROTOCOL
 from tests.contributing.shouting import ShoutingCheck
 from tests.evaluation.fakes import FakeJudge
 from tests.graphs.examples.days_until import days_until
 from tests.graphs.fakes import calls, resources, turn
+from tests.services.alerts.values import due
 from tests.services.llm.fakes import Shown
 from tests.services.runs.fakes import a_run
+from tests.services.runs.webhook_fakes import Scripted
 
 ROOT = Path(__file__).parents[2]
 PLACES = {
     "services/llm/canned.py": "tests/contributing/canned.py",
     "services/guardrails/no_urls.py": "tests/contributing/no_urls.py",
     "services/guardrails/semantic/shouting.py": "tests/contributing/shouting.py",
+    "services/alerts/chat.py": "tests/contributing/chat.py",
     "evaluation/criteria/brevity.py": "tests/contributing/brevity.py",
     "deployments/protocols/plain_text.py": "tests/contributing/plain_text.py",
     "graphs/tools/days_until.py": "tests/graphs/examples/days_until.py",
@@ -127,6 +134,16 @@ async def test_the_criterion_scores(words: int, value: float) -> None:
     sample = Sample(run_id=uuid4(), tenant_id="t", graph="react", question="?", answer="word " * words)
     assert {"brevity": Brevity, **CRITERIA}["brevity"]().name == "brevity"
     assert (await Brevity().read(criteria.Context(sample=sample, judge=FakeJudge()))).value == pytest.approx(value)
+
+
+async def test_the_channel_tells_what_changed_and_where() -> None:
+    """In one message, with links to the runs."""
+    post = Scripted()
+    assert await ChatChannel("https://chat.example/hook", post, Links()).tell(due()) == Posted()
+    [(url, _, body)] = post.sent
+    assert url == "https://chat.example/hook"
+    assert orjson.loads(body)["text"].startswith("firing (warning): helpfulness of react")
+    assert f"/v1/runs/{due().alert.run_ids[0]}" in orjson.loads(body)["text"]
 
 
 def test_the_protocol_maps_both_ways() -> None:
