@@ -3,7 +3,6 @@
 A text may move a score by one point at most, or its score has to be marked; see `evaluation.begging`.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from evaluation.begging import Screening
 from evaluation.calibration.labelled import DATASETS, as_sample
 from evaluation.calibration.measuring import Measuring
 from evaluation.criteria.types import Context, Criterion
+from evaluation.json_lines import read_lines
 
 HOSTILE = DATASETS / "hostile.jsonl"
 MOST_MOVED = 0.1
@@ -51,8 +51,8 @@ class Outcome:
 
 
 def attempts(path: Path = HOSTILE) -> list[Attempt]:
-    """Read the attempts of a file of JSON lines."""
-    return [Attempt(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Read the attempts of a file of JSON lines. Raises as `read_lines`."""
+    return read_lines(path, lambda row: Attempt(**row))
 
 
 async def outcomes(

@@ -1,25 +1,24 @@
 """What a judge has said so far: kept line by line, so that a measurement that was stopped goes on where it was."""
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from evaluation.criteria.types import Reading
+from evaluation.json_lines import Row, append, read_journal
 
 Key = tuple[str, ...]
 """What was asked: the set, the item, the criterion, its rubric's version and the judge."""
 
 
 class Journal:
-    """Readings by what was asked. Without a `path` they are kept in memory only."""
+    """Readings by what was asked. Without a `path` they are kept in memory only.
+
+    Raises ValueError, with the line, for a file that is no journal, and OSError.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._known: dict[Key, Reading] = {}
-        if path is not None and path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                said = json.loads(line)
-                self._known[tuple(said["key"])] = Reading(value=said["value"], reason=said["reason"])
+        self._known = dict(read_journal(path, _said)) if path is not None and path.exists() else {}
 
     def has(self, key: Sequence[str]) -> bool:
         return tuple(key) in self._known
@@ -30,7 +29,9 @@ class Journal:
         if key not in self._known:
             self._known[key] = reading = await ask()
             if self._path is not None:
-                line = json.dumps({"key": key, "value": reading.value, "reason": reading.reason}, ensure_ascii=False)
-                with self._path.open("a", encoding="utf-8") as file:
-                    file.write(line + "\n")
+                append(self._path, {"key": key, "value": reading.value, "reason": reading.reason})
         return self._known[key]
+
+
+def _said(row: Row) -> tuple[Key, Reading]:
+    return tuple(row["key"]), Reading(value=row["value"], reason=row["reason"])

@@ -1,13 +1,12 @@
 """Sets that people labelled: JSON lines of one answer with its labels, or of two answers and which is better."""
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from evaluation.criteria.types import CODE
+from evaluation.json_lines import Row, read_lines
 from services.samples import Sample
 
 DATASETS = Path(__file__).parents[1] / "datasets"
@@ -38,26 +37,16 @@ class Pair:
 
 
 def labelled(path: Path = HANDBOOK) -> list[Labelled]:
-    """Read answers with labels. Raises ValueError, with the line, for one that cannot be read."""
-    return [
-        Labelled(id=row["id"], sample=_sample(row), labels={name: float(at) for name, at in row["labels"].items()})
-        for row in _rows(path, "id", "question", "answer", "labels")
-    ]
+    """Read answers with labels. Raises as `read_lines`."""
+    return read_lines(path, _labelled)
 
 
 def pairs(path: Path) -> list[Pair]:
-    """Read pairs in the form of LLMBar (arXiv:2310.07641): `input`, `output_1`, `output_2`, and `label`, 1 or 2."""
-    return [
-        Pair(
-            id=str(number),
-            subset=str(row.get("subset", "")),
-            instruction=row["input"],
-            first=row["output_1"],
-            second=row["output_2"],
-            first_is_better=int(row["label"]) == 1,
-        )
-        for number, row in enumerate(_rows(path, "input", "output_1", "output_2", "label"))
-    ]
+    """Read pairs in the form of LLMBar (arXiv:2310.07641): `input`, `output_1`, `output_2`, and `label`, 1 or 2.
+
+    Their ids are their places in the file, from 0. Raises as `read_lines`.
+    """
+    return [replace(pair, id=str(place)) for place, pair in enumerate(read_lines(path, _pair))]
 
 
 def as_sample(question: str, answer: str, tool_results: tuple[str, ...] = ()) -> Sample:
@@ -65,13 +54,20 @@ def as_sample(question: str, answer: str, tool_results: tuple[str, ...] = ()) ->
     return Sample(run_id=NOBODY, tenant_id="", graph=CODE, question=question, answer=answer, tool_results=tool_results)
 
 
-def _sample(row: Mapping[str, Any]) -> Sample:
-    return as_sample(row["question"], row["answer"], tuple(row.get("tool_results", ())))
+def _labelled(row: Row) -> Labelled:
+    return Labelled(
+        id=row["id"],
+        sample=as_sample(row["question"], row["answer"], tuple(row.get("tool_results", ()))),
+        labels={name: float(at) for name, at in dict(row["labels"]).items()},
+    )
 
 
-def _rows(path: Path, *needed: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        row = json.loads(line)
-        if missing := [key for key in needed if key not in row]:
-            raise ValueError(f"{path}, line {number}: {missing[0]} is missing")
-        yield row
+def _pair(row: Row) -> Pair:
+    return Pair(
+        id="",
+        subset=str(row.get("subset", "")),
+        instruction=row["input"],
+        first=row["output_1"],
+        second=row["output_2"],
+        first_is_better=int(row["label"]) == 1,
+    )

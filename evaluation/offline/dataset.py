@@ -1,12 +1,12 @@
 """A data set: JSON lines, one question each, with what is known of a good answer."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from evaluation.json_lines import Row, read_lines
 from evaluation.offline.checks import CHECKS
 from services.types import Message, Role
 
@@ -47,26 +47,22 @@ def read_dataset(path: Path) -> Dataset:
 
     Raises ValueError, with file and line, for a case that cannot be understood, and OSError.
     """
-    content = path.read_bytes()
-    cases: dict[str, Case] = {}
-    for number, line in enumerate(content.decode("utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            case = _case(json.loads(line))
-            if case.id in cases:
-                raise ValueError(f"there is another case {case.id!r}")  # noqa: TRY301  # all of a line's faults are told alike
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-        cases[case.id] = case
+    known: set[str] = set()
+
+    def once(row: Row) -> Case:
+        case = _case(row)
+        if case.id in known:
+            raise ValueError(f"there is another case {case.id!r}")
+        known.add(case.id)
+        return case
+
+    cases = tuple(read_lines(path, once))
     if not cases:
         raise ValueError(f"{path}: there is no case in it")
-    return Dataset(name=path.stem, digest=hashlib.sha256(content).hexdigest(), cases=tuple(cases.values()))
+    return Dataset(name=path.stem, digest=hashlib.sha256(path.read_bytes()).hexdigest(), cases=cases)
 
 
-def _case(row: Any) -> Case:
-    if not isinstance(row, dict):
-        raise ValueError("a case is an object")  # noqa: TRY004  # one kind of error for a file that is wrong
+def _case(row: Row) -> Case:
     if unknown := sorted(row.keys() - _KEYS):
         raise ValueError(f"{unknown[0]!r} is not one of: {', '.join(sorted(_KEYS))}")
     tags = row.get("tags", [])
@@ -88,7 +84,7 @@ def _case(row: Any) -> Case:
     )
 
 
-def _messages(row: Mapping[str, Any]) -> tuple[Message, ...]:
+def _messages(row: Row) -> tuple[Message, ...]:
     if ("question" in row) == ("messages" in row):
         raise ValueError("a case has either a question or messages")
     if "question" in row:
@@ -102,7 +98,7 @@ def _messages(row: Mapping[str, Any]) -> tuple[Message, ...]:
     return messages
 
 
-def _text(row: Mapping[str, Any], key: str) -> str:
+def _text(row: Row, key: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{key} is a text that is not empty")

@@ -4,13 +4,13 @@ It is the journal of the run as well as its result. A case is one line, written 
 was stopped, or whose machine was, goes on behind the last line that is whole.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from evaluation.criteria.types import Reading
+from evaluation.json_lines import Row, append, read_journal
 
 FILE = "results.jsonl"
 
@@ -89,11 +89,10 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         if not self._path.exists():
             self.conditions = conditions
-            self._append({"conditions": asdict(conditions)})
+            append(self._path, {"conditions": asdict(conditions)})
             return
         if not going_on:
             raise ValueError(f"{folder} holds results already: go on with --resume, or name another folder with --out")
-        _cut_torn_line(self._path)
         known = read_results(folder)
         _require_same(known.conditions, conditions, folder)
         self.conditions = known.conditions
@@ -108,38 +107,19 @@ class Journal:
 
     def add(self, result: CaseResult) -> None:
         """Keep a case that is done."""
-        self._append({"case": asdict(result)})
+        append(self._path, {"case": asdict(result)})
         self._done[result.id] = result
-
-    def _append(self, row: Mapping[str, Any]) -> None:
-        with self._path.open("a", encoding="utf-8", errors="replace") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def read_results(folder: Path) -> Results:
     """Read the results of a folder. Raises ValueError, with the line, for what is none, and OSError."""
     path = folder / FILE
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        try:
-            rows += [json.loads(line)] if line else []
-        except ValueError:
-            raise ValueError(f"{path}, line {number}: this is no result; --resume goes on before it") from None
-    try:
-        conditions = _conditions(rows[0]["conditions"])
-        cases = {row["case"]["id"]: _case(row["case"]) for row in rows[1:]}
-    except (LookupError, TypeError) as error:
-        raise ValueError(f"{path}: these are no results of an evaluation ({error!r})") from None
-    return Results(conditions=conditions, cases=tuple(cases.values()))
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Drop what was being written when the evaluation was stopped."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)
+    rows = read_journal(path, _row)
+    conditions = [row for row in rows if isinstance(row, Conditions)]
+    if len(conditions) != 1:
+        raise ValueError(f"{path}: these are no results of an evaluation")
+    cases = {row.id: row for row in rows if isinstance(row, CaseResult)}
+    return Results(conditions=conditions[0], cases=tuple(cases.values()))
 
 
 def _require_same(known: Conditions, asked: Conditions, folder: Path) -> None:
@@ -149,11 +129,15 @@ def _require_same(known: Conditions, asked: Conditions, folder: Path) -> None:
             raise ValueError(f"{folder} has results of another {what}: begin a new folder with --out")
 
 
-def _conditions(row: Mapping[str, Any]) -> Conditions:
-    measures: Sequence[Mapping[str, Any]] = row["measures"]
+def _row(row: Row) -> Conditions | CaseResult:
+    return _case(row["case"]) if "case" in row else _conditions(row["conditions"])
+
+
+def _conditions(row: Row) -> Conditions:
+    measures: Sequence[Row] = row["measures"]
     return Conditions(**{**row, "measures": tuple(Measure(**one) for one in measures)})
 
 
-def _case(row: Mapping[str, Any]) -> CaseResult:
+def _case(row: Row) -> CaseResult:
     readings = {name: Reading(**one) for name, one in row["readings"].items()}
     return CaseResult(**{**row, "tags": tuple(row["tags"]), "tools": tuple(row["tools"]), "readings": readings})

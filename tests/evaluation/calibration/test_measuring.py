@@ -63,7 +63,9 @@ async def test_a_criterion_is_calibrated_on_what_has_a_label_for_it(tmp_path: Pa
 
 
 async def test_a_measurement_goes_on_where_it_was(tmp_path: Path) -> None:
-    """What was said is not asked again: not after a failure, not by another process, and not when the time was up."""
+    """What was said is not asked again: not after a failure, not by another process, not when the time was up, and not when
+    the process was killed as it wrote.
+    """
     found = labelled(items(tmp_path / "set.jsonl", *"abcdef"))
     criteria, path = [CRITERIA["accuracy"]()], tmp_path / "journal.jsonl"
     with pytest.raises(ModelServerError):
@@ -72,9 +74,12 @@ async def test_a_measurement_goes_on_where_it_was(tmp_path: Path) -> None:
     with pytest.raises(OutOfTime):
         await measuring(second, Journal(path), until=1.0).answers(criteria, found, "set")
     assert second.asked == ["b", "c"]
+    with path.open("a") as file:
+        file.write('{"key": ["set", "i3", "accu')
     third = Gullible()
     [record] = await measuring(third, Journal(path)).answers(criteria, found, "set")
     assert (record.n, third.asked) == (6, ["d", "e", "f"])
+    assert (await measuring(Gullible(fails_at=1), Journal(path)).answers(criteria, found, "set")) == [record]
 
 
 async def test_preferences_are_calibrated_on_pairs(tmp_path: Path) -> None:

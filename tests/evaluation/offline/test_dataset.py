@@ -30,7 +30,7 @@ def test_a_case_is_a_question_or_a_conversation(tmp_path: Path) -> None:
     ("line", "complaint"),
     [
         ("{", "Expecting property name"),
-        ("[]", "a case is an object"),
+        ("[]", "a line is an object"),
         (json.dumps({**GOOD, "quesion": "?"}), "'quesion' is not one of"),
         (json.dumps({"id": "b"}), "either a question or messages"),
         (json.dumps({**GOOD, "id": " "}), "id is a text"),
