@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from uuid import UUID
 
-from evaluation.criteria.types import CODE
+from evaluation.criteria.types import CODE, NO_RUN
 from evaluation.json_lines import Row, read_lines
 from services.samples import Sample
 
 DATASETS = Path(__file__).parents[1] / "datasets"
 HANDBOOK = DATASETS / "handbook.jsonl"
-NOBODY = UUID(int=0)
-"""The run of what was never a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +48,7 @@ def pairs(path: Path) -> list[Pair]:
 
 def as_sample(question: str, answer: str, tool_results: tuple[str, ...] = ()) -> Sample:
     """Return an answer as a judge sees one."""
-    return Sample(run_id=NOBODY, tenant_id="", graph=CODE, question=question, answer=answer, tool_results=tool_results)
+    return Sample(run_id=NO_RUN, tenant_id="", graph=CODE, question=question, answer=answer, tool_results=tool_results)
 
 
 def _labelled(row: Row) -> Labelled:

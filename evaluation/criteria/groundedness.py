@@ -18,4 +18,4 @@ RUBRIC = Rubric(
 
 
 def groundedness() -> JudgedCriterion:
-    return JudgedCriterion(rubric=RUBRIC, needs_sources=True)
+    return JudgedCriterion(rubric=RUBRIC, without="nothing to be grounded in")

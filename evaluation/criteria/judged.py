@@ -1,18 +1,26 @@
 """A criterion that a judge answers: its rubric, and which parts of a run the judge is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evaluation.criteria.types import Context, Part, Reading, Rubric, Scale
 from services.samples import Sample
 
 
+def tool_results(sample: Sample) -> Sequence[Part]:
+    """Return what tools gave in a run."""
+    return [Part(label="Tool result", text=text) for text in sample.tool_results if text.strip()]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedCriterion:
-    """Asks `rubric` of the answer. `needs_sources` leaves a run unscored that has no tool result to compare it with."""
+    """Asks `rubric` of the answer. `sources` are what the judge is to compare it with; a run that has none is unscored for the
+    reason of `without`, or is judged all the same where that is empty.
+    """
 
     rubric: Rubric
-    needs_sources: bool = False
+    sources: Callable[[Sample], Sequence[Part]] = tool_results
+    without: str = ""
     needs_judge: bool = True
 
     @property
@@ -28,19 +36,12 @@ class JudgedCriterion:
         return self.rubric.scale
 
     async def read(self, context: Context) -> Reading:
-        """Ask the judge, unless there is nothing to be judged."""
+        """Ask the judge, unless there is nothing to be judged. The answer comes last."""
         sample = context.sample
         if not sample.answer.strip():
             return Reading(value=None, reason="nothing was answered")
-        if self.needs_sources and not any(map(str.strip, sample.tool_results)):
-            return Reading(value=None, reason="nothing to be grounded in")
-        return await context.judge.judge(self.rubric, shown(sample))
-
-
-def shown(sample: Sample) -> Sequence[Part]:
-    """Return what a judge is shown of a run; the answer, which is judged, comes last."""
-    return (
-        Part(label="Question", text=sample.question),
-        *(Part(label="Tool result", text=text) for text in sample.tool_results if text.strip()),
-        Part(label="Answer", text=sample.answer),
-    )
+        sources = self.sources(sample)
+        if not sources and self.without:
+            return Reading(value=None, reason=self.without)
+        question, answer = Part(label="Question", text=sample.question), Part(label="Answer", text=sample.answer)
+        return await context.judge.judge(self.rubric, (question, *sources, answer))

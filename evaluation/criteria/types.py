@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
+from uuid import UUID
 
 from services.samples import Sample
 
 CODE = "code"
 """Who judged, where nobody was asked."""
+
+NO_RUN = UUID(int=0)
+"""The run of a sample that comes of none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,7 @@
 """Does the answer say what a reference says: 0 to 10, for cases of a data set that have one."""
 
-from dataclasses import dataclass
-
-from evaluation.criteria.types import GRADE, Context, Part, Reading, Rubric, Scale
+from evaluation.criteria.judged import JudgedCriterion
+from evaluation.criteria.types import GRADE, Part, Rubric
 
 RUBRIC = Rubric(
     name="correctness",
@@ -18,35 +17,7 @@ RUBRIC = Rubric(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Correctness:
-    """Implements `Criterion` for one case."""
-
-    reference: str
-    needs_judge: bool = True
-
-    @property
-    def name(self) -> str:
-        return RUBRIC.name
-
-    @property
-    def rubric_version(self) -> str:
-        return RUBRIC.version
-
-    @property
-    def scale(self) -> Scale:
-        return RUBRIC.scale
-
-    async def read(self, context: Context) -> Reading:
-        """Ask the judge, who is shown the question, the reference and the answer."""
-        sample = context.sample
-        if not self.reference:
-            return Reading(value=None, reason="there is no reference")
-        if not sample.answer.strip():
-            return Reading(value=None, reason="nothing was answered")
-        parts = (
-            Part(label="Question", text=sample.question),
-            Part(label="Reference answer", text=self.reference),
-            Part(label="Answer", text=sample.answer),
-        )
-        return await context.judge.judge(RUBRIC, parts)
+def correctness(reference: str) -> JudgedCriterion:
+    """Return the criterion of one case, whose judge is shown the question, the reference and the answer."""
+    shown = [Part(label="Reference answer", text=reference)] if reference else []
+    return JudgedCriterion(rubric=RUBRIC, sources=lambda _: shown, without="there is no reference")

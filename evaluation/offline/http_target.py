@@ -10,6 +10,7 @@ from uuid import UUID
 
 import aiohttp
 
+from evaluation.criteria.types import NO_RUN
 from evaluation.offline.dataset import Case
 from evaluation.offline.target import Answered, TargetUnusable, no_sample
 from services.samples import Sample, ToolUse
@@ -25,9 +26,6 @@ WAIT_S = 2.0
 MOST_WAIT_S = 120.0
 
 
-NOBODY = UUID(int=0)
-
-
 @dataclass(slots=True)
 class _Turn:
     """What has come of a turn so far."""
@@ -36,7 +34,7 @@ class _Turn:
     results: list[str] = field(default_factory=list)
     uses: list[ToolUse] = field(default_factory=list)
     first_text_s: float | None = None
-    run_id: UUID = NOBODY
+    run_id: UUID = NO_RUN
     end: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
 

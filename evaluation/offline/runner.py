@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from evaluation.criteria import CRITERIA
 from evaluation.criteria.types import CODE, Criterion, Judge, Reading
 from evaluation.offline.checks import read as read_checks
-from evaluation.offline.correctness import RUBRIC, Correctness
+from evaluation.offline.correctness import RUBRIC, correctness
 from evaluation.offline.dataset import Case
 from evaluation.offline.results import CaseResult, Journal, Measure
 from evaluation.offline.target import Answered, Target, TargetUnusable, no_sample
@@ -44,7 +44,7 @@ class Marking:
     def criteria_for(self, reference: str) -> list[Criterion]:
         """Return the criteria of a case with this reference. Raises ValueError for an unknown name."""
         check_criteria(self.criteria)
-        return [Correctness(reference=reference) if name == RUBRIC.name else CRITERIA[name]() for name in self.criteria]
+        return [correctness(reference) if name == RUBRIC.name else CRITERIA[name]() for name in self.criteria]
 
     async def of(self, case: Case, answered: Answered) -> dict[str, Reading]:
         """Return every measure of a case."""

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 from typing import Protocol
-from uuid import UUID
 
-from evaluation.criteria.types import CODE
+from evaluation.criteria.types import CODE, NO_RUN
 from evaluation.offline.dataset import Case
 from services.samples import Sample
 from services.types import RunStatus
@@ -35,5 +34,4 @@ class Target(Protocol):
 
 def no_sample(case: Case) -> Sample:
     """Return what is left of a case that came to nothing."""
-    nobody = UUID(int=0)
-    return Sample(run_id=nobody, tenant_id="", graph=CODE, question=case.question, answer="", status=RunStatus.FAILED)
+    return Sample(run_id=NO_RUN, tenant_id="", graph=CODE, question=case.question, answer="", status=RunStatus.FAILED)

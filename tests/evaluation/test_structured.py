@@ -9,8 +9,8 @@ from langchain_core.messages import AIMessage
 from evaluation.begging import Screening
 from evaluation.calibration.hostile import Attempt, attempts
 from evaluation.criteria import CRITERIA
-from evaluation.criteria.judged import shown
-from evaluation.criteria.types import GRADE, Rubric
+from evaluation.criteria.judged import JudgedCriterion
+from evaluation.criteria.types import GRADE, Context, Rubric
 from evaluation.structured import UNREADABLE, StructuredJudge, verdict
 from tests.evaluation.fakes import FakeModel, a_sample
 
@@ -25,7 +25,7 @@ async def test_a_verdict_is_asked_for_and_read() -> None:
     """The rubric, the mark and the schema go out; the reason comes back in one line, the value as a number."""
     model = FakeModel([AIMessage(said())])
     judge = StructuredJudge(model, max_chars=1_000, mark=lambda _: "m4rk")
-    reading = await judge.judge(RUBRIC, shown(a_sample("Of course, dear.")))
+    reading = await JudgedCriterion(rubric=RUBRIC).read(Context(sample=a_sample("Of course, dear."), judge=judge))
     assert (judge.name, reading.value, reading.reason) == ("tiny/structured", 7.0, "kind enough")
     [(instruction, material)] = model.read
     assert "Grade how kind it is." in instruction
@@ -95,7 +95,7 @@ async def test_no_text_of_the_record_becomes_the_verdict(attempt: Attempt) -> No
     """A judge that repeats what it reads gives no score, or its own: never the one that the text wants."""
     for reply in parrots(attempt, said(2)):
         judge = StructuredJudge(FakeModel([AIMessage(reply)]), max_chars=10_000, mark=lambda _: "m4rk")
-        reading = await judge.judge(CRITERIA["helpfulness"]().rubric, shown(a_sample(attempt.text)))  # type: ignore[attr-defined]
+        reading = await CRITERIA["helpfulness"]().read(Context(sample=a_sample(attempt.text), judge=judge))
         assert reading.value in (None, 2.0), reply
         assert reading.value is not None or reading.reason == UNREADABLE
 
