@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ import aiohttp
 from evaluation.criteria.types import NO_RUN
 from evaluation.offline.dataset import Case
 from evaluation.offline.target import Answered, TargetUnusable, no_sample
+from services.llm.retry_after import retry_after_s
+from services.resilience.retry import RetryPolicy, backoff_s
 from services.samples import Sample, ToolUse
 from services.types import RunStatus
 
@@ -21,9 +24,9 @@ UNUSABLE = frozenset({401, 403, 404, 405})
 """Statuses of a key that opens nothing and of an address or graph that is not there: every case would get the same."""
 AGAIN = frozenset({429, 503})
 TRIES = 6
-WAIT_S = 2.0
-"""Before the second try, twice as long before each further one, unless the answer names a time. Two minutes at most."""
+BACKOFF = RetryPolicy(base_s=2.0, max_s=60.0)
 MOST_WAIT_S = 120.0
+"""Of what an answer may ask us to wait."""
 
 
 @dataclass(slots=True)
@@ -42,7 +45,8 @@ class _Turn:
 class HttpTarget:
     """One graph behind `url`, the default one where `graph` is empty. Close it.
 
-    What is refused for now (429, 503) is asked again, as often and as late as is said there; what breaks off is a failure.
+    What is refused for now (429, 503) is asked again, TRIES times in all, and not before the answer says; what breaks off is a
+    failure.
     """
 
     def __init__(
@@ -54,12 +58,14 @@ class HttpTarget:
         timeout_s: float = 600.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
     ) -> None:
         self.name = f"{graph or 'the default graph'} at {url.rstrip('/')}"
         self._url = f"{url.rstrip('/')}/chat/stream"
         self._graph = graph
         self._sleep = sleep
         self._clock = clock
+        self._random = random
         self._session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=aiohttp.ClientTimeout(total=timeout_s + 10.0, sock_connect=10.0),
@@ -82,12 +88,12 @@ class HttpTarget:
                         raise TargetUnusable(f"{self._url} answers {response.status} ({code})")
                     if response.status not in AGAIN or attempt == TRIES:
                         return Answered(sample=no_sample(case), failure=code)
-                    wait_s = _retry_after_s(response, attempt)
+                    named_s = min(retry_after_s(response.headers) or 0.0, MOST_WAIT_S)
             except aiohttp.ClientConnectorError as error:
                 raise TargetUnusable(f"{self._url} cannot be reached: {error.os_error}") from None
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 return Answered(sample=no_sample(case), failure=type(error).__name__)
-            await self._sleep(wait_s)
+            await self._sleep(max(named_s, backoff_s(attempt, BACKOFF, self._random)))
         raise AssertionError("the last try returns")
 
     def _body(self, case: Case) -> dict[str, Any]:
@@ -154,11 +160,3 @@ async def _code_of(response: aiohttp.ClientResponse) -> str:
         return str((await response.json())["error"]["code"])
     except (aiohttp.ContentTypeError, ValueError, LookupError, TypeError):
         return f"http_{response.status}"
-
-
-def _retry_after_s(response: aiohttp.ClientResponse, attempt: int) -> float:
-    try:
-        named = float(response.headers["retry-after"])
-    except (KeyError, ValueError):
-        named = WAIT_S * 2 ** (attempt - 1)
-    return min(named, MOST_WAIT_S)

@@ -110,15 +110,20 @@ async def test_what_did_not_come_to_an_answer_is_a_failure(play: Play, events: l
 
 
 async def test_what_is_refused_for_now_is_asked_again_when_it_says(play: Play) -> None:
-    """And not for ever: the last refusal is the case's failure."""
+    """In seconds or as a date, but not in an hour; else at random within a bound that doubles. And not for ever: the last
+    refusal is the case's failure.
+    """
     slept: list[float] = []
-    server = Server((429, "rate_limit_exceeded"), (503, "overloaded"), [COMPLETED], headers={"retry-after": "7"})
-    assert (await (await play(server, slept)).answer(a_case())).failure == ""
-    assert slept == [7.0, 7.0]
-    slept.clear()
-    target = await play(Server((503, "overloaded")), slept)
+    today = {"date": "Sun, 29 Nov 2026 12:00:00 GMT"}
+    for named, waited_s in (("7", 7.0), ("Sun, 29 Nov 2026 12:00:09 GMT", 9.0), ("3600", 120.0)):
+        refusals = (429, "rate_limit_exceeded"), (503, "overloaded")
+        server = Server(*refusals, [COMPLETED], headers={**today, "retry-after": named})
+        assert (await (await play(server, slept)).answer(a_case())).failure == ""
+        assert slept == [waited_s, waited_s]
+        slept.clear()
+    target = await play(Server((503, "overloaded")), slept, random=lambda: 0.5)
     assert (await target.answer(a_case())).failure == "overloaded"
-    assert slept == [2.0, 4.0, 8.0, 16.0, 32.0]
+    assert slept == [1.0, 2.0, 4.0, 8.0, 16.0]
     assert len(slept) == TRIES - 1
 
 
