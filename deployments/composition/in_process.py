@@ -110,8 +110,7 @@ def open_in_process(
 
     Raises ConfigurationError for a graph that is not there or cannot be built.
     """
-    if graph not in settings.graphs:
-        raise ConfigurationError(f"There is no graph {graph!r}. There are: {', '.join(settings.graphs)}.")
+    chosen = settings.graphs[graph_named(graph, settings)]
     prompts = LivePrompts({name: one.prompts for name, one in settings.graphs.items()}, prompt_roles(settings))
     guard = InProcessGuard(GuardrailReplica(settings.guardrail.rules, settings.guardrail.timeout_s))
     graphs = build_graphs(settings, ToolResources(documents=documents))
@@ -135,9 +134,16 @@ def open_in_process(
         screen=output_screen(settings.guardrail.output, UNMEASURED, LiveSemantics(semantic, ask, UNMEASURED)),
     )
     intake = Intake(runs=store.runs, guard=guard, graphs=graphs, max_run_s=settings.runs.max_run_s, new_id=uuid7)
-    first = (settings.graphs[graph].providers or tuple(routes))[0]
+    first = (chosen.providers or tuple(routes))[0]
     name = f"{graph} in process, {routes[first].provider.model}, prompts {prompts.version(graph)}"
     return InProcessTarget(name, graph, engine=engine, ended=ended, intake=intake, store=store, lease=lease)
+
+
+def graph_named(name: str, settings: Settings) -> str:
+    """Return the name of a graph of the settings. Raises ConfigurationError where it is none."""
+    if name not in settings.graphs:
+        raise ConfigurationError(f"There is no graph {name!r}. There are: {', '.join(settings.graphs)}.")
+    return name
 
 
 def open_routes(settings: Settings) -> Mapping[str, Route]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from configs.section import SettingsError
 from configs.settings import Settings, load, read
 from deployments.composition.check import check
-from deployments.composition.in_process import open_in_process, open_routes
+from deployments.composition.in_process import graph_named, open_in_process, open_routes
 from deployments.composition.judge import judge, judge_gateway, judge_provider
 from deployments.composition.routes import open_route
 from deployments.launch import documents, weights
@@ -28,13 +28,12 @@ from deployments.launch.options import REPOSITORY
 from deployments.launch.package_index import PipFetcher
 from deployments.launch.postgres import EmbeddedPostgres
 from evaluation.begging import Screening
-from evaluation.offline.command import finish, plan_of, run_arguments
-from evaluation.offline.evaluating import NOT_RUN, Plan, evaluate
-from evaluation.offline.gate import read_gate
+from evaluation.offline.command import against_of, plan_of, run_arguments
+from evaluation.offline.evaluating import NOT_RUN, Plan, conclude, evaluate
 from evaluation.offline.runner import Marking, check_criteria
 from evaluation.offline.target import TargetUnusable
 from graphs.tools.documents import HANDBOOK
-from services.errors import ConfigurationError, MainstayError
+from services.errors import MainstayError
 from services.limits.purse import BOTTOMLESS
 from services.storage import migrate
 from services.storage.database import Database
@@ -52,18 +51,15 @@ def main(given: Sequence[str], environ: MutableMapping[str, str], console: Conso
     asked = _parser().parse_args(given)
     out = asked.out or RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     try:
-        if asked.gate is not None:
-            read_gate(asked.gate)  # what is wrong with it is told before anything is started
-        plan = plan_of(asked, out=out, concurrency=asked.concurrency)
+        against = against_of(asked)
+        plan = plan_of(asked, against, out=out)
         settings = load([asked.overlay], read(asked.settings) if asked.settings else {})
         check(settings)
-        graph = asked.graph or settings.default_graph
-        if graph not in settings.graphs:
-            raise ConfigurationError(f"There is no graph {graph!r}. There are: {', '.join(settings.graphs)}.")
+        graph = graph_named(asked.graph or settings.default_graph, settings)
         check_criteria(asked.criteria.split(","))
         with _model(settings, environ, console), _postgres() as url:
             asyncio.run(_evaluate(asked, plan, settings, graph, url))
-        return finish(asked, out)
+        return conclude(out, against, say=print)
     except (TargetUnusable, MainstayError, SettingsError, OSError, ValueError) as failure:
         console.say(f"evaluation: {one_line(str(failure), 1000)}")
         return NOT_RUN
@@ -83,8 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--graph", help="the graph to ask (default: the settings' default one)")
     parser.add_argument("--documents", type=Path, default=HANDBOOK, help="Markdown to search (default: the handbook)")
     parser.add_argument("--out", type=Path, help="the folder for results and report (default: a new one in build/eval)")
-    parser.add_argument("--concurrency", type=int, default=1, help="cases at once (default: %(default)s)")
-    run_arguments(parser)
+    run_arguments(parser, concurrency=1)
     parser.set_defaults(criteria=CRITERIA)
     return parser
 

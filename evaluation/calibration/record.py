@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from evaluation.calibration.agreement import agreement, confusion
 from evaluation.criteria.types import Scale
@@ -39,22 +39,15 @@ class Calibration:
     measured_on: str
 
 
-class Calibrations(Protocol):
-    """Where calibrations are looked up."""
-
-    def of(self, criterion: str, judge_model: str, rubric_version: str) -> Calibration | None:
-        """Return what is known of a judge, None where it is not calibrated: its scores are to be shown as such."""
-        ...
-
-
 class KnownCalibrations:
-    """Implements `Calibrations` over records; of several for one criterion, judge and rubric that of the most items counts."""
+    """Where calibrations are looked up: of several for one criterion, judge and rubric that of the most items counts."""
 
     def __init__(self, records: Iterable[Calibration] = ()) -> None:
         by_size = sorted(records, key=lambda one: one.n)
         self._known = {(one.criterion, one.judge_model, one.rubric_version): one for one in by_size}
 
     def of(self, criterion: str, judge_model: str, rubric_version: str) -> Calibration | None:
+        """Return what is known of a judge, None where it is not calibrated: its scores are to be shown as such."""
         return self._known.get((criterion, judge_model, rubric_version))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from evaluation.criteria.types import Judge, Part, Reading, Rubric
 from evaluation.offline.comparison import compare, text_of
 from evaluation.offline.dataset import read_dataset
-from evaluation.offline.evaluating import NOT_RUN, OK, Plan, conclude, evaluate
+from evaluation.offline.evaluating import NOT_RUN, OK, Against, Plan, conclude, evaluate
 from evaluation.offline.gate import read_gate
 from evaluation.offline.results import read_results
 from evaluation.offline.runner import Marking
@@ -53,11 +53,12 @@ def main(given: Sequence[str] | None = None) -> int:
         return NOT_RUN
 
 
-def run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `run` and `make eval` are both told."""
+def run_arguments(parser: argparse.ArgumentParser, *, concurrency: int) -> None:
+    """Add what `run` and `make eval` are both told; `concurrency` is how many cases are asked at once if nothing is said."""
     parser.add_argument("--dataset", type=Path, default=DATASET, help="JSON lines (default: %(default)s)")
     parser.add_argument("--name", help="what this configuration is called (default: the name of the folder)")
     parser.add_argument("--criteria", help="of the registry, and correctness, with commas between them")
+    parser.add_argument("--concurrency", type=int, default=concurrency, help="cases at once (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on with the results that --out has")
     parser.add_argument("--for-s", type=float, default=float("inf"), help="begin no case after so many seconds")
     conclusion_arguments(parser)
@@ -69,7 +70,15 @@ def conclusion_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gate", type=Path, help="a file of rules that must hold")
 
 
-def plan_of(asked: argparse.Namespace, *, out: Path, concurrency: int) -> Plan:
+def against_of(asked: argparse.Namespace) -> Against:
+    """Read what `conclusion_arguments` name. Raises ValueError and OSError."""
+    return Against(
+        gate=None if asked.gate is None else read_gate(asked.gate),
+        baseline=None if asked.baseline is None else read_results(asked.baseline),
+    )
+
+
+def plan_of(asked: argparse.Namespace, against: Against, *, out: Path) -> Plan:
     """Return the plan of arguments that `run_arguments` added. Raises ValueError and OSError."""
     return Plan(
         dataset=read_dataset(asked.dataset),
@@ -77,14 +86,9 @@ def plan_of(asked: argparse.Namespace, *, out: Path, concurrency: int) -> Plan:
         name=asked.name or out.name,
         resume=asked.resume,
         for_s=asked.for_s,
-        concurrency=concurrency,
+        concurrency=asked.concurrency,
+        baseline=against.baseline,
     )
-
-
-def finish(asked: argparse.Namespace, folder: Path) -> int:
-    """Conclude by the arguments that `conclusion_arguments` added."""
-    gate = None if asked.gate is None else read_gate(asked.gate)
-    return conclude(folder, gate=gate, baseline=asked.baseline, say=print, page=getattr(asked, "page", None))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,13 +101,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--key-file", type=Path, help="a file with a key of it")
     run.add_argument("--graph", default="", help="the graph to ask (default: the default one)")
     run.add_argument("--timeout-s", type=float, default=600.0, help="for one case (default: %(default)s)")
-    run.add_argument("--concurrency", type=int, default=4, help="cases at once (default: %(default)s)")
     run.add_argument("--out", type=Path, required=True, help="the folder for results and report")
     run.add_argument("--judge-url", help="of an OpenAI-compatible endpoint; without it only code marks the answers")
     run.add_argument("--judge-model", default="", help="its name there, and on record")
     run.add_argument("--judge-key-file", type=Path, help="a file with the endpoint's key")
     run.add_argument("--judge-style", choices=["structured", "one_token"], default="structured")
-    run_arguments(run)
+    run_arguments(run, concurrency=4)
     comparison = commands.add_parser("compare", help="two results, case by case")
     comparison.add_argument("baseline", type=Path)
     comparison.add_argument("candidate", type=Path)
@@ -118,20 +121,19 @@ def _parser() -> argparse.ArgumentParser:
 def _do(asked: argparse.Namespace) -> int:
     match asked.command:
         case "run":
-            if asked.gate is not None:
-                read_gate(asked.gate)  # what is wrong with it is told before anything is asked
-            asyncio.run(_run(asked))
-            return finish(asked, asked.out)
+            against = against_of(asked)
+            asyncio.run(_run(asked, plan_of(asked, against, out=asked.out)))
+            return conclude(asked.out, against, say=print)
         case "compare":
             print(text_of(compare(read_results(asked.baseline), read_results(asked.candidate))))
             return OK
         case "gate" if asked.gate is None:
             raise ValueError("name the file of rules with --gate")
         case _:
-            return finish(asked, asked.results)
+            return conclude(asked.results, against_of(asked), say=print, page=asked.page)
 
 
-async def _run(asked: argparse.Namespace) -> None:
+async def _run(asked: argparse.Namespace, plan: Plan) -> None:
     # These take seconds to import, and the other commands need none of them.
     from evaluation.begging import Screening
     from evaluation.offline.http_target import HttpTarget
@@ -152,4 +154,4 @@ async def _run(asked: argparse.Namespace) -> None:
         judged = ("correctness", "helpfulness", "groundedness", "safety") if asked.judge_url else ()
         criteria = asked.criteria.split(",") if asked.criteria else (*judged, *MEASURED)
         marking = Marking(criteria=criteria, judge=judge, screen=Screening())
-        await evaluate(plan_of(asked, out=asked.out, concurrency=asked.concurrency), target, marking)
+        await evaluate(plan, target, marking)

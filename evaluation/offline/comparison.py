@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.offline.results import Measure, Results
+from evaluation.offline.results import Conditions, Measure, Results
 from evaluation.offline.statistics import Mean, Paired, holm, mean_of, paired
 
 
@@ -41,6 +41,22 @@ class Difference:
         return self.found.low > 0 if sign > 0 else self.found.high < 0 if sign < 0 else False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Results, beside those of a baseline where there is one, and what they come to, worked out once for all who show it."""
+
+    results: Results
+    baseline: Results | None
+    lines: Sequence[Line]
+    differences: Sequence[Difference]
+
+
+def compared(results: Results, baseline: Results | None = None) -> Comparison:
+    """Return results with their figures. Raises ValueError where the baseline cannot be compared with."""
+    differences = [] if baseline is None else compare(baseline, results)
+    return Comparison(results=results, baseline=baseline, lines=lines(results), differences=differences)
+
+
 def direction(measure: Measure) -> int:
     """Return 1 where more is better, -1 where less is, 0 where neither is."""
     return {"higher": 1, "lower": -1, None: 0}[measure.better]
@@ -53,7 +69,7 @@ def lines(results: Results) -> list[Line]:
 
 def compare(baseline: Results, candidate: Results) -> list[Difference]:
     """Return every measure that both have for some cases. Raises ValueError where they cannot be compared."""
-    require_comparable(baseline, candidate)
+    require_comparable(baseline.conditions, candidate.conditions)
     found = [(measure, _paired(baseline, candidate, measure)) for measure in candidate.conditions.measures]
     known = [(measure, one) for measure, one in found if one is not None]
     adjusted = holm([one.p for _, one in known])
@@ -62,9 +78,8 @@ def compare(baseline: Results, candidate: Results) -> list[Difference]:
     ]
 
 
-def require_comparable(baseline: Results, candidate: Results) -> None:
+def require_comparable(one: Conditions, other: Conditions) -> None:
     """Raise ValueError unless the same questions were asked and the same judge marked them by the same rubrics."""
-    one, other = baseline.conditions, candidate.conditions
     if one.digest != other.digest:
         raise ValueError(
             f"{one.name} and {other.name} answered different data sets, or versions of one ({one.dataset})"

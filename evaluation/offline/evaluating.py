@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from evaluation.calibration.record import KnownCalibrations, read_calibrations
-from evaluation.offline.comparison import compare, summary_of, text_of
-from evaluation.offline.comparison import lines as lines_of
+from evaluation.offline.comparison import compared, require_comparable, summary_of, text_of
 from evaluation.offline.dataset import Dataset
 from evaluation.offline.gate import Gate
 from evaluation.offline.progress import ProgressBar
@@ -23,12 +22,24 @@ OK, GATE_FAILED, NOT_RUN = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Against:
+    """What results are held against, read before anything is asked: what is wrong with it costs no evaluation then."""
+
+    gate: Gate | None = None
+    baseline: Results | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is to be done: where results go, whether they go on with earlier ones, and for how many seconds cases are begun."""
+    """What is to be done: where results go, whether they go on with earlier ones, and for how many seconds cases are begun.
+
+    Results that could not be compared with those of `baseline` are not begun.
+    """
 
     dataset: Dataset
     out: Path
     name: str
+    baseline: Results | None = None
     resume: bool = False
     for_s: float = float("inf")
     concurrency: int = 4
@@ -47,6 +58,8 @@ async def evaluate(
         measures=marking.measures,
         begun=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    if plan.baseline is not None:
+        require_comparable(plan.baseline.conditions, conditions)
     journal = Journal(plan.out, conditions, going_on=plan.resume)
     bar = ProgressBar(clock=clock)
     runner = Runner(
@@ -64,19 +77,16 @@ async def evaluate(
     return journal.results
 
 
-def conclude(
-    folder: Path, *, gate: Gate | None, baseline: Path | None, say: Callable[[str], None], page: Path | None = None
-) -> int:
+def conclude(folder: Path, against: Against, *, say: Callable[[str], None], page: Path | None = None) -> int:
     """Say what a folder's results come to, write the page, and return the exit status. Raises ValueError and OSError."""
-    results = read_results(folder)
-    before = None if baseline is None else read_results(baseline)
-    say(f"{results.conditions.name}: {results.conditions.target}\n\n{summary_of(lines_of(results))}")
-    if before is not None:
-        say(f"\nless {before.conditions.name}, case by case:\n\n{text_of(compare(before, results))}")
-    findings = [] if gate is None else gate.findings(results, before)
+    found = compared(read_results(folder), against.baseline)
+    results = found.results
+    say(f"{results.conditions.name}: {results.conditions.target}\n\n{summary_of(found.lines)}")
+    if found.baseline is not None:
+        say(f"\nless {found.baseline.conditions.name}, case by case:\n\n{text_of(found.differences)}")
+    findings = [] if against.gate is None else against.gate.findings(found)
     target = page or folder / PAGE
-    calibrations = KnownCalibrations(read_calibrations())
-    page_text = report(results, before, findings=findings, calibrations=calibrations)
+    page_text = report(found, findings=findings, calibrations=KnownCalibrations(read_calibrations()))
     target.write_text(page_text, encoding="utf-8", errors="replace")
     for finding in findings:
         say(f"{'ok  ' if finding.holds else 'FAIL'}  {finding.said}")

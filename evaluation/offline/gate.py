@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.offline.comparison import Difference, Line, compare, direction, lines
-from evaluation.offline.results import Results
+from evaluation.offline.comparison import Comparison, Difference, Line, direction
 
 UNSCORED = 0.1
 
@@ -34,24 +33,24 @@ class Gate:
 
     rules: Mapping[str, Mapping[str, float]]
 
-    def findings(self, candidate: Results, baseline: Results | None = None) -> list[Finding]:
+    def findings(self, found: Comparison) -> list[Finding]:
         """Try every rule. Raises ValueError for one that cannot be tried: that is no pass."""
-        for results in filter(None, (candidate, baseline)):
+        for results in filter(None, (found.results, found.baseline)):
             if not results.complete:
                 done, all_of_them = len(results.cases), results.conditions.cases
                 raise ValueError(
                     f"{results.conditions.name} has {done} of {all_of_them} cases: finish it with --resume"
                 )
-        known = {line.measure.name: line for line in lines(candidate)}
-        against = {} if baseline is None else {one.measure.name: one for one in compare(baseline, candidate)}
-        found = []
+        known = {line.measure.name: line for line in found.lines}
+        against = {one.measure.name: one for one in found.differences}
+        findings = []
         for name, limits in self.rules.items():
             if name not in known:
                 raise ValueError(f"[{name}] was not measured; measured were: {', '.join(known)}")
-            if limits.keys() & _COMPARED.keys() and baseline is None:
+            if limits.keys() & _COMPARED.keys() and found.baseline is None:
                 raise ValueError(f"[{name}] compares with a baseline: name one with --baseline")
-            found += _findings(known[name], against.get(name), limits)
-        return found
+            findings += _findings(known[name], against.get(name), limits)
+        return findings
 
 
 def read_gate(path: Path) -> Gate:

@@ -2,29 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from xml.etree.ElementTree import Element
 
-from evaluation.calibration.record import Calibrations, KnownCalibrations
+from evaluation.calibration.record import KnownCalibrations
 from evaluation.criteria.types import CODE
 from evaluation.offline import charts, reading
-from evaluation.offline.comparison import Difference, Line, common, compare, direction, lines
+from evaluation.offline.comparison import Comparison, Difference, Line, common, direction
 from evaluation.offline.gate import Finding
 from evaluation.offline.markup import Node, document, node, table
 from evaluation.offline.results import CaseResult, Measure, Results
-from evaluation.offline.statistics import mean_of
 
 STYLE = Path(__file__).with_name("report.css")
 
 
-def report(
-    results: Results,
-    baseline: Results | None = None,
-    *,
-    findings: Sequence[Finding] = (),
-    calibrations: Calibrations | None = None,
-) -> str:
-    """Return the page. Raises ValueError where the baseline cannot be compared with."""
-    differences = [] if baseline is None else compare(baseline, results)
+def report(found: Comparison, *, findings: Sequence[Finding] = (), calibrations: KnownCalibrations) -> str:
+    """Return the page."""
+    results, baseline = found.results, found.baseline
     name = results.conditions.name
     return document(
         f"Evaluation: {name}",
@@ -33,11 +27,11 @@ def report(
         _conditions(results, baseline),
         _gate(findings),
         node("h2", "Measures"),
-        _measures(lines(results), calibrations or KnownCalibrations()),
-        _differences(differences),
+        _measures(found.lines, calibrations),
+        _differences(found.differences),
         node("h2", "Distributions"),
         _distributions(results, baseline),
-        *_moves(differences, baseline, results),
+        *_moves(found),
         *_by_tag(results),
         *reading.sections(results, baseline),
         node(
@@ -71,7 +65,7 @@ def _gate(findings: Sequence[Finding]) -> Node:
     return node("section", title, node("ul", *marks), class_="gate holds" if holds else "gate")
 
 
-def _measures(found: Sequence[Line], calibrations: Calibrations) -> Element:
+def _measures(found: Sequence[Line], calibrations: KnownCalibrations) -> Element:
     rows: list[tuple[Node, ...]] = []
     for line in found:
         measure, mean = line.measure, line.mean
@@ -119,12 +113,12 @@ def _distributions(results: Results, baseline: Results | None) -> Element:
     return node("section", legend if baseline else None, node("div", *cards, class_="cards"))
 
 
-def _moves(differences: Sequence[Difference], baseline: Results | None, results: Results) -> list[Node]:
-    if baseline is None or not differences:
+def _moves(found: Comparison) -> list[Node]:
+    if found.baseline is None or not found.differences:
         return []
     cards = []
-    for one in differences:
-        first, second = common(baseline, results, one.measure.name)
+    for one in found.differences:
+        first, second = common(found.baseline, found.results, one.measure.name)
         moved = [after - before for before, after in zip(first, second, strict=True)]
         cards.append(_card(one.measure.name, charts.changes(moved, direction(one.measure))))
     return [node("h2", "How far cases have moved"), node("div", *cards, class_="cards")]
@@ -143,8 +137,8 @@ def _by_tag(results: Results) -> list[Node]:
 
 
 def _mean(cases: Sequence[CaseResult], measure: Measure) -> str:
-    found = mean_of([value for case in cases if (value := case.value(measure.name)) is not None], yes_no=False)
-    return "–" if found is None else figure(measure, found.mean)
+    values = [value for case in cases if (value := case.value(measure.name)) is not None]
+    return figure(measure, fmean(values)) if values else "–"
 
 
 def _card(title: str, plot: Element) -> Element:
@@ -156,7 +150,7 @@ def _titled(measure: Measure) -> Element:
     return node("span", measure.name, node("small", less) if less else None)
 
 
-def _judge(measure: Measure, calibrations: Calibrations) -> Node:
+def _judge(measure: Measure, calibrations: KnownCalibrations) -> Node:
     if measure.judge == CODE:
         return node("small", "code")
     known = calibrations.of(measure.name, measure.judge, measure.version)

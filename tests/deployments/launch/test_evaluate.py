@@ -14,6 +14,7 @@ from deployments.launch.console import Console
     [
         (["--dataset", "none.jsonl"], "none.jsonl"),
         (["--gate", "none.toml"], "none.toml"),
+        (["--baseline", "nowhere"], "nowhere"),
         (["--settings", "none.yaml"], "There is no settings file none.yaml"),
         (["--overlay", "none"], "There is no settings file none.yaml"),
         (["--criteria", "niceness"], "there is no criterion 'niceness'"),

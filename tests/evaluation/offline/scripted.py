@@ -9,9 +9,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from evaluation.criteria.types import Reading
-from evaluation.offline.command import NoJudge, finish, plan_of, run_arguments
+from evaluation.offline.command import NoJudge, against_of, plan_of, run_arguments
 from evaluation.offline.dataset import Case, Dataset
-from evaluation.offline.evaluating import evaluate
+from evaluation.offline.evaluating import conclude, evaluate
 from evaluation.offline.results import CaseResult, Conditions, Results
 from evaluation.offline.runner import Marking
 from evaluation.offline.target import Answered
@@ -93,13 +93,14 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--settings", type=Path)
     parser.add_argument("--out", type=Path)
-    run_arguments(parser)
+    run_arguments(parser, concurrency=2)
     asked = parser.parse_args()
     good = "tool" in asked.settings.read_text()
     target = ScriptedTarget(by_the_book if good else lambda case: an_answer(case, "I am sure it is 42."))
     marking = Marking(criteria=("length",), judge=NoJudge())
-    asyncio.run(evaluate(plan_of(asked, out=asked.out, concurrency=2), target, marking))
-    return finish(asked, asked.out)
+    against = against_of(asked)
+    asyncio.run(evaluate(plan_of(asked, against, out=asked.out), target, marking))
+    return conclude(asked.out, against, say=print)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from evaluation.offline import comparison, statistics
 from evaluation.offline.command import DATASET, NoJudge, main
 from evaluation.offline.dataset import read_dataset
 from evaluation.offline.evaluating import PAGE, Plan, evaluate
 from evaluation.offline.progress import ProgressBar
+from evaluation.offline.results import read_results
 from evaluation.offline.runner import Marking
 from tests.evaluation.offline.scripted import ScriptedTarget, an_answer, by_the_book
 
@@ -49,6 +52,27 @@ def test_a_gate_is_an_exit_status(folders: tuple[Path, Path], capsys: pytest.Cap
     page = folders[0] / "elsewhere.html"
     assert main(["report", good, "--page", str(page)]) == 0
     assert "The gate" not in page.read_text()
+
+
+def test_what_is_said_shown_and_gated_is_worked_out_once(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One mean and one paired test of each measure, for the terminal, the gate and the page together."""
+    good, bad = map(str, folders)
+    worked_out: list[str] = []
+
+    def counting(of: Callable[..., object]) -> Callable[..., object]:
+        def counted(*given: object, **named: object) -> object:
+            worked_out.append(of.__name__)
+            return of(*given, **named)
+
+        return counted
+
+    for statistic in (statistics.mean_of, statistics.paired):
+        monkeypatch.setattr(comparison, statistic.__name__, counting(statistic))
+    assert main(["gate", bad, "--gate", str(ROOT / "evaluation/gates/prompt.toml"), "--baseline", good]) == 1
+    measures = len(read_results(folders[0]).conditions.measures)
+    assert sorted(worked_out) == ["mean_of"] * measures + ["paired"] * measures
 
 
 def test_what_cannot_be_run_is_two(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.offline.command import NoJudge
+from evaluation.offline.comparison import compared
 from evaluation.offline.gate import Gate, read_gate
 from evaluation.offline.results import Results
 from evaluation.offline.runner import Marking
@@ -21,7 +22,7 @@ def shares(passed: int, of: int, **values: float | None) -> Results:
 
 def tried(rules: dict[str, dict[str, float]], found: Results, baseline: Results | None = None) -> list[bool]:
     """Whether each rule holds, without that of unscored cases, which comes first for every measure."""
-    findings = Gate(rules=rules).findings(found, baseline)
+    findings = Gate(rules=rules).findings(compared(found, baseline))
     return [one.holds for one in findings if "unscored" not in one.said]
 
 
@@ -66,7 +67,7 @@ def test_what_nobody_scored_does_not_pass() -> None:
     """Neither alone nor in a comparison, however high the limit of unscored cases is."""
     found = shares(20, 20, helpfulness=None)
     assert tried({"helpfulness": {"mean": 0.0, "regression": 9.0, "unscored": 1.0}}, found, found) == [False, False]
-    [unscored, mean] = Gate(rules={"helpfulness": {"mean": 0.0}}).findings(found)
+    [unscored, mean] = Gate(rules={"helpfulness": {"mean": 0.0}}).findings(compared(found))
     assert (unscored.holds, unscored.said) == (False, "helpfulness: 100% unscored, at most 10%")
     assert not mean.holds
 

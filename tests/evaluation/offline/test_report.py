@@ -5,9 +5,11 @@ from html.parser import HTMLParser
 import pytest
 
 from evaluation.calibration.record import KnownCalibrations
+from evaluation.offline.comparison import compared
 from evaluation.offline.gate import Finding
 from evaluation.offline.reading import became_worse, worst
 from evaluation.offline.report import report
+from evaluation.offline.results import Results
 from evaluation.offline.runner import Marking
 from tests.evaluation.fakes import FakeJudge
 from tests.evaluation.offline.scripted import a_result, results_of
@@ -22,6 +24,10 @@ HOSTILE = [
     "<svg onload=alert(1)>\x00\ud800\x1b[2J",
     "]]>&lt;b&gt;&amp;",
 ]
+
+
+def page_of(results: Results, baseline: Results | None = None, *findings: Finding) -> str:
+    return report(compared(results, baseline), findings=findings, calibrations=KnownCalibrations())
 
 
 class Tags(HTMLParser):
@@ -66,7 +72,7 @@ def test_a_hostile_text_is_text(text: str) -> None:
         }
         changed = type(case)(**{**{name: getattr(case, name) for name in case.__slots__}, **given})
         results = results_of(MARKING, [changed], name=words)
-        return report(results, results_of(MARKING, [changed], name=words), findings=[Finding(holds=False, said=words)])
+        return page_of(results, results_of(MARKING, [changed], name=words), Finding(holds=False, said=words))
 
     hostile, plain = parsed(page(text)), parsed(page("words"))
     assert hostile.found == plain.found
@@ -78,7 +84,7 @@ def test_a_hostile_text_is_text(text: str) -> None:
 
 
 def test_the_page_may_load_and_run_nothing() -> None:
-    page = report(results_of(MARKING, [a_result("c1", passed=1.0)]))
+    page = page_of(results_of(MARKING, [a_result("c1", passed=1.0)]))
     assert "default-src 'none'" in page
     assert "http://" not in page.replace("http-equiv", "")
     assert "url(" not in page
@@ -87,7 +93,7 @@ def test_the_page_may_load_and_run_nothing() -> None:
 def test_figures_come_with_their_interval_and_their_judge() -> None:
     """And with what is not known: what is unscored, and that the judge is not calibrated."""
     cases = [a_result(str(at), passed=float(at < 18), helpfulness=8.0 if at else None) for at in range(20)]
-    text = parsed(report(results_of(MARKING, cases), calibrations=KnownCalibrations())).text
+    text = parsed(page_of(results_of(MARKING, cases))).text
     assert "passed90 %70 to 97 %20code" in text
     assert "helpfulness8.008.00 to 8.0019 (1 unscored)judge-1/fake, rubric 2: not calibrated" in text
     assert "latencyunscored20" in text.replace(" less is better", "")
@@ -98,7 +104,7 @@ def test_a_comparison_says_what_has_changed_and_shows_it() -> None:
     after = results_of(
         MARKING, [a_result(str(at), f"answer {at}", passed=float(at >= 10), safety=float(at == 3)) for at in range(20)]
     )
-    page = parsed(report(after, before))
+    page = parsed(page_of(after, before))
     assert "new against old" in page.text
     assert "passed-50 points" in page.text
     assert "0 up, 10 same, 10 down0.00200.0039worse" in page.text

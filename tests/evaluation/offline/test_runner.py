@@ -75,6 +75,16 @@ async def test_results_are_neither_written_over_nor_mixed(tmp_path: Path) -> Non
         await run(tmp_path, ScriptedTarget(yes), Marking(criteria=(), judge=NoJudge()), resume=True)
 
 
+async def test_what_could_not_be_compared_is_not_begun(tmp_path: Path) -> None:
+    """Another data set than the baseline's is told before a case is asked."""
+    baseline = await run(tmp_path / "before", ScriptedTarget(yes))
+    target = ScriptedTarget(yes)
+    with pytest.raises(ValueError, match="different data sets"):
+        await run(tmp_path / "after", target, dataset=a_dataset(*CASES, digest="d2"), baseline=baseline)
+    assert target.asked == []
+    assert not (tmp_path / "after").exists()
+
+
 async def test_what_fails_is_a_result(tmp_path: Path) -> None:
     """By its code, or by its type where it is a bug; it has not passed, and is unscored by every criterion."""
 
