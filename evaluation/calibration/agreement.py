@@ -23,7 +23,6 @@ class Agreement:
     """
 
     n: int
-    share: float
     kappa: float
     low: float
     high: float
@@ -79,11 +78,12 @@ def interval(
 def ranking(values: Sequence[float], labels: Sequence[float]) -> float | None:
     """Return the share of pairs with different labels whose values are in the same order; ties of values count half."""
     value, label = np.asarray(values, dtype=float), np.asarray(labels, dtype=float)
-    above = label[:, None] > label[None, :]
-    if not above.any():
-        return None
-    difference = (value[:, None] - value[None, :])[above]
-    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
+    pairs, in_order = 0, 0.0
+    for level in np.unique(label):
+        here, below = value[label == level], np.sort(value[label < level])
+        pairs += len(here) * len(below)
+        in_order += (np.searchsorted(below, here, "left") + np.searchsorted(below, here, "right")).sum() / 2
+    return float(in_order / pairs) if pairs else None
 
 
 def agreement(
@@ -100,7 +100,6 @@ def agreement(
     low, high = interval(judged, labelled, categories, weighted=weighted)
     return Agreement(
         n=len(values),
-        share=float(np.trace(counts) / counts.sum()),
         kappa=kappa(counts, weighted=weighted),
         low=low,
         high=high,

@@ -12,7 +12,7 @@ case by case: the difference of each, and whether its mean could be chance.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +22,13 @@ RESAMPLES = 10_000
 EXACT_UP_TO = 14
 """Differences other than 0 whose sign patterns are all tried."""
 PERMUTATIONS = 20_000
+DRAWN_AT_ONCE = 2**20
+"""Numbers: 8 MB, however many cases there are."""
 Z = 1.959963984540054
 """The 97.5 % point of the normal distribution."""
 
 Values = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +104,10 @@ def signs(differences: Sequence[float] | Values, *, seed: int = 0, permutations:
         return 1.0
     exact = len(moved) <= EXACT_UP_TO
     if exact:
-        patterns = (np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved))) & 1
+        patterns: Iterable[Indices] = [(np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved))) & 1]
     else:
-        patterns = np.random.default_rng(seed).integers(0, 2, size=(permutations, len(moved)))
-    sums = np.abs((2 * patterns - 1) @ moved)
+        patterns = _draws(permutations, len(moved), below=2, seed=seed)
+    sums = np.abs(np.concatenate([(2 * drawn - 1) @ moved for drawn in patterns]))
     # Sums of the same numbers in another order differ in their last bits.
     as_large = int((sums >= abs(moved.sum()) - 1e-9 * np.abs(moved).sum()).sum())
     return as_large / len(sums) if exact else (as_large + 1) / (len(sums) + 1)
@@ -127,9 +130,16 @@ def _wilson(values: Values) -> tuple[float, float]:
 
 
 def _bootstrap(values: Values, seed: int) -> tuple[float, float]:
-    drawn = np.random.default_rng(seed).integers(0, len(values), size=(RESAMPLES, len(values)))
-    low, high = np.percentile(values[drawn].mean(axis=1), (2.5, 97.5))
+    draws = _draws(RESAMPLES, len(values), below=len(values), seed=seed)
+    low, high = np.percentile(np.concatenate([values[drawn].mean(axis=1) for drawn in draws]), (2.5, 97.5))
     return float(low), float(high)
+
+
+def _draws(times: int, n: int, *, below: int, seed: int) -> Iterator[Indices]:
+    """Yield `times` rows of `n` whole numbers from 0 to `below` - 1, so many rows at a time as fit DRAWN_AT_ONCE."""
+    random, rows = np.random.default_rng(seed), max(1, DRAWN_AT_ONCE // n)
+    for begun in range(0, times, rows):
+        yield random.integers(0, below, size=(min(rows, times - begun), n))
 
 
 def _agresti_min(up: int, down: int, n: int) -> tuple[float, float]:

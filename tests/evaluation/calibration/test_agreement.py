@@ -1,5 +1,7 @@
 """The statistics, against values from the literature and worked out by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -50,9 +52,22 @@ def test_the_interval_holds_kappa_narrows_with_more_items_and_is_the_same_every_
         ([1, 2, 3], [1, 2, 3], 1.0),
         ([3, 2, 1], [1, 2, 3], 0.0),
         ([5, 5], [1, 2], 0.5),
+        ([2, 5, 5, 1], [1, 2, 3, 3], 0.5),  # of five pairs two are in order, one is a tie and two are not
         ([1, 2], [7, 7], None),
     ],
 )
 def test_ranking_is_the_area_under_the_curve(values: list[float], labels: list[float], share: float | None) -> None:
     """And its like for more than two labels."""
     assert ranking(values, labels) == share
+
+
+def test_many_items_are_ranked_in_the_memory_of_few() -> None:
+    """20,000 have 400 million pairs, which are counted and never laid out."""
+    values, labels = [at % 101 for at in range(20_000)], [at % 2 for at in range(20_000)]
+    tracemalloc.start()
+    try:
+        assert ranking(values, labels) == pytest.approx(0.5, abs=0.01)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 16 * 2**20
