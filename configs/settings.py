@@ -230,6 +230,11 @@ class EvaluatorSettings(Section):
     judge_timeout_s: PositiveSeconds = 30.0
     provider: Name | None = Field(default=None, description="the provider that judges; the first one if unset")
     judge: JudgeSettings = JudgeSettings()
+    calibrations: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a file of `make calibrate ... --write FILE`, shown beside scores; its path is from where the code is",
+    )
     sampling: SamplingSettings = SamplingSettings()
     budget: BudgetSettings = Field(default=BudgetSettings(), description="for a month of judging, which no tenant pays")
 

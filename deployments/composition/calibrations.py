@@ -3,14 +3,23 @@
 from collections.abc import Callable
 from dataclasses import asdict
 
-from evaluation.calibration.record import KnownCalibrations, read_calibrations
+from configs.settings import CONFIGS
+from evaluation.calibration.record import known_calibrations
+from services.errors import ConfigurationError
 from services.samples import Score
 from services.types import JsonObject
 
 
-def published_calibrations() -> Callable[[Score], JsonObject | None]:
-    """Return what finds the calibration of a score's judge by its criterion and rubric, None where it is not calibrated."""
-    known = KnownCalibrations(read_calibrations())
+def published_calibrations(file: str | None) -> Callable[[Score], JsonObject | None]:
+    """Return what finds the calibration of a score's judge by its criterion and rubric, None where it is not calibrated.
+
+    `file` has an operator's own, beside the shipped ones; its path is absolute, or from where the code is. Raises
+    ConfigurationError where it cannot be read.
+    """
+    try:
+        known = known_calibrations(CONFIGS.parent / file if file else None)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"evaluator.calibrations: {error}", param="evaluator.calibrations") from None
 
     def of(score: Score) -> JsonObject | None:
         found = known.of(score.criterion, score.judge_model, score.rubric_version)

@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Sequence
 
 from configs.settings import ProviderSettings, Settings
+from deployments.composition.calibrations import published_calibrations
 from deployments.composition.graphs import build_graphs
 from deployments.composition.judge import check_judge
 from deployments.composition.load import load_policy
@@ -54,6 +55,7 @@ def check(settings: Settings) -> None:
             raise ConfigurationError(f"evaluator.criteria: {criterion!r} is not one of: {', '.join(CRITERIA)}.")
     _check_unsafe(settings)
     check_judge(settings)
+    published_calibrations(settings.evaluator.calibrations)
     for name, graph in settings.graphs.items():
         asked = [provider for provider in settings.providers if provider.name in (graph.providers or [provider.name])]
         if graph.tools and not any(provider.tools for provider in asked):

@@ -86,7 +86,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         memories=open_memories(settings.memory, database),
         feedback=FeedbackRepository(database),
         scores=ScoreRepository(database),
-        calibration=published_calibrations(),
+        calibration=published_calibrations(settings.evaluator.calibrations),
         limiter=limiter,
         budgets=quota_stores.budgets,
         currency=settings.prices.currency,

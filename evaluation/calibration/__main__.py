@@ -5,7 +5,8 @@
     hostile    wrong answers with a text that asks for a grade, and without
 
 `make calibrate` starts the embedded model for it. A measurement that takes long may be cut into pieces: with --journal what
-was said is kept, and --for-s ends a piece. --write publishes the figures, for whoever shows scores.
+was said is kept, and --for-s ends a piece. --write publishes the figures in a file for whoever shows scores
+(`evaluator.calibrations`), or among those that are shipped where none is named.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from evaluation.calibration.hostile import attempts, outcomes
 from evaluation.calibration.journal import Journal
 from evaluation.calibration.labelled import HANDBOOK, labelled, pairs
 from evaluation.calibration.measuring import Measuring, OutOfTime
-from evaluation.calibration.record import Calibration, write_calibrations
+from evaluation.calibration.record import PUBLISHED, Calibration, write_calibrations
 from evaluation.calibration.tables import calibration_table, confusion_table, hostile_table
 from evaluation.criteria import CRITERIA
 from evaluation.remote_judge import key_in, open_judge
@@ -62,8 +63,28 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, help="of answers, or of pairs of each kind: the first so many")
     parser.add_argument("--journal", type=Path, help="where what was said is kept")
     parser.add_argument("--for-s", type=float, default=float("inf"), help="ask nothing more after so many seconds")
-    parser.add_argument("--write", action="store_true", help="publish the figures")
+    publishing_arguments(parser)
     return parser
+
+
+def publishing_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add where figures go."""
+    parser.add_argument(
+        "--write",
+        type=Path,
+        nargs="?",
+        const=PUBLISHED,
+        metavar="FILE",
+        help="publish the figures in this file (without FILE: among the shipped ones)",
+    )
+
+
+def publish(records: Sequence[Calibration], heading: str, path: Path | None) -> None:
+    """Print figures, and write them where a path is given. Raises ValueError and OSError."""
+    tables = [calibration_table(records), *map(confusion_table, records)]
+    print("\n\n".join([heading, *tables]))
+    if path is not None:
+        write_calibrations(records, path)
 
 
 async def _measure(asked: argparse.Namespace) -> None:
@@ -87,10 +108,7 @@ async def _measure(asked: argparse.Namespace) -> None:
         records = await (_on_pairs if asked.what == "llmbar" else _on_answers)(measuring, asked)
     finally:
         await gateway.aclose()
-    print(f"By {judge.name}, {measuring.today}:\n\n{calibration_table(records)}\n")
-    print("\n\n".join(map(confusion_table, records)))
-    if asked.write:
-        write_calibrations(records)
+    publish(records, f"By {judge.name}, {measuring.today}:", asked.write)
 
 
 async def _on_answers(measuring: Measuring, asked: argparse.Namespace) -> list[Calibration]:

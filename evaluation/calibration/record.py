@@ -102,18 +102,26 @@ def calibrated(
     )
 
 
-def read_calibrations(path: Path = PUBLISHED) -> list[Calibration]:
-    """Return the records of a file that `write_calibrations` wrote, none where there is no such file."""
-    if not path.exists():
-        return []
-    return [_record(one) for one in json.loads(path.read_text(encoding="utf-8"))]
+def known_calibrations(further: Path | None = None) -> KnownCalibrations:
+    """Return the calibrations that are shipped, and those of a `further` file. Raises as `read_calibrations`."""
+    return KnownCalibrations([*read_calibrations(PUBLISHED), *(read_calibrations(further) if further else ())])
 
 
-def write_calibrations(records: Iterable[Calibration], path: Path = PUBLISHED) -> None:
+def read_calibrations(path: Path) -> list[Calibration]:
+    """Return the records of a file that `write_calibrations` wrote. Raises ValueError for another one, and OSError."""
+    try:
+        return [_record(one) for one in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(f"{path}: these are no calibrations ({error!r})") from None
+
+
+def write_calibrations(records: Iterable[Calibration], path: Path) -> None:
     """Write records, in the place of those in the file of the same criterion, judge, rubric and labelled set."""
-    kept = {_key(one): one for one in (*read_calibrations(path), *records)}
+    kept = {_key(one): one for one in (*(read_calibrations(path) if path.exists() else ()), *records)}
     lines = ",\n".join("  " + json.dumps(asdict(kept[key]), ensure_ascii=False) for key in sorted(kept))
-    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    draft.replace(path)
 
 
 def _key(one: Calibration) -> tuple[str, str, str, str]:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from evaluation.calibration.record import known_calibrations
 from evaluation.criteria.types import Judge, Part, Reading, Rubric
 from evaluation.offline.comparison import compare, text_of
 from evaluation.offline.dataset import read_dataset
@@ -68,11 +69,13 @@ def conclusion_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what results are held against."""
     parser.add_argument("--baseline", type=Path, help="the folder of results to compare with")
     parser.add_argument("--gate", type=Path, help="a file of rules that must hold")
+    parser.add_argument("--calibrations", type=Path, help="a file of calibrations to show beside the shipped ones")
 
 
 def against_of(asked: argparse.Namespace) -> Against:
     """Read what `conclusion_arguments` name. Raises ValueError and OSError."""
     return Against(
+        calibrations=known_calibrations(asked.calibrations),
         gate=None if asked.gate is None else read_gate(asked.gate),
         baseline=None if asked.baseline is None else read_results(asked.baseline),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from evaluation.calibration.record import KnownCalibrations, read_calibrations
+from evaluation.calibration.record import KnownCalibrations
 from evaluation.offline.comparison import compared, require_comparable, summary_of, text_of
 from evaluation.offline.dataset import Dataset
 from evaluation.offline.gate import Gate
@@ -25,6 +25,7 @@ OK, GATE_FAILED, NOT_RUN = 0, 1, 2
 class Against:
     """What results are held against, read before anything is asked: what is wrong with it costs no evaluation then."""
 
+    calibrations: KnownCalibrations
     gate: Gate | None = None
     baseline: Results | None = None
 
@@ -86,7 +87,7 @@ def conclude(folder: Path, against: Against, *, say: Callable[[str], None], page
         say(f"\nless {found.baseline.conditions.name}, case by case:\n\n{text_of(found.differences)}")
     findings = [] if against.gate is None else against.gate.findings(found)
     target = page or folder / PAGE
-    page_text = report(found, findings=findings, calibrations=KnownCalibrations(read_calibrations()))
+    page_text = report(found, findings=findings, calibrations=against.calibrations)
     target.write_text(page_text, encoding="utf-8", errors="replace")
     for finding in findings:
         say(f"{'ok  ' if finding.holds else 'FAIL'}  {finding.said}")

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.calibration import record
-from evaluation.calibration.__main__ import main
-from evaluation.calibration.record import read_calibrations
+from evaluation.calibration.__main__ import main, parser
+from evaluation.calibration.record import PUBLISHED, read_calibrations
 
 
 class Odds(BaseHTTPRequestHandler):
@@ -57,12 +56,12 @@ def arguments(tmp_path: Path) -> Iterator[list[str]]:
 
 
 def test_it_prints_a_table_and_publishes_it(
-    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With --write the figures are where whoever shows scores looks them up."""
+    """With --write FILE the figures are where whoever shows scores looks them up, and without FILE among those shipped."""
     published = tmp_path / "calibrations.json"
-    monkeypatch.setattr(record.write_calibrations, "__defaults__", (published,))
-    assert main([*arguments, "--style", "one_token", "--write"]) == 0
+    assert main([*arguments, "--write", str(published), "--style", "one_token"]) == 0
+    assert parser().parse_args([*arguments, "--write"]).write == PUBLISHED
     assert "| accuracy (rubric 1) | ours | 2 | 0 | 100 % | 1.00 |" in capsys.readouterr().out
     [one] = read_calibrations(published)
     assert (one.judge_model, one.n, one.kappa) == ("tiny/one_token", 2, 1.0)

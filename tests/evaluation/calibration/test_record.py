@@ -4,7 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from evaluation.calibration.record import (
+    PUBLISHED,
     Calibration,
     KnownCalibrations,
     calibrated,
@@ -68,17 +71,20 @@ def test_a_calibration_is_of_its_judge_and_its_rubric() -> None:
 
 def test_records_are_kept_in_a_file_and_replaced_by_newer_ones(tmp_path: Path) -> None:
     path = tmp_path / "calibrations.json"
-    assert read_calibrations(path) == []
     first, other = record([1.0, 9.0], [1, 9]), record([0.9], [1], CONCERN, criterion="safety")
     write_calibrations([first, other], path)
     newer = replace(first, measured_on="2027-01-01", ranking=None)
     write_calibrations([newer], path)
     assert read_calibrations(path) == [newer, other]
+    assert list(tmp_path.iterdir()) == [path]
+    path.write_text('[{"criterion": "safety"}]')
+    with pytest.raises(ValueError, match=r"calibrations\.json: these are no calibrations"):
+        read_calibrations(path)
 
 
 def test_what_is_published_can_be_read() -> None:
     """The shipped file holds records, and each is found by what it says of itself."""
-    known = KnownCalibrations(published := read_calibrations())
+    known = KnownCalibrations(published := read_calibrations(PUBLISHED))
     assert published
     for one in published:
         assert known.of(one.criterion, one.judge_model, one.rubric_version) is not None
