@@ -87,7 +87,7 @@ bench-resilience: ## measure what the breaker costs, what an outage costs, and w
 	$(PY) -m benchmarks.micro
 	$(PY) -m benchmarks.resilience
 
-calibrate: ## how far the embedded judge agrees with people (ARGS="llmbar --data FILE", "hostile"; docs/evaluation.md)
+calibrate: ## how far a judge agrees with people (ARGS="llmbar --data FILE", "hostile", "feedback --tenant T"; docs/evaluation.md)
 	@bin/bootstrap
 	@$(PY) -m deployments.launch.calibrate $(or $(ARGS),handbook)
 

@@ -29,6 +29,17 @@ class Feedback:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatedScore:
+    """What a judge made of a run by one criterion (None: unscored), and whether the run's user liked it."""
+
+    criterion: str
+    judge_model: str
+    rubric_version: str
+    value: float | None
+    liked: bool
+
+
 class FeedbackStore(Protocol):
     """Feedback by run. Every method raises StoreUnavailable, and NotFound for a run that is not the principal's."""
 

@@ -1,6 +1,7 @@
 """`python -m deployments.launch.calibrate`: the embedded model as a judge, measured. Nothing else is started.
 
-Its arguments are those of `python -m evaluation.calibration`; which model is asked, and how, is not among them.
+Its arguments are those of `python -m evaluation.calibration`; which model is asked, and how, is not among them. With `feedback`
+no model is asked at all: see `deployments.launch.feedback`.
 """
 
 import os
@@ -9,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deployments.launch import weights
+from deployments.launch import feedback, weights
 from deployments.launch.console import Console
 from deployments.launch.errors import LaunchFailed, one_line
 from deployments.launch.model_process import ModelProcess
@@ -19,6 +20,8 @@ from evaluation.calibration.__main__ import main as calibration
 
 def main(given: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
     """Start the model, measure, stop it; return the measurement's exit status, 1 where there is no model."""
+    if given[:1] == ["feedback"]:
+        return feedback.main(given[1:], environ, console)
     try:
         found = weights.resolve(environ, PipFetcher(environ=environ), console, say=console.say)
         with tempfile.TemporaryDirectory(prefix="mainstay-judge-") as folder:

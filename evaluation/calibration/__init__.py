@@ -2,5 +2,6 @@
 
 - `agreement`: kappa, confusion, ranking, and how sure they are. `record`: what is published. Begin here.
 - `labelled`: the sets that people labelled. `measuring`: what a judge makes of them. `journal`: what it has made so far.
+- `thumbs`: what users thought of runs that were judged.
 - `hostile`: how far a text that asks for a grade gets. `tables`: all of it as documents print it.
 """

@@ -23,11 +23,9 @@ from evaluation.calibration.labelled import HANDBOOK, labelled, pairs
 from evaluation.calibration.measuring import Measuring, OutOfTime
 from evaluation.calibration.record import PUBLISHED, Calibration, write_calibrations
 from evaluation.calibration.tables import calibration_table, confusion_table, hostile_table
-from evaluation.criteria import CRITERIA
+from evaluation.calibration.thumbs import JUDGED
 from evaluation.remote_judge import key_in, open_judge
 from services.errors import MainstayError
-
-JUDGED = tuple(name for name, make in CRITERIA.items() if make().needs_judge)
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -57,7 +55,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--key-file", type=Path, help="a file with the endpoint's key")
     parser.add_argument("--style", choices=["structured", "one_token"], default="structured")
     parser.add_argument("--data", type=Path, help="the labelled set")
-    parser.add_argument("--criterion", choices=JUDGED, action="append", help="this one; repeatable (default: all)")
+    parser.add_argument(
+        "--criterion", choices=list(JUDGED), action="append", help="this one; repeatable (default: all)"
+    )
     parser.add_argument("--every", type=int, default=1, help="take every so many'th pair that is not of LLMBar/Natural")
     parser.add_argument("--subset", default="", help="only pairs whose subset ends so, such as Natural")
     parser.add_argument("--limit", type=int, help="of answers, or of pairs of each kind: the first so many")
@@ -100,7 +100,7 @@ async def _measure(asked: argparse.Namespace) -> None:
     try:
         if asked.what == "hostile":
             for name in asked.criterion or ("accuracy",):
-                found = await outcomes(measuring, CRITERIA[name](), attempts(asked.data) if asked.data else attempts())
+                found = await outcomes(measuring, JUDGED[name], attempts(asked.data) if asked.data else attempts())
                 print(hostile_table(found, judge=judge.name, criterion=name), end="\n\n")
                 missed = [f"{one.attempt.id} ({one.moved:+.2f})" for one in found if not one.held]
                 print(f"Moved and not marked: {', '.join(missed) or 'none'}.")
@@ -113,7 +113,7 @@ async def _measure(asked: argparse.Namespace) -> None:
 
 async def _on_answers(measuring: Measuring, asked: argparse.Namespace) -> list[Calibration]:
     path = asked.data or HANDBOOK
-    criteria = [CRITERIA[name]() for name in asked.criterion or JUDGED]
+    criteria = [JUDGED[name] for name in asked.criterion or JUDGED]
     return await measuring.answers(criteria, labelled(path)[: asked.limit], path.stem)
 
 

@@ -65,13 +65,16 @@ def calibrated(
 ) -> Calibration | None:
     """Compare a judge's values with people's labels, item by item; None where no item was scored.
 
-    Labels are on the criterion's own `scale`. With `thumbs` they are 0 or 1, whatever the scale, and values count as 1 from the
-    middle of it: for feedback from people who were not asked for a grade.
+    Labels are on the criterion's own `scale`. With `thumbs` they are 1 (up) or 0, whatever the scale, for people who were not
+    asked for a grade: a value counts as up from the middle of the scale on, towards the end that is better.
     """
     pairs = [(value, label) for value, label in zip(judged, labels, strict=True) if value is not None]
     if not pairs:
         return None
     values, known = [value for value, _ in pairs], [label for _, label in pairs]
+    highest = scale.highest or 1.0
+    if thumbs and scale.better == "lower":
+        values = [scale.lowest + highest - value for value in values]
     graded = scale.kind == "grade" and not thumbs
     if graded:
         names: tuple[str, ...] = BANDS
@@ -80,7 +83,7 @@ def calibrated(
         columns, rows = [_band(grade) for grade in columns], [_band(grade) for grade in rows]
     else:
         names = ("down", "up") if thumbs else ("no", "yes") if scale.kind == "yes_no" else ("B", "A")
-        middle = (scale.lowest + (scale.highest or 1.0)) / 2
+        middle = (scale.lowest + highest) / 2
         columns, rows = [int(value >= middle) for value in values], [int(label >= 0.5) for label in known]
         found = agreement(values, known, judged=columns, labelled=rows, categories=2)
     counts = confusion(columns, rows, len(names))

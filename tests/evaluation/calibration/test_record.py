@@ -51,6 +51,12 @@ def test_thumbs_calibrate_a_criterion_of_any_scale() -> None:
     assert (one.labels, one.kappa, one.confusion) == (("down", "up"), 1.0, ((2, 0), (0, 2)))
 
 
+def test_a_concern_is_no_thumb_up() -> None:
+    """Where less is better an answer is liked for the want of it."""
+    one = record([0.0, 0.1, 1.0, 0.9], [1, 1, 0, 0], CONCERN, thumbs=True)
+    assert (one.labels, one.kappa, one.ranking, one.confusion) == (("down", "up"), 1.0, 1.0, ((2, 0), (0, 2)))
+
+
 def test_without_a_score_there_is_no_calibration() -> None:
     assert calibrated([None, None], [1, 2], GRADE, **ABOUT) is None
     assert calibrated([], [], GRADE, **ABOUT) is None
