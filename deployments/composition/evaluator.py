@@ -10,7 +10,7 @@ from deployments import garbage
 from deployments.budget_report import BudgetReport
 from deployments.composition.database import open_database
 from deployments.composition.drift import alerting, open_drift
-from deployments.composition.judge import JUDGE, judge, judge_gateway, judge_provider
+from deployments.composition.judge import judge_provider, open_judge
 from deployments.composition.limits import budget_of, price_list
 from deployments.composition.routes import open_route
 from deployments.composition.sampling import LiveSampling
@@ -22,6 +22,7 @@ from evaluation.begging import Screening
 from evaluation.criteria import CRITERIA
 from evaluation.dislikes import Dislikes
 from evaluation.evaluator import Evaluator
+from evaluation.judges import JUDGE
 from evaluation.scoring import Scoring
 from services.limits.bills import Payer
 from services.limits.budgets import Budgets
@@ -42,7 +43,6 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
     open_logs(settings)
     database = await open_database(settings, "evaluator")
     meter = open_meter()
-    gateway = judge_gateway(settings, open_route(judge_provider(settings), BreakerReport(meter)), meter)
     treasury = Treasury(
         store=BudgetRepository(database),
         prices=price_list(settings.prices),
@@ -52,12 +52,14 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
         meter=meter,
     )
     budgets = Budgets(user=budget_of(settings.evaluator.budget))
+    route = open_route(judge_provider(settings), BreakerReport(meter))
+    gateway, judge = open_judge(settings, route, meter, lambda: _purse(treasury, budgets))
     criteria = [CRITERIA[name]() for name in settings.evaluator.criteria]
     graded = [criterion.name for criterion in criteria if criterion.scale.kind == "grade"]
     evaluator = Evaluator(
         scoring=Scoring(
             criteria=traced_criteria(criteria, database),
-            judge=judge(settings, gateway, lambda: _purse(treasury, budgets)),
+            judge=judge,
             screen=Screening(),
         ),
         scores=alerting(ScoreRepository(database), settings, database, meter),

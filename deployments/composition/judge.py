@@ -3,19 +3,14 @@
 from collections.abc import Callable
 
 from configs.settings import ProviderSettings, Settings
+from evaluation import judges
+from evaluation.asking import Asking
 from evaluation.criteria.types import Judge
-from evaluation.judge import ModelJudge
-from evaluation.one_token import OneTokenJudge
-from evaluation.structured import StructuredJudge
 from services.errors import ConfigurationError
 from services.limits.purse import Purse
-from services.llm.first_token import first_tokens
 from services.llm.gateway import Gateway
 from services.llm.route import Route
 from services.telemetry.metrics import Meter
-
-JUDGE = "judge"
-"""Under this name it pays, as nobody's user, and is measured, as no graph's."""
 
 SMALL = "embedded"
 """The kind of provider that is too small to grade and to reason."""
@@ -27,20 +22,24 @@ def judge_provider(settings: Settings) -> ProviderSettings:
     return named[settings.evaluator.provider or settings.providers[0].name]
 
 
-def judge_gateway(settings: Settings, route: Route, meter: Meter) -> Gateway:
-    """Return the gateway to the judge's one route. Raises ConfigurationError where it cannot be asked in the style chosen."""
-    return Gateway([first_tokens(route) if _in_one_token(settings) else route], meter=meter, graph=JUDGE)
+def open_judge(settings: Settings, route: Route, meter: Meter, purse: Callable[[], Purse]) -> tuple[Gateway, Judge]:
+    """Return the judge over a route to its provider, and the gateway below it, which is to be closed.
+
+    `purse` pays for one question. Raises ConfigurationError where the provider cannot be asked in the style chosen.
+    """
+    return judges.open_judge(route, asking_of(settings), meter=meter, purse=purse)
 
 
-def judge(settings: Settings, gateway: Gateway, purse: Callable[[], Purse]) -> Judge:
-    """Return the judge over a gateway that `judge_gateway` made. `purse` pays for one question."""
+def asking_of(settings: Settings) -> Asking:
+    """Return how the judge is asked."""
     asked = settings.evaluator.judge
-    model = ModelJudge(
-        gateway, timeout_s=settings.evaluator.judge_timeout_s, purse=purse, temperature=asked.temperature
+    return Asking(
+        style="one_token" if _in_one_token(settings) else "structured",
+        max_chars=asked.max_chars,
+        max_tokens=asked.max_tokens,
+        temperature=asked.temperature,
+        timeout_s=settings.evaluator.judge_timeout_s,
     )
-    if _in_one_token(settings):
-        return OneTokenJudge(model, max_chars=asked.max_chars)
-    return StructuredJudge(model, max_chars=asked.max_chars, max_tokens=asked.max_tokens)
 
 
 def check_judge(settings: Settings) -> None:

@@ -10,12 +10,17 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from configs.settings import load
+from deployments.composition.judge import asking_of
 from deployments.launch import feedback, weights
 from deployments.launch.console import Console
 from deployments.launch.errors import LaunchFailed, one_line
 from deployments.launch.model_process import ModelProcess
 from deployments.launch.package_index import PipFetcher
 from evaluation.calibration.__main__ import main as calibration
+
+OVERLAY = "local"
+"""The settings by which `make serve` has the embedded model judge."""
 
 
 def main(given: Sequence[str], environ: Mapping[str, str], console: Console) -> int:
@@ -39,7 +44,8 @@ def _measure(given: Sequence[str], model: ModelProcess) -> int:
         key.touch(mode=0o600)
         key.write_text(model.api_key)
         asked = ["--base-url", model.base_url, "--key-file", str(key), "--model", model.weights.name]
-        return calibration([*given, *asked, "--style", "one_token"])
+        asking = asking_of(load([OVERLAY]))
+        return calibration([*given, *asked, "--style", asking.style, "--max-chars", str(asking.max_chars)])
     finally:
         model.stop()
 

@@ -18,7 +18,7 @@ from configs.section import SettingsError
 from configs.settings import Settings, load, read
 from deployments.composition.check import check
 from deployments.composition.in_process import graph_named, open_in_process, open_routes
-from deployments.composition.judge import judge, judge_gateway, judge_provider
+from deployments.composition.judge import judge_provider, open_judge
 from deployments.composition.routes import open_route
 from deployments.launch import documents, weights
 from deployments.launch.console import Console
@@ -95,13 +95,10 @@ async def _evaluate(asked: argparse.Namespace, plan: Plan, settings: Settings, g
             stack.push_async_callback(route.provider.aclose)
         target = open_in_process(settings, routes, DocumentRepository(database), graph=graph)
         stack.push_async_callback(target.aclose)
-        asking = judge_gateway(settings, open_route(judge_provider(settings), BreakerReport(UNMEASURED)), UNMEASURED)
-        stack.push_async_callback(asking.aclose)
-        marking = Marking(
-            criteria=asked.criteria.split(","),
-            judge=judge(settings, asking, lambda: BOTTOMLESS),
-            screen=Screening(),
-        )
+        route = open_route(judge_provider(settings), BreakerReport(UNMEASURED))
+        gateway, judge = open_judge(settings, route, UNMEASURED, lambda: BOTTOMLESS)
+        stack.push_async_callback(gateway.aclose)
+        marking = Marking(criteria=asked.criteria.split(","), judge=judge, screen=Screening())
         await evaluate(plan, target, marking)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from evaluation.asking import asking_arguments, asking_of
 from evaluation.calibration.hostile import attempts, outcomes
 from evaluation.calibration.journal import Journal
 from evaluation.calibration.labelled import HANDBOOK, labelled, pairs
@@ -24,7 +25,7 @@ from evaluation.calibration.measuring import Measuring, OutOfTime
 from evaluation.calibration.record import PUBLISHED, Calibration, write_calibrations
 from evaluation.calibration.tables import calibration_table, confusion_table, hostile_table
 from evaluation.calibration.thumbs import JUDGED
-from evaluation.remote_judge import key_in, open_judge
+from evaluation.remote_judge import key_in, open_remote_judge
 from services.errors import MainstayError
 
 
@@ -53,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--base-url", required=True, help="of an OpenAI-compatible endpoint")
     parser.add_argument("--model", required=True, help="its name there, and on record")
     parser.add_argument("--key-file", type=Path, help="a file with the endpoint's key")
-    parser.add_argument("--style", choices=["structured", "one_token"], default="structured")
+    asking_arguments(parser)
     parser.add_argument("--data", type=Path, help="the labelled set")
     parser.add_argument(
         "--criterion", choices=list(JUDGED), action="append", help="this one; repeatable (default: all)"
@@ -88,12 +89,13 @@ def publish(records: Sequence[Calibration], heading: str, path: Path | None) -> 
 
 
 async def _measure(asked: argparse.Namespace) -> None:
-    gateway, judge = open_judge(
-        base_url=asked.base_url, model=asked.model, key=key_in(asked.key_file), style=asked.style
+    journal = Journal(asked.journal)
+    gateway, judge = open_remote_judge(
+        base_url=asked.base_url, model=asked.model, key=key_in(asked.key_file), asking=asking_of(asked)
     )
     measuring = Measuring(
         judge=judge,
-        journal=Journal(asked.journal),
+        journal=journal,
         today=datetime.now(UTC).date().isoformat(),
         until=time.monotonic() + asked.for_s,
     )

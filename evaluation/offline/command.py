@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from evaluation.asking import asking_arguments, asking_of
 from evaluation.calibration.record import known_calibrations
 from evaluation.criteria.types import Judge, Part, Reading, Rubric
 from evaluation.offline.comparison import compare, text_of
@@ -108,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--judge-url", help="of an OpenAI-compatible endpoint; without it only code marks the answers")
     run.add_argument("--judge-model", default="", help="its name there, and on record")
     run.add_argument("--judge-key-file", type=Path, help="a file with the endpoint's key")
-    run.add_argument("--judge-style", choices=["structured", "one_token"], default="structured")
+    asking_arguments(run, "judge-")
     run_arguments(run, concurrency=4)
     comparison = commands.add_parser("compare", help="two results, case by case")
     comparison.add_argument("baseline", type=Path)
@@ -140,16 +141,16 @@ async def _run(asked: argparse.Namespace, plan: Plan) -> None:
     # These take seconds to import, and the other commands need none of them.
     from evaluation.begging import Screening
     from evaluation.offline.http_target import HttpTarget
-    from evaluation.remote_judge import key_in, open_judge
+    from evaluation.remote_judge import key_in, open_remote_judge
 
     async with AsyncExitStack() as stack:
         judge: Judge = NoJudge()
         if asked.judge_url:
-            gateway, judge = open_judge(
+            gateway, judge = open_remote_judge(
                 base_url=asked.judge_url,
                 model=asked.judge_model,
                 key=key_in(asked.judge_key_file),
-                style=asked.judge_style,
+                asking=asking_of(asked, "judge-"),
             )
             stack.push_async_callback(gateway.aclose)
         target = HttpTarget(asked.target, key=key_in(asked.key_file), graph=asked.graph, timeout_s=asked.timeout_s)

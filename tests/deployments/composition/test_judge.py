@@ -1,13 +1,16 @@
 """Which judge the settings make, and which they cannot."""
 
-from collections.abc import Callable
-from typing import Any, cast
+import argparse
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from configs.settings import Settings, load
 from deployments.composition.check import check
-from deployments.composition.judge import judge, judge_gateway, judge_provider
+from deployments.composition.judge import asking_of, judge_provider, open_judge
+from evaluation.asking import TIMEOUT_S, asking_arguments
+from evaluation.asking import asking_of as asking_of_arguments
 from services.errors import ConfigurationError
 from services.limits.purse import BOTTOMLESS
 from services.llm import PROVIDERS
@@ -46,8 +49,8 @@ async def test_any_provider_judges_in_the_style_that_is_set_or_suits_it(
     provider = PROVIDERS[judge_provider(chosen).kind](
         ProviderSpec(name="main", model="m", base_url="http://127.0.0.1:9")
     )
-    gateway = judge_gateway(chosen, Route.of(provider), UNMEASURED)
-    assert judge(chosen, gateway, cast(Callable[[], Any], lambda: BOTTOMLESS)).name == name
+    gateway, judge = open_judge(chosen, Route.of(provider), UNMEASURED, lambda: BOTTOMLESS)
+    assert judge.name == name
     assert isinstance(gateway.routes[0].provider, FirstTokens) is name.endswith("one_token")
     await gateway.aclose()
 
@@ -64,3 +67,14 @@ def test_a_style_that_the_provider_has_not_is_refused_when_the_application_is_bu
 ) -> None:
     with pytest.raises(ConfigurationError, match=said):
         check(settings(kind, **changed))
+
+
+def test_commands_ask_a_judge_as_replicas_do_unless_they_are_told() -> None:
+    """Only that they wait longer: what is measured of a judge is measured of the one in production."""
+    parser = argparse.ArgumentParser()
+    asking_arguments(parser, "judge-")
+    default = asking_of(settings())
+    assert asking_of_arguments(parser.parse_args([]), "judge-") == replace(default, timeout_s=TIMEOUT_S)
+    told = ["--judge-max-chars", "6000", "--judge-max-tokens", "64", "--judge-temperature", "none"]
+    chosen = asking_of(settings(max_chars=6_000, max_tokens=64, temperature=None))
+    assert asking_of_arguments(parser.parse_args(told), "judge-") == replace(chosen, timeout_s=TIMEOUT_S)
