@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from evaluation.asking import asking_arguments, asking_of
+from evaluation.begging import Screening
 from evaluation.calibration.hostile import attempts, outcomes
 from evaluation.calibration.journal import Journal
 from evaluation.calibration.labelled import HANDBOOK, labelled, pairs
@@ -116,7 +117,9 @@ async def _measure(asked: argparse.Namespace) -> None:
 async def _on_answers(measuring: Measuring, asked: argparse.Namespace) -> list[Calibration]:
     path = asked.data or HANDBOOK
     criteria = [JUDGED[name] for name in asked.criterion or JUDGED]
-    return await measuring.answers(criteria, labelled(path)[: asked.limit], path.stem)
+    items = labelled(path)[: asked.limit]
+    print(_marked([item.sample.answer for item in items]), end="\n\n")
+    return await measuring.answers(criteria, items, path.stem)
 
 
 async def _on_pairs(measuring: Measuring, asked: argparse.Namespace) -> list[Calibration]:
@@ -124,11 +127,19 @@ async def _on_pairs(measuring: Measuring, asked: argparse.Namespace) -> list[Cal
     if asked.data is None:
         raise ValueError("name the file of pairs with --data; it is not part of the repository")
     items = [item for item in pairs(asked.data) if item.subset.endswith(asked.subset)]
+    print(_marked([answer for item in items for answer in (item.first, item.second)]), end="\n\n")
     natural = [item for item in items if item.subset.endswith("Natural")]
     others = [item for item in items if not item.subset.endswith("Natural")][:: asked.every]
     named = (("LLMBar/Natural", natural), ("LLMBar/Adversarial", others))
     found = [await measuring.pairs(chosen[: asked.limit], name) for name, chosen in named]
     return [one for one in found if one is not None]
+
+
+def _marked(answers: Sequence[str]) -> str:
+    """Return how many ordinary answers are taken for ones that speak to a judge: false alarms, of a set that has none."""
+    screening = Screening()
+    marked = sum(bool(screening.signs(answer)) for answer in answers)
+    return f"Marked as speaking to a judge: {marked} of {len(answers)} answers."
 
 
 if __name__ == "__main__":

@@ -62,7 +62,9 @@ def test_it_prints_a_table_and_publishes_it(
     published = tmp_path / "calibrations.json"
     assert main([*arguments, "--write", str(published), "--style", "one_token"]) == 0
     assert parser().parse_args([*arguments, "--write"]).write == PUBLISHED
-    assert "| accuracy (rubric 1) | ours | 2 | 0 | 100 % | 1.00 |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "| accuracy (rubric 1) | ours | 2 | 0 | 100 % | 1.00 |" in printed
+    assert "Marked as speaking to a judge: 0 of 2 answers." in printed
     [one] = read_calibrations(published)
     assert (one.judge_model, one.n, one.kappa) == ("tiny/one_token", 2, 1.0)
 
