@@ -1,9 +1,13 @@
 """Feedback in Postgres, and the disliked runs that nobody has looked at yet."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
+
+import asyncpg
 
 from services.feedback import Feedback, Rating
 from services.runs.event_codec import items
@@ -12,6 +16,8 @@ from services.storage.database import Database
 from services.storage.encoding import message_from, plain, refuse_unstorable
 from services.storage.tenancy import missing
 from services.types import Message, Principal, RunStatus
+
+logger = logging.getLogger(__name__)
 
 # The lock makes the erasure of the run, or of its thread, come before or after: never between.
 _PUT = """
@@ -26,13 +32,13 @@ SELECT runs.id, feedback.* FROM runs LEFT JOIN feedback ON feedback.run_id = run
 WHERE runs.id = $1 AND runs.tenant_id = $2 AND runs.user_id = $3 ORDER BY feedback.created_at
 """
 _DUE = """
-SELECT run_id, feedback.user_id, feedback.tenant_id, graph FROM feedback JOIN runs ON runs.id = run_id
+SELECT run_id, feedback.tenant_id, graph FROM feedback JOIN runs ON runs.id = run_id
 WHERE rating = 'down' AND rate IS NULL AND finished_at IS NOT NULL
 ORDER BY feedback.updated_at LIMIT $1 FOR UPDATE OF feedback SKIP LOCKED
 """
 _LOOKED_AT = """
-UPDATE feedback SET rate = looked.rate FROM unnest($1::uuid[], $2::text[], $3::float8[]) AS looked (run_id, user_id, rate)
-WHERE feedback.run_id = looked.run_id AND feedback.user_id = looked.user_id
+UPDATE feedback SET rate = looked.rate FROM unnest($1::uuid[], $2::float8[]) AS looked (run_id, rate)
+WHERE feedback.run_id = looked.run_id
 """
 # What was judged before as one of many was, as it turns out, likelier to be taken: it weighs less.
 _REWEIGH = """
@@ -76,43 +82,61 @@ class FeedbackRepository:
         return [_feedback(row) for row in rows if row["rating"] is not None]
 
 
+class DislikeTurn:
+    """A look at disliked runs, in one transaction: unless it ends without an error they are looked at anew."""
+
+    def __init__(self, connection: "asyncpg.Connection[Any]") -> None:
+        self._connection = connection
+
+    async def due(self, limit: int) -> Sequence[Disliked]:
+        """Return runs that have ended and that nobody else has looked at or does, those that wait longest first."""
+        return [
+            Disliked(run_id=plain(row["run_id"]), tenant_id=row["tenant_id"], graph=row["graph"])
+            for row in await self._connection.fetch(_DUE, limit)
+        ]
+
+    async def look_at(self, rates: Mapping[UUID, float]) -> Sequence[UUID]:
+        """Note for each run the rate at which runs of its kind are taken now; the scores that it has weigh accordingly.
+
+        Returns those that have none and could be judged, in the order of `rates`.
+        """
+        values = list(rates), list(rates.values())
+        await self._connection.execute(_LOOKED_AT, *values)
+        await self._connection.execute(_REWEIGH, *values)
+        found = await self._connection.fetch(_UNJUDGED, list(rates), list(JUDGED))
+        unjudged = {plain(row["id"]) for row in found}
+        return [run_id for run_id in rates if run_id in unjudged]
+
+    async def samples(self, run_ids: Sequence[UUID]) -> Sequence[Sample]:
+        """Return runs that have ended as a judge is to see them, as far as they are on record.
+
+        They are not of the fair share: whichever of it was judged at all was judged at its end. The caller weighs them. One
+        whose record cannot be read is left out, and said to be: the others would wait behind it for good.
+        """
+        rows = await self._connection.fetch(_ENDED, run_ids)
+        logs, samples = defaultdict[UUID, list[bytes]](list), []
+        for part in await self._connection.fetch(_LOGGED, run_ids):
+            logs[plain(part["run_id"])].append(part["body"])
+        for row in rows:
+            run_id = plain(row["id"])
+            try:
+                samples.append(_sample(row, logs[run_id]))
+            except (KeyError, TypeError, ValueError):
+                logger.warning("the disliked run %s cannot be read, and is not judged", run_id, exc_info=True)
+        return samples
+
+
 class DislikeRepository:
     """`evaluation.dislikes.DislikedRuns` in Postgres."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def look_at(self, limit: int, rate: Callable[[Disliked], float]) -> Sequence[Disliked]:
-        """Look at disliked runs that have ended, those that wait longest first, each once in all replicas.
-
-        Of each the `rate` is noted at which runs of its kind are taken now, and the scores that it has weigh accordingly.
-        Returns those that have none and could be judged. Raises StoreUnavailable.
-        """
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[DislikeTurn]:
+        """Begin a look. Raises StoreUnavailable, as does everything in it."""
         async with self._database.raw() as connection, connection.transaction():
-            due = await connection.fetch(_DUE, limit)
-            if not due:
-                return ()
-            runs = [
-                Disliked(run_id=plain(row["run_id"]), tenant_id=row["tenant_id"], graph=row["graph"]) for row in due
-            ]
-            ids, rates = [run.run_id for run in runs], [rate(run) for run in runs]
-            await connection.execute(_LOOKED_AT, ids, [row["user_id"] for row in due], rates)
-            await connection.execute(_REWEIGH, ids, rates)
-            unjudged = {plain(row["id"]) for row in await connection.fetch(_UNJUDGED, ids, list(JUDGED))}
-        return [run for run in runs if run.run_id in unjudged]
-
-    async def samples(self, run_ids: Sequence[UUID]) -> Sequence[Sample]:
-        """Return runs that have ended as a judge is to see them, as far as they are on record. Raises StoreUnavailable.
-
-        They are not of the fair share: whichever of it was judged at all was judged at its end. The caller weighs them.
-        """
-        async with self._database.raw() as connection:
-            rows = await connection.fetch(_ENDED, run_ids)
-            logged = await connection.fetch(_LOGGED, run_ids)
-        failed: dict[UUID, set[str]] = defaultdict(set)
-        for row in logged:
-            failed[plain(row["run_id"])].update(_failed_calls(row["body"]))
-        return [_sample(row, failed[plain(row["id"])]) for row in rows]
+            yield DislikeTurn(connection)
 
 
 def _feedback(row: Mapping[str, Any]) -> Feedback:
@@ -126,12 +150,13 @@ def _feedback(row: Mapping[str, Any]) -> Feedback:
     )
 
 
-def _failed_calls(body: bytes) -> list[str]:
-    """Return the tool calls that a piece of a log tells of and that gave no result."""
-    return [values["call_id"] for name, values in items(body) if name == "tool_finished" and not values["ok"]]
-
-
-def _sample(row: Mapping[str, Any], failed: set[str]) -> Sample:
+def _sample(row: Mapping[str, Any], log: Sequence[bytes]) -> Sample:
+    failed = {
+        values["call_id"]
+        for body in log
+        for name, values in items(body)
+        if name == "tool_finished" and not values["ok"]
+    }
     asked, said = list[Message](), list[Message]()
     for message in row["messages"] or ():
         (asked if message["input"] else said).append(message_from(message))

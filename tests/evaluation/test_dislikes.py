@@ -1,12 +1,13 @@
 """Disliked runs on their way to the judge: as many as there is room for, each standing for as many as its rate says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import pytest
 
-from evaluation.dislikes import AT_ONCE, Dislikes
+from evaluation.dislikes import AT_ONCE, Dislikes, DislikeTurn
 from evaluation.evaluator import Evaluator
 from evaluation.sampler import Sampler, SamplingPolicy, StratumPolicy, lot
 from evaluation.scoring import Scoring
@@ -18,19 +19,28 @@ from tests.evaluation.test_sampler import ids
 
 @dataclass
 class FakeDislikes:
-    """Disliked runs that nobody has looked at; what is in `failures` is raised first."""
+    """Disliked runs that nobody has looked at, in its own turn too; what is in `failures` is raised at a turn's end."""
 
     waiting: list[UUID]
     failures: list[Exception] = field(default_factory=list)
 
-    async def look_at(self, limit: int, rate: Callable[[Disliked], float]) -> Sequence[Disliked]:
-        if self.failures:
-            raise self.failures.pop()
-        due, self.waiting = self.waiting[:limit], self.waiting[limit:]
-        runs = [Disliked(run_id=run_id, tenant_id="acme", graph="react") for run_id in due]
-        for run in runs:
-            rate(run)
-        return runs
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[DislikeTurn]:
+        waiting = self.waiting
+        try:
+            yield self
+            if self.failures:
+                raise self.failures.pop()
+        except BaseException:
+            self.waiting = waiting
+            raise
+
+    async def due(self, limit: int) -> Sequence[Disliked]:
+        return [Disliked(run_id=run_id, tenant_id="acme", graph="react") for run_id in self.waiting[:limit]]
+
+    async def look_at(self, rates: Mapping[UUID, float]) -> Sequence[UUID]:
+        self.waiting = [run_id for run_id in self.waiting if run_id not in rates]
+        return list(rates)
 
     async def samples(self, run_ids: Sequence[UUID]) -> Sequence[Sample]:
         return [replace(a_sample(), run_id=run_id, stratum=Stratum.DISLIKED, base=False) for run_id in run_ids]
@@ -75,17 +85,31 @@ async def test_no_more_are_looked_at_than_half_the_room() -> None:
     assert (evaluator.queued, len(waiting.waiting), evaluator.dropped) == (7, 13, {})
 
 
-async def test_a_store_that_is_away_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
-    """And as long as there are more, without a pause."""
-    waiting, evaluator = FakeDislikes(ids(2 * AT_ONCE + 1), [StoreUnavailable("down")]), Offered(1_000)
+async def looked_at(waiting: FakeDislikes, evaluator: Offered, *, times: int) -> list[float]:
+    """The pauses between looks, until there were so many."""
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
-        if len(slept) == 2:
+        if len(slept) == times:
             raise _Enough
 
     with pytest.raises(_Enough):
         await Dislikes(waiting, a_sampler(1.0), evaluator).look_forever(every_s=5.0, sleep=sleep)
-    assert (slept, len(evaluator.samples)) == ([5.0, 5.0], 2 * AT_ONCE + 1)
-    assert "down" in caplog.text
+    return slept
+
+
+async def test_as_long_as_there_are_more_there_is_no_pause() -> None:
+    waiting, evaluator = FakeDislikes(ids(2 * AT_ONCE + 1)), Offered(1_000)
+    assert await looked_at(waiting, evaluator, times=1) == [5.0]
+    assert len(evaluator.samples) == 2 * AT_ONCE + 1
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("down"), RuntimeError("a bug")])
+async def test_whatever_fails_is_tried_again(failure: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """A store that is away, and what nobody foresaw; no run is lost by it, though some may be judged twice."""
+    waiting, evaluator = FakeDislikes(ids(3), [failure]), Offered(1_000)
+    assert await looked_at(waiting, evaluator, times=2) == [5.0, 5.0]
+    assert {sample.run_id for sample in evaluator.samples} == set(ids(3))
+    assert not waiting.waiting
+    assert "looked at" in caplog.text or "looking at" in caplog.text

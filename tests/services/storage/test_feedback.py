@@ -10,13 +10,14 @@ from uuid_utils.compat import uuid7
 from services.errors import InvalidRequest, NotFound
 from services.events import RunEvent, ToolFinished
 from services.feedback import Rating
-from services.samples import Stratum, ToolUse
+from services.samples import Sample, Stratum, ToolUse
 from services.storage.database import Database
 from services.storage.feedback import DislikeRepository, FeedbackRepository
 from services.storage.runs import RunRepository
 from services.storage.scores import ScoreRepository
 from services.types import Message, Run, RunOutcome, RunStatus, ToolCall, Usage
 from tests.services.storage.conftest import ALICE, ANSWERED, BOB, MALLORY, a_row, a_run, in_postgres
+from tests.services.storage.past import execute
 from tests.services.storage.test_postgres import a_score
 
 pytestmark = pytest.mark.postgres
@@ -31,7 +32,13 @@ async def disliked(database: Database, outcome: RunOutcome = ANSWERED) -> Run:
 
 
 async def looked(database: Database, rate: float = 1.0, limit: int = 10) -> list[UUID]:
-    return [run.run_id for run in await DislikeRepository(database).look_at(limit, lambda _: rate)]
+    async with DislikeRepository(database).turn() as turn:
+        return list(await turn.look_at({run.run_id: rate for run in await turn.due(limit)}))
+
+
+async def samples(database: Database, *run_ids: UUID) -> list[Sample]:
+    async with DislikeRepository(database).turn() as turn:
+        return list(await turn.samples(run_ids))
 
 
 async def test_feedback_is_one_per_user_and_run(database: Database) -> None:
@@ -67,6 +74,32 @@ async def test_a_disliked_run_is_looked_at_once_by_anybody(database: Database) -
     await store.put(ALICE, runs[1].id, Rating.UP, None)
     await store.put(ALICE, runs[1].id, Rating.DOWN, None)
     assert await looked(database) == []
+
+
+async def test_a_look_that_fails_has_not_been(database: Database) -> None:
+    """What it has marked waits for the next one."""
+    run = await disliked(database)
+
+    async def look() -> None:
+        async with DislikeRepository(database).turn() as turn:
+            assert await turn.look_at({run.run_id: 1.0 for run in await turn.due(10)}) == [run.id]
+            raise RuntimeError("lost on the way to the evaluator")
+
+    with pytest.raises(RuntimeError):
+        await look()
+    assert await looked(database) == [run.id]
+
+
+async def test_a_record_that_cannot_be_read_holds_up_no_other(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said in the log, and the others are judged."""
+    broken, sound = await disliked(database), await disliked(database)
+    await execute(
+        database, "UPDATE messages SET tool_calls = '[{\"odd\": 1}]' WHERE run_id = $1 AND NOT input", broken.id
+    )
+    assert [sample.run_id for sample in await samples(database, broken.id, sound.id)] == [sound.id]
+    assert str(broken.id) in caplog.text
 
 
 async def test_what_was_judged_weighs_anew(database: Database) -> None:
@@ -121,7 +154,7 @@ async def test_a_run_is_read_as_its_judge_would_have_seen_it(database: Database)
     usage = Usage(input_tokens=10, output_tokens=3, model_calls=1)
     outcome = replace(ANSWERED, messages=said, usage=usage, prompt_version="p1")
     await stores.owned.finish(claim, outcome, [a_row(claim.fence, 0, finished)])
-    [sample] = await DislikeRepository(database).samples([run.id])
+    [sample] = await samples(database, run.id)
     assert (sample.run_id, sample.tenant_id, sample.graph) == (run.id, "acme", run.graph)
     assert (sample.question, sample.answer) == (run.messages[-1].content, "It is two years.")
     assert sample.tool_results == ("No such file.", "Two years.")
