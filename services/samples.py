@@ -45,10 +45,10 @@ class Drop(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolUse:
-    """A tool that was called in a run, and whether it gave a result."""
+    """A tool that was called in a run, and whether it gave a result; None: that is not on record any more."""
 
     name: str
-    succeeded: bool
+    succeeded: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Sample:
     `weight` is 1 / the probability with which a run of its `stratum` was taken. `base` says that it would also have been taken
     at the rate that holds for every run: of these alone an unweighted mean is fair. `prompt_version` names the prompts that
     were in force when it began; provider and model are None where no model answered. `first_text_s` is None where nothing was
-    said.
+    said, and where it is not on record.
     """
 
     run_id: UUID

@@ -20,13 +20,16 @@ class Latency:
 
     async def read(self, context: Context) -> Reading:
         sample = context.sample
-        first = "no text" if sample.first_text_s is None else f"first text after {sample.first_text_s:.2f} s"
+        if sample.first_text_s is not None:
+            first = f"first text after {sample.first_text_s:.2f} s"
+        else:
+            first = "the first text is not on record" if sample.answer else "no text"
         return Reading(value=sample.duration_s, reason=first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSuccess:
-    """The share of the run's tool calls that gave a result, 0 to 1; unscored where no tool was called."""
+    """The share of the run's tool calls that gave a result, 0 to 1; unscored where none was made, or one is forgotten."""
 
     name: str = "tool_success"
     rubric_version: str = "1"
@@ -37,8 +40,13 @@ class ToolSuccess:
         uses = context.sample.tool_uses
         if not uses:
             return Reading(value=None, reason="no tool was called")
+        known = [use.succeeded for use in uses if use.succeeded is not None]
+        if len(known) < len(uses):
+            return Reading(
+                value=None, reason=f"what came of {len(uses) - len(known)} of {len(uses)} calls is not on record"
+            )
         failed = sorted({use.name for use in uses if not use.succeeded})
-        succeeded = sum(use.succeeded for use in uses)
+        succeeded = sum(known)
         reason = f"{succeeded} of {len(uses)} calls" + (f"; failed: {', '.join(failed)}" if failed else "")
         return Reading(value=succeeded / len(uses), reason=reason)
 

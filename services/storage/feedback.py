@@ -151,11 +151,9 @@ def _feedback(row: Mapping[str, Any]) -> Feedback:
 
 
 def _sample(row: Mapping[str, Any], log: Sequence[bytes]) -> Sample:
-    failed = {
-        values["call_id"]
-        for body in log
-        for name, values in items(body)
-        if name == "tool_finished" and not values["ok"]
+    # A log goes before its run does. A call that it does not tell of has come to nobody knows what.
+    finished: dict[str | None, bool] = {
+        values["call_id"]: values["ok"] for body in log for name, values in items(body) if name == "tool_finished"
     }
     asked, said = list[Message](), list[Message]()
     for message in row["messages"] or ():
@@ -168,7 +166,7 @@ def _sample(row: Mapping[str, Any], log: Sequence[bytes]) -> Sample:
         answer=last_words(said, "assistant"),
         tool_results=tool_results(said),
         tool_uses=tuple(
-            ToolUse(name=message.name or "", succeeded=message.tool_call_id not in failed)
+            ToolUse(name=message.name or "", succeeded=finished.get(message.tool_call_id))
             for message in said
             if message.role == "tool"
         ),

@@ -59,7 +59,16 @@ async def test_what_is_on_record_is_measured() -> None:
     assert await reading("length", sample) == Reading(value=2.0, reason="4 tokens of output")
     assert await reading("tool_success", sample) == Reading(value=0.5, reason="1 of 2 calls; failed: fetch")
     assert await reading("tool_success", a_sample()) == Reading(value=None, reason="no tool was called")
-    assert (await reading("latency", a_sample())).reason == "no text"
+    assert (await reading("latency", a_sample(""))).reason == "no text"
+
+
+async def test_what_is_not_on_record_is_not_made_up() -> None:
+    """Of a run that is judged long after its end, when its log has gone: neither how a call ended, nor when it first spoke."""
+    uses = (ToolUse(name="clock", succeeded=True), ToolUse(name="fetch", succeeded=None))
+    sample = a_sample("forty two", duration_s=3.5, tool_uses=uses)
+    assert await reading("latency", sample) == Reading(value=3.5, reason="the first text is not on record")
+    forgotten = Reading(value=None, reason="what came of 1 of 2 calls is not on record")
+    assert await reading("tool_success", sample) == forgotten
 
 
 @pytest.mark.parametrize(

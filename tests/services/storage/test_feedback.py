@@ -137,7 +137,7 @@ async def test_a_cancelled_run_is_not_judged(database: Database) -> None:
 
 
 async def test_a_run_is_read_as_its_judge_would_have_seen_it(database: Database) -> None:
-    """Question, answer, tools with what came of them, and what made the answer: as it is on record."""
+    """Question, answer, tools with what came of them, and what made the answer: as far as it is on record."""
     stores, run = in_postgres(database), a_run()
     claim = await stores.claimed(run)
     calls = tuple(ToolCall(id=f"c{n}", name="read", arguments="{}") for n in range(2))
@@ -163,6 +163,9 @@ async def test_a_run_is_read_as_its_judge_would_have_seen_it(database: Database)
     assert (sample.output_tokens, sample.prompt_version) == (3, "p1")
     assert 0 <= sample.duration_s < 60
     assert (sample.stratum, sample.base) == (Stratum.DISLIKED, False)
+    await execute(database, "DELETE FROM run_events WHERE run_id = $1", run.id)
+    [sample] = await samples(database, run.id)
+    assert sample.tool_uses == (ToolUse(name="read", succeeded=None), ToolUse(name="read", succeeded=None))
 
 
 async def test_due_dislikes_and_means_are_found_by_their_indexes(database: Database) -> None:
