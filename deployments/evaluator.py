@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from deployments.autoscaling import UNSEEN_WORK
 from deployments.composition.sampling import LiveSampling
+from deployments.composition.telemetry import JudgingTraces
 from deployments.drift import DriftWatch
 from deployments.knobs import EvaluatorKnobs
 from evaluation.evaluator import Evaluator
@@ -29,6 +30,7 @@ class EvaluatorParts:
     chores: "tuple[asyncio.Task[NoReturn], ...]"
     sampling: LiveSampling
     meter: SummingMeter
+    traces: JudgingTraces
     database: Database
     drift: DriftWatch
 
@@ -75,6 +77,7 @@ class EvaluatorReplica:
         await self._parts.treasury.settle_all()
         self._report_drops()
         await self._parts.gateway.aclose()
+        await self._parts.traces.aclose()
         await self._parts.database.close()
         self._parts.meter.close()
 

@@ -3,35 +3,27 @@
 (`GET /v1/runs/{run_id}/trace` has the scores from their table, whether there is a collector or not.)
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
 
 from evaluation.criteria.types import Context, Criterion, Reading
-from services.errors import StoreUnavailable
 from services.telemetry import genai
-from services.telemetry.spans import UNTRACED, Trace
 from services.telemetry.tracing import Tracer
-
-Traceparent = Callable[[UUID], Awaitable[str | None]]
-"""Returns the `traceparent` of a run's last attempt. Raises StoreUnavailable."""
 
 
 class TracedCriterion:
     """Implements `Criterion` by another one. Only runs whose trace is sampled are traced here."""
 
-    def __init__(self, criterion: Criterion, tracer: Tracer, traceparent: Traceparent) -> None:
+    def __init__(self, criterion: Criterion, tracer: Tracer) -> None:
         self.name = criterion.name
         self.rubric_version = criterion.rubric_version
         self.scale = criterion.scale
         self.needs_judge = criterion.needs_judge
         self._criterion = criterion
         self._tracer = tracer
-        self._traceparent = traceparent
 
     async def read(self, context: Context) -> Reading:
         run_id = context.sample.run_id
-        trace = await self._trace(run_id)
+        trace = self._tracer.go_on(context.traceparent, run_id=run_id)
         try:
             with trace.begin(f"{genai.EVALUATE} {self.name}", {genai.RUN_ID: run_id}) as span:
                 reading = await self._criterion.read(context)
@@ -39,13 +31,6 @@ class TracedCriterion:
         finally:
             self._tracer.end(trace)
         return reading
-
-    async def _trace(self, run_id: UUID) -> Trace:
-        try:
-            traceparent = await self._traceparent(run_id)
-        except StoreUnavailable:
-            return UNTRACED
-        return self._tracer.go_on(traceparent, run_id=run_id)
 
     def _result(self, reading: Reading) -> dict[str, Any]:
         """The event's attributes. The reason is the judge's words, and may quote what was said: it stays in the scores."""

@@ -14,7 +14,7 @@ from deployments.composition.judge import judge_provider, open_judge
 from deployments.composition.limits import budget_of, price_list
 from deployments.composition.routes import open_route
 from deployments.composition.sampling import LiveSampling
-from deployments.composition.telemetry import open_logs, traced_criteria
+from deployments.composition.telemetry import open_judging_traces, open_logs
 from deployments.evaluator import EvaluatorParts
 from deployments.metrics import open_meter
 from deployments.score_report import ScoreReport
@@ -56,11 +56,13 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
     gateway, judge = open_judge(settings, route, meter, lambda: _purse(treasury, budgets))
     criteria = [CRITERIA[name]() for name in settings.evaluator.criteria]
     graded = [criterion.name for criterion in criteria if criterion.scale.kind == "grade"]
+    traces = open_judging_traces(database)
     evaluator = Evaluator(
         scoring=Scoring(
-            criteria=traced_criteria(criteria, database),
+            criteria=traces.traced(criteria),
             judge=judge,
             screen=Screening(),
+            traceparent=traces.traceparent,
         ),
         scores=alerting(ScoreRepository(database), settings, database, meter),
         queue_size=settings.evaluator.queue_size,
@@ -78,6 +80,7 @@ async def open_evaluator(settings: Settings) -> EvaluatorParts:
         chores=tuple(map(asyncio.create_task, chores)),
         sampling=sampling,
         meter=meter,
+        traces=traces,
         database=database,
         drift=open_drift(settings, database, meter),
     )

@@ -10,6 +10,7 @@ from configs.section import EnvRef
 from configs.settings import Settings
 from deployments.logs import log_to_files
 from evaluation.criteria.types import Criterion
+from evaluation.scoring import Traceparent
 from evaluation.traced import TracedCriterion
 from services.storage.database import Database
 from services.storage.traces import TraceRepository
@@ -43,8 +44,7 @@ class Tracing:
         self.writing.cancel()
         await asyncio.wait([self.writing])
         await self.writer.flush()
-        if self.exporting is not None:
-            await asyncio.to_thread(self.exporting.close)
+        await _close(self.exporting)
 
 
 def open_tracing(settings: Settings, deployment: str, database: Database, meter: Meter) -> Tracing:
@@ -65,13 +65,33 @@ def open_tracing(settings: Settings, deployment: str, database: Database, meter:
     )
 
 
-def traced_criteria(criteria: Iterable[Criterion], database: Database) -> list[Criterion]:
-    """Return the criteria, in the traces of the runs that they judge where there is a collector for those."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgingTraces:
+    """Judging in the traces of the runs that are judged, where there is a collector for those. Close it.
+
+    `traceparent` finds a run's, and is None where nothing is traced.
+    """
+
+    traceparent: Traceparent | None
+    exporting: "OtlpSink | None"
+
+    def traced(self, criteria: Iterable[Criterion]) -> list[Criterion]:
+        if self.exporting is None:
+            return [*criteria]
+        tracer = Tracer("evaluator", [self.exporting])
+        return [TracedCriterion(criterion, tracer) for criterion in criteria]
+
+    async def aclose(self) -> None:
+        """Send what was traced last."""
+        await _close(self.exporting)
+
+
+def open_judging_traces(database: Database) -> JudgingTraces:
+    """Open what the evaluator traces with. Raises ConfigurationError for a collector without an exporter for it."""
     exporting = _exporting("evaluator", os.environ)
-    if exporting is None:
-        return [*criteria]
-    tracer, traces = Tracer("evaluator", [exporting]), TraceRepository(database)
-    return [TracedCriterion(criterion, tracer, traces.traceparent) for criterion in criteria]
+    return JudgingTraces(
+        traceparent=None if exporting is None else TraceRepository(database).traceparent, exporting=exporting
+    )
 
 
 def check_exporter(environ: Mapping[str, str]) -> None:
@@ -92,6 +112,11 @@ def _exporting(deployment: str, environ: Mapping[str, str]) -> "OtlpSink | None"
     from services.telemetry.otlp import OtlpSink  # imports OpenTelemetry, which nobody else needs
 
     return OtlpSink.open(deployment)
+
+
+async def _close(exporting: "OtlpSink | None") -> None:
+    if exporting is not None:
+        await asyncio.to_thread(exporting.close)
 
 
 def open_logs(settings: Settings) -> None:

@@ -81,11 +81,15 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """All that a criterion is given. `begging` names what in the run's texts speaks to a judge, empty where nothing does."""
+    """All that a criterion is given. `begging` names what in the run's texts speaks to a judge, empty where nothing does.
+
+    `traceparent` is that of the run's last attempt, None where there is no trace to add to.
+    """
 
     sample: Sample
     judge: Judge
     begging: Sequence[str] = ()
+    traceparent: str | None = None
 
 
 class Criterion(Protocol):

@@ -9,6 +9,7 @@ import pytest
 
 from configs.settings import load
 from deployments.composition.sampling import LiveSampling
+from deployments.composition.telemetry import JudgingTraces
 from deployments.drift import DriftWatch
 from deployments.evaluator import EvaluatorParts, EvaluatorReplica
 from evaluation.evaluator import Evaluator
@@ -34,11 +35,13 @@ class FakeMeter:
 
 class Closeable:
     shown = 0
+    closed = False
 
     def show(self) -> None:
         self.shown += 1
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        self.closed = True
 
     async def close(self) -> None: ...
 
@@ -56,7 +59,11 @@ class Replica(EvaluatorReplica):
 
 
 async def a_replica(
-    evaluator: Evaluator, meter: FakeMeter, sampling: LiveSampling, drift: Closeable | None = None
+    evaluator: Evaluator,
+    meter: FakeMeter,
+    sampling: LiveSampling,
+    drift: Closeable | None = None,
+    traces: Closeable | None = None,
 ) -> Replica:
     async def opened() -> EvaluatorParts:
         return EvaluatorParts(
@@ -66,6 +73,7 @@ async def a_replica(
             chores=(cast("asyncio.Task[NoReturn]", Closeable()),),
             sampling=sampling,
             meter=meter,
+            traces=cast(JudgingTraces, traces or Closeable()),
             database=cast(Database, Closeable()),
             drift=cast(DriftWatch, drift or Closeable()),
         )
@@ -89,6 +97,14 @@ async def test_sampling_changes_live() -> None:
         replica.reconfigure({"sampling": {"disliked": {"rate": 2}}})
     await EvaluatorReplica.__del__(replica)
     assert sampling.sampler.rate("react", "acme", Stratum.DISLIKED) == 0.5
+
+
+async def test_the_last_spans_are_sent_when_a_replica_stops() -> None:
+    """A collector's queue is in the replica's memory."""
+    traces = Closeable()
+    replica = await a_replica(an_evaluator(), FakeMeter(), LiveSampling(load(), "evaluator"), traces)
+    await EvaluatorReplica.__del__(replica)
+    assert traces.closed
 
 
 async def test_drops_are_counted_once_each() -> None:

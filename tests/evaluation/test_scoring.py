@@ -1,13 +1,14 @@
 """What becomes of one run: a score for each criterion, whatever goes wrong, marked where somebody spoke to the judge."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import pytest
 
 from evaluation.criteria import CRITERIA
 from evaluation.criteria.types import CODE, Context, Reading, Scale
 from evaluation.scoring import Scoring, flagged
-from services.errors import ModelServerError
+from services.errors import ModelServerError, StoreUnavailable
 from services.samples import Sample
 from tests.evaluation.fakes import FakeJudge, a_sample
 
@@ -70,3 +71,35 @@ async def test_a_judge_that_was_spoken_to_is_marked_as_such() -> None:
     ]
     assert [flagged(score) for score in begged] == [True, False]
     assert [score.reason for score in await scoring.of(a_sample("fine"))] == ["[]", "[]"]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A criterion that says in which trace it was asked."""
+
+    name: str = "traced"
+    needs_judge: bool = False
+    rubric_version: str = "1"
+    scale: Scale = Scale(kind="measure")  # noqa: RUF009  frozen
+
+    async def read(self, context: Context) -> Reading:
+        return Reading(value=1.0, reason=str(context.traceparent))
+
+
+@pytest.mark.parametrize(
+    ("found", "told"), [("00-1-2-01", "00-1-2-01"), (StoreUnavailable("away"), "None"), (KeyError("a bug"), "None")]
+)
+async def test_the_trace_is_looked_up_once_for_all_criteria(found: str | Exception, told: str) -> None:
+    """A store that is away, or a bug, costs spans and no score."""
+    asked: list[UUID] = []
+
+    async def traceparent(run_id: UUID) -> str:
+        asked.append(run_id)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    sample = a_sample()
+    scores = await Scoring(criteria=[Traced(), Traced()], judge=FakeJudge(), traceparent=traceparent).of(sample)
+    assert [(score.value, score.reason) for score in scores] == [(1.0, told)] * 2
+    assert asked == [sample.run_id]

@@ -1,12 +1,13 @@
 """Judging in the run's own trace: below the attempt, with the score as an event, and never in the judge's way."""
 
-from uuid import UUID, uuid4
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
 from evaluation.criteria.types import GRADE, Context, Reading
 from evaluation.traced import TracedCriterion
-from services.errors import ModelServerError, StoreUnavailable
+from services.errors import ModelServerError
 from services.samples import Sample
 from services.telemetry import genai
 from tests.evaluation.fakes import FakeJudge
@@ -14,7 +15,7 @@ from tests.services.telemetry.traced import NOTHING_BUT, Kept, a_tracer
 
 ATTEMPT = "00-0af7651916cd43dd8448eb211c80319c-00000000000000aa-01"
 SAMPLE = Sample(run_id=uuid4(), tenant_id="acme", graph="react", question="why?", answer="because")
-CONTEXT = Context(sample=SAMPLE, judge=FakeJudge())
+CONTEXT = Context(sample=SAMPLE, judge=FakeJudge(), traceparent=ATTEMPT)
 
 
 class Likes:
@@ -29,15 +30,10 @@ class Likes:
         return self._reading
 
 
-async def traceparent(run_id: UUID) -> str | None:
-    assert run_id == SAMPLE.run_id
-    return ATTEMPT
-
-
 async def test_a_score_is_in_the_trace_of_its_run() -> None:
     """Its span is below the attempt that it judges; the judge's reason is not in it."""
     kept = Kept()
-    await TracedCriterion(Likes(), a_tracer("evaluator", kept, policy=NOTHING_BUT), traceparent).read(CONTEXT)
+    await TracedCriterion(Likes(), a_tracer("evaluator", kept, policy=NOTHING_BUT)).read(CONTEXT)
     span = kept.one("evaluate liking")
     assert (kept.traces[0].trace_id, span.parent_id) == (ATTEMPT[3:35], "00000000000000aa")
     [event] = span.events or ()
@@ -49,23 +45,14 @@ async def test_a_score_is_in_the_trace_of_its_run() -> None:
 
 async def test_a_criterion_that_fails_fails_its_span() -> None:
     kept = Kept()
-    criterion = TracedCriterion(Likes(error=ModelServerError("down")), a_tracer("evaluator", kept), traceparent)
+    criterion = TracedCriterion(Likes(error=ModelServerError("down")), a_tracer("evaluator", kept))
     with pytest.raises(ModelServerError):
         await criterion.read(CONTEXT)
     assert kept.one("evaluate").error == ModelServerError.code
 
 
-async def test_nobody_waits_for_a_trace() -> None:
-    """A run without one, and a store that cannot say, cost no score."""
-
-    async def none(run_id: UUID) -> str | None:
-        return None
-
-    async def away(run_id: UUID) -> str | None:
-        raise StoreUnavailable("away")
-
+async def test_a_run_without_a_trace_is_judged_without_one() -> None:
     kept = Kept()
-    for known in (none, away):
-        reading = await TracedCriterion(Likes(None), a_tracer("evaluator", kept), known).read(CONTEXT)
-        assert reading.value is None
+    context = replace(CONTEXT, traceparent=None)
+    assert (await TracedCriterion(Likes(None), a_tracer("evaluator", kept)).read(context)).value is None
     assert kept.traces == []
