@@ -3,7 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from services.samples import Sample, Score
-from services.telemetry.metrics import JUDGE_SCORES, JUDGE_UNSCORED, JUDGE_WEIGHTED, JUDGE_WEIGHTS, Meter
+from services.telemetry.metrics import (
+    JUDGE_FLAGGED,
+    JUDGE_SCORES,
+    JUDGE_UNSCORED,
+    JUDGE_WEIGHTED,
+    JUDGE_WEIGHTS,
+    Meter,
+)
 
 
 class ScoreReport:
@@ -18,6 +25,8 @@ class ScoreReport:
             labels = {"graph": sample.graph, "criterion": score.criterion}
             if score.value is None:
                 self._meter.record(JUDGE_UNSCORED, 1.0, labels)
+            elif score.flagged:
+                self._meter.record(JUDGE_FLAGGED, 1.0, labels)
             elif score.criterion in self._graded:
                 self._grade(score.value, score.weight, labels)
 

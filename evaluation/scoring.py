@@ -17,9 +17,6 @@ Screen = Callable[[Sample], Sequence[str]]
 Traceparent = Callable[[UUID], Awaitable[str | None]]
 """Returns the `traceparent` of a run's last attempt. Raises StoreUnavailable."""
 
-FLAGGED = "flagged"
-"""How the reason of a score begins whose judge was spoken to: what it says is not to be relied on."""
-
 
 class Scoring:
     """Asks every criterion about a run. A criterion that fails, in whatever way, is unscored for that reason."""
@@ -63,8 +60,9 @@ class Scoring:
         [reading] = await asyncio.gather(criterion.read(context), return_exceptions=True)
         if isinstance(reading, BaseException):
             reading = _failed(criterion, context.sample, reading)
-        if criterion.needs_judge and context.begging:
-            reading = Reading(value=reading.value, reason=f"{FLAGGED} ({', '.join(context.begging)}): {reading.reason}")
+        flagged = context.flags(criterion)
+        if flagged:
+            reading = Reading(value=reading.value, reason=f"flagged ({', '.join(context.begging)}): {reading.reason}")
         sample = context.sample
         return Score(
             run_id=sample.run_id,
@@ -81,12 +79,8 @@ class Scoring:
             prompt_version=sample.prompt_version,
             stratum=sample.stratum,
             base=sample.base,
+            flagged=flagged,
         )
-
-
-def flagged(score: Score) -> bool:
-    """Whether the judge of a score was spoken to."""
-    return score.reason.startswith(f"{FLAGGED} (")
 
 
 def _failed(criterion: Criterion, sample: Sample, failure: BaseException) -> Reading:

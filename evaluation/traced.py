@@ -27,14 +27,16 @@ class TracedCriterion:
         try:
             with trace.begin(f"{genai.EVALUATE} {self.name}", {genai.RUN_ID: run_id}) as span:
                 reading = await self._criterion.read(context)
-                span.event(genai.EVALUATION_RESULT, self._result(reading))
+                span.event(genai.EVALUATION_RESULT, self._result(context, reading))
         finally:
             self._tracer.end(trace)
         return reading
 
-    def _result(self, reading: Reading) -> dict[str, Any]:
+    def _result(self, context: Context, reading: Reading) -> dict[str, Any]:
         """The event's attributes. The reason is the judge's words, and may quote what was said: it stays in the scores."""
         attributes: dict[str, Any] = {genai.EVALUATION_NAME: self.name}
         if reading.value is not None:
             attributes[genai.EVALUATION_SCORE_VALUE] = reading.value
+        if context.flags(self._criterion):
+            attributes[genai.EVALUATION_FLAGGED] = True
         return attributes

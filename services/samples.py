@@ -93,7 +93,8 @@ class Disliked:
 class Score:
     """A criterion's value for one run. `value` None is *unscored*, for the reason given: never to be read as 0.
 
-    What follows `weight` is the sample's: it makes the score a point of a series without another look at the run.
+    `flagged`: a text of the run spoke to the judge, so that what it says is not to be relied on, and is in no mean and no
+    series. What else follows `weight` is the sample's: it makes the score a point of a series without another look at the run.
     """
 
     run_id: UUID
@@ -110,24 +111,40 @@ class Score:
     prompt_version: str = ""
     stratum: Stratum = Stratum.ORDINARY
     base: bool = True
+    flagged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeansWanted:
+    """Of the runs that ended from the day `first` to the day `last` (UTC, both included); None is any graph or criterion.
+
+    `by_day` asks for a mean of each day, instead of one of all of them.
+    """
+
+    first: date
+    last: date
+    graph: str | None = None
+    criterion: str | None = None
+    by_day: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreMean:
-    """What a criterion comes to over the runs of a graph that ended on one day (UTC), as one judge sees it by one rubric.
+    """What a criterion comes to over runs of a graph, as one judge sees it by one rubric; `day` is None for several days.
 
     `mean` is weighted, so it is that of all runs, of which there were about `runs`; None where nothing was scored. It stands on
-    `n` scores, beside `unscored` ones, and is within twice its `standard_error`, which one score alone does not give, nineteen
-    times of twenty.
+    `n` scores, beside `unscored` ones and those that are left out because they are `flagged`, and is within twice its
+    `standard_error`, which one score alone does not give, nineteen times of twenty.
     """
 
     graph: str
     criterion: str
     judge_model: str
     rubric_version: str
-    day: date
+    day: date | None
     n: int
     unscored: int
+    flagged: int
     runs: float | None
     mean: float | None
     standard_error: float | None

@@ -48,7 +48,10 @@ class FeedbackListJson(BaseModel):
 
 
 class ScoreJson(BaseModel):
-    """`value` null is unscored, for the `reason`, and not 0. What a judge that is not `calibrated` says is a guess."""
+    """`value` null is unscored, for the `reason`, and not 0. What a judge that is not `calibrated` says is a guess.
+
+    `flagged`: a text of the run spoke to the judge, so its word is not to be relied on; the reason begins with what was found.
+    """
 
     criterion: str
     value: float | None
@@ -56,6 +59,7 @@ class ScoreJson(BaseModel):
     judge_model: str
     rubric_version: str
     prompt_version: str
+    flagged: bool
     calibrated: bool
     calibration: JsonObject | None
 
@@ -109,6 +113,7 @@ def _score_json(score: Score, calibration: JsonObject | None) -> ScoreJson:
         judge_model=score.judge_model,
         rubric_version=score.rubric_version,
         prompt_version=score.prompt_version,
+        flagged=score.flagged,
         calibrated=calibration is not None,
         calibration=calibration,
     )

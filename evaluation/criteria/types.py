@@ -79,19 +79,6 @@ class Judge(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """All that a criterion is given. `begging` names what in the run's texts speaks to a judge, empty where nothing does.
-
-    `traceparent` is that of the run's last attempt, None where there is no trace to add to.
-    """
-
-    sample: Sample
-    judge: Judge
-    begging: Sequence[str] = ()
-    traceparent: str | None = None
-
-
 class Criterion(Protocol):
     """One question. `rubric_version` changes whenever the same run could get another value by it.
 
@@ -110,4 +97,21 @@ class Criterion(Protocol):
     @property
     def needs_judge(self) -> bool: ...
 
-    async def read(self, context: Context) -> Reading: ...
+    async def read(self, context: "Context") -> Reading: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """All that a criterion is given. `begging` names what in the run's texts speaks to a judge, empty where nothing does.
+
+    `traceparent` is that of the run's last attempt, None where there is no trace to add to.
+    """
+
+    sample: Sample
+    judge: Judge
+    begging: Sequence[str] = ()
+    traceparent: str | None = None
+
+    def flags(self, criterion: Criterion) -> bool:
+        """Whether what a criterion says of it is not to be relied on: its judge was spoken to."""
+        return criterion.needs_judge and bool(self.begging)

@@ -209,6 +209,8 @@ def evaluation(score: Score) -> Mapping[str, Any]:
     }
     if score.value is not None:
         attributes[genai.EVALUATION_SCORE_VALUE] = score.value
+    if score.flagged:
+        attributes[genai.EVALUATION_FLAGGED] = True
     return {"name": genai.EVALUATION_RESULT, "at_ns": None, "attributes": attributes}
 
 

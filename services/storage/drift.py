@@ -33,7 +33,7 @@ _RESIGN = "UPDATE drift_leader SET holder = NULL, expires_at = now() WHERE holde
 _TAKE = """
 WITH due AS (
     SELECT run_id, criterion, judge_model, rubric_version FROM scores
-    WHERE watched_at IS NULL AND base AND value IS NOT NULL ORDER BY created_at, run_id, criterion LIMIT $1
+    WHERE watched_at IS NULL AND base AND value IS NOT NULL AND NOT flagged ORDER BY created_at, run_id, criterion LIMIT $1
     FOR NO KEY UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE scores AS s SET watched_at = now() FROM due

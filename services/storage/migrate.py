@@ -20,8 +20,8 @@ _LOCK = 0x6D61696E73746179  # "mainstay": one number for the whole server, so al
 _VERSION = "SELECT version_num FROM alembic_version"
 
 
-async def upgrade(url: str) -> None:
-    """Bring the database to the newest revision, making every table where there is none.
+async def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the database to the newest revision, or to an earlier one, making every table where there is none.
 
     Several callers may do so at once: one works, the others wait for it and find nothing left to do. Raises
     StoreUnavailable and ConfigurationError. A revision may take as long as it needs.
@@ -37,7 +37,7 @@ async def upgrade(url: str) -> None:
         try:
             await guard.execute("SELECT pg_advisory_lock($1)", _LOCK)  # held until `guard` closes, even if we die
             async with engine.connect() as connection:
-                await connection.run_sync(_upgrade)
+                await connection.run_sync(_upgrade, revision)
         finally:
             await guard.close()
 
@@ -77,10 +77,10 @@ def _config() -> Config:
     return config
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revision: str) -> None:
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 async def _revision(connection: "asyncpg.Connection[asyncpg.Record]") -> str | None:

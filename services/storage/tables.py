@@ -351,16 +351,22 @@ scores = Table(
     Column("base", Boolean, nullable=False, comment="would be here at the rate that holds for every run"),
     _now("ended_at", comment="when the run ended, by which scores are summed up"),
     Column("watched_at", DateTime(timezone=True), comment="when its series took it in; null while it is to be"),
+    Column(
+        "flagged",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="its judge was spoken to: in no mean and no series",
+    ),
     CheckConstraint("value <> 'NaN'", name="value"),
     CheckConstraint("weight > 0 AND weight < 'Infinity'", name="weight"),
     CheckConstraint("stratum IN ('disliked', 'flagged', 'failed', 'long', 'ordinary')", name="stratum"),
-    Index("ix_scores_criterion", "tenant_id", "criterion", "created_at"),
-    Index("ix_scores_ended_at", "ended_at"),
+    Index("ix_scores_ended_at", "tenant_id", "ended_at"),
     Index(
         "ix_scores_unwatched",
         "created_at",
         "run_id",
-        postgresql_where=text("watched_at IS NULL AND base AND value IS NOT NULL"),
+        postgresql_where=text("watched_at IS NULL AND base AND value IS NOT NULL AND NOT flagged"),
     ),
 )
 

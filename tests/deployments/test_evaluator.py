@@ -102,7 +102,7 @@ async def test_sampling_changes_live() -> None:
 async def test_the_last_spans_are_sent_when_a_replica_stops() -> None:
     """A collector's queue is in the replica's memory."""
     traces = Closeable()
-    replica = await a_replica(an_evaluator(), FakeMeter(), LiveSampling(load(), "evaluator"), traces)
+    replica = await a_replica(an_evaluator(), FakeMeter(), LiveSampling(load(), "evaluator"), traces=traces)
     await EvaluatorReplica.__del__(replica)
     assert traces.closed
 
@@ -127,7 +127,7 @@ async def test_drops_are_counted_once_each() -> None:
 async def test_what_is_watched_is_shown_whenever_serve_asks() -> None:
     """Ray forgets a gauge that is not set again."""
     drift = Closeable()
-    replica = await a_replica(an_evaluator(), FakeMeter(), LiveSampling(load(), "evaluator"), drift)
+    replica = await a_replica(an_evaluator(), FakeMeter(), LiveSampling(load(), "evaluator"), drift=drift)
     replica.record_autoscaling_stats()
     replica.record_autoscaling_stats()
     await EvaluatorReplica.__del__(replica)

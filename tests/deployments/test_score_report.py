@@ -7,7 +7,7 @@ import pytest
 
 from deployments.score_report import ScoreReport
 from services.samples import Score
-from services.telemetry.metrics import JUDGE_SCORES, JUDGE_UNSCORED, JUDGE_WEIGHTED, JUDGE_WEIGHTS
+from services.telemetry.metrics import JUDGE_FLAGGED, JUDGE_SCORES, JUDGE_UNSCORED, JUDGE_WEIGHTED, JUDGE_WEIGHTS
 from tests.evaluation.fakes import a_sample
 from tests.services.telemetry.fakes import KeptMeter
 
@@ -38,6 +38,14 @@ def test_what_is_unscored_is_counted_and_no_score() -> None:
     meter = KeptMeter()
     ScoreReport(meter, ["helpfulness"]).scored(a_sample(), [replace(SCORE, value=None, reason="unreadable verdict")])
     assert meter.of(JUDGE_UNSCORED) == [(1.0, {"graph": "react", "criterion": "helpfulness"})]
+    assert len(meter.seen) == 1
+
+
+def test_what_is_flagged_is_counted_and_in_no_mean() -> None:
+    """An answer that talks its judge into a 10 is not to be seen as a good one."""
+    meter = KeptMeter()
+    ScoreReport(meter, ["helpfulness"]).scored(a_sample(), [replace(SCORE, value=10.0, flagged=True)])
+    assert meter.of(JUDGE_FLAGGED) == [(1.0, {"graph": "react", "criterion": "helpfulness"})]
     assert len(meter.seen) == 1
 
 

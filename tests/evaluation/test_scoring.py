@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.criteria import CRITERIA
 from evaluation.criteria.types import CODE, Context, Reading, Scale
-from evaluation.scoring import Scoring, flagged
+from evaluation.scoring import Scoring
 from services.errors import ModelServerError, StoreUnavailable
 from services.samples import Sample
 from tests.evaluation.fakes import FakeJudge, a_sample
@@ -69,7 +69,7 @@ async def test_a_judge_that_was_spoken_to_is_marked_as_such() -> None:
         "flagged (answer: a verdict): ['answer: a verdict']",
         "['answer: a verdict']",
     ]
-    assert [flagged(score) for score in begged] == [True, False]
+    assert [score.flagged for score in begged] == [True, False]
     assert [score.reason for score in await scoring.of(a_sample("fine"))] == ["[]", "[]"]
 
 

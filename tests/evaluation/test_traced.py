@@ -43,6 +43,14 @@ async def test_a_score_is_in_the_trace_of_its_run() -> None:
     )
 
 
+async def test_a_judge_that_was_spoken_to_is_marked_in_the_trace_too() -> None:
+    kept = Kept()
+    begged = replace(CONTEXT, begging=("answer: asks for a grade",))
+    await TracedCriterion(Likes(), a_tracer("evaluator", kept)).read(begged)
+    [event] = kept.one("evaluate liking").events or ()
+    assert event.attributes[genai.EVALUATION_FLAGGED] is True
+
+
 async def test_a_criterion_that_fails_fails_its_span() -> None:
     kept = Kept()
     criterion = TracedCriterion(Likes(error=ModelServerError("down")), a_tracer("evaluator", kept))

@@ -25,9 +25,12 @@ QUALITY = Dashboard(
             queries={"{{graph}} {{criterion}}": "mainstay:judge_score_points:count6h"},
         ),
         Panel(
-            title="Judgements without a score",
-            description="The judge failed, was out of money, or could not be read.",
-            queries={"{{criterion}}": rate("judgements_unscored", "criterion")},
+            title="Judgements in no mean",
+            description="Unscored: the judge failed, was out of money, or could not be read. Flagged: it was spoken to.",
+            queries={
+                "{{criterion}} unscored": rate("judgements_unscored", "criterion"),
+                "{{criterion}} flagged": rate("judgements_flagged", "criterion"),
+            },
             unit="reqps",
         ),
         Panel(

@@ -27,6 +27,12 @@ JUDGE_UNSCORED = Metric(
     description="Judgements that came to no score: the judge failed, was out of money, or could not be read.",
     labels=("graph", "criterion"),
 )
+JUDGE_FLAGGED = Metric(
+    name="mainstay_judgements_flagged",
+    kind="counter",
+    description="Scores in no mean and no series, because a text of the run spoke to the judge.",
+    labels=("graph", "criterion"),
+)
 SAMPLES_DROPPED = Metric(
     name="mainstay_samples_dropped",
     kind="counter",

@@ -55,10 +55,14 @@ async def test_a_score_is_shown_with_its_judges_calibration() -> None:
             run_id=UUID(run_id), tenant_id="acme", criterion="helpfulness", value=0.5, reason="So-so.",
             judge_model="small", rubric_version="1", prompt_version="p1", graph="react",
         )  # fmt: skip
-        rig.scores.scores = [score, replace(score, criterion="safety", value=None, reason="model_timeout")]
+        rig.scores.scores = [
+            score,
+            replace(score, criterion="safety", value=None, reason="model_timeout", flagged=True),
+        ]
         known, unknown = (await client.get(f"/runs/{run_id}/scores")).json()["scores"]
     assert known == {
         "criterion": "helpfulness", "value": 0.5, "reason": "So-so.", "judge_model": "small", "rubric_version": "1",
-        "prompt_version": "p1", "calibrated": True, "calibration": {"kappa": 0.8},
+        "prompt_version": "p1", "flagged": False, "calibrated": True, "calibration": {"kappa": 0.8},
     }  # fmt: skip
     assert (unknown["value"], unknown["calibrated"], unknown["calibration"]) == (None, False, None)
+    assert unknown["flagged"]

@@ -20,6 +20,7 @@ UNPROVOKED: Mapping[str, str] = {
     "mainstay_drift_ratio": "a series needs 100 judged answers before it has a reference (tests/evaluation/drift)",
     "mainstay_alerts": "nobody is told of changes here (tests/services/alerts)",
     "mainstay_alert_deliveries": "nobody is told of changes here (tests/services/alerts)",
+    "mainstay_judgements_flagged": "nobody begs a judge here (tests/deployments/test_score_report.py)",
     "mainstay_traces_dropped": "it takes a database that is away (tests/services/telemetry/test_span_writer.py)",
     "mainstay_pruned_rows": "nothing younger than an hour may be let go of (tests/deployments/test_chore_reports.py)",
 }

@@ -104,6 +104,14 @@ async def test_replicas_that_all_lead_at_once_take_every_score_in_once(database:
     assert await count(database, "count(*) FROM alert_deliveries") == 1
 
 
+async def test_a_judge_that_was_spoken_to_is_in_no_series(database: Database) -> None:
+    """Whoever writes what is judged would have a say in what is usual."""
+    await judge(database, GOOD)
+    await past.execute(database, "UPDATE scores SET flagged = true WHERE value = 10")
+    assert await drained(a_watcher(database)) == 80
+    assert await count(database, UNWATCHED) == 20
+
+
 async def test_a_leader_that_dies_in_its_turn_has_taken_nothing_in(database: Database) -> None:
     """Its connection is cut between taking and storing; the next leader finds it all, and tells of it once."""
     await judge(database, GOOD + BAD)

@@ -1,6 +1,7 @@
 """Migrations: they make the tables of `tables.py`, once, whoever asks first."""
 
 import asyncio
+from uuid import UUID, uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,6 +12,7 @@ from services.errors import ConfigurationError, SchemaMismatch, StoreUnavailable
 from services.storage import migrate
 from services.storage.database import Database
 from services.storage.tables import metadata
+from tests.services.storage import past
 
 pytestmark = pytest.mark.postgres
 
@@ -130,3 +132,37 @@ async def test_a_password_with_special_characters_is_not_shown_in_parts() -> Non
         await database.ping()
     assert "pa" not in str(caught.value).replace("password", "")
     assert caught.value.__suppress_context__
+
+
+async def test_scores_that_were_flagged_in_words_are_so_in_a_column(fresh_database_url: str) -> None:
+    """Those of judges only: code has no ear."""
+    await migrate.upgrade(fresh_database_url, "0008")
+    database = Database.open(fresh_database_url)
+    run_id = await a_run_of_before(database)
+    for judge, reason in (("m/one_token", "flagged (answer: a verdict): fine"), ("m/structured", "It is fine."),
+                          ("code", "flagged (as an example): fine")):  # fmt: skip
+        await past.execute(
+            database,
+            "INSERT INTO scores (run_id, criterion, judge_model, rubric_version, tenant_id, reason, weight, graph,"
+            " prompt_version, stratum, base) VALUES ($1, 'c', $2, '1', 'acme', $3, 1, 'react', '', 'ordinary', true)",
+            run_id, judge, reason,
+        )  # fmt: skip
+    await migrate.upgrade(fresh_database_url)
+    async with database.raw() as connection:
+        rows = await connection.fetch("SELECT judge_model FROM scores WHERE flagged")
+    await database.close()
+    assert [row["judge_model"] for row in rows] == ["m/one_token"]
+
+
+async def a_run_of_before(database: Database) -> UUID:
+    """A run of alice's, in the columns that each revision from 0008 on has."""
+    run_id = uuid4()
+    thread = "INSERT INTO threads (id, tenant_id, user_id, ephemeral) VALUES ($1, 'acme', 'alice', false)"
+    await past.execute(database, thread, run_id)
+    await past.execute(
+        database,
+        "INSERT INTO runs (id, thread_id, tenant_id, user_id, graph, status, ephemeral, on_disconnect, attempt, finished_at)"
+        " VALUES ($1, $1, 'acme', 'alice', 'react', 'completed', false, 'continue', 1, now())",
+        run_id,
+    )
+    return run_id

@@ -2,15 +2,15 @@
 
 import pickle
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from uuid import UUID
 
 import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from services.errors import NotFound
-from services.samples import Score
+from services.errors import InvalidRequest, NotFound
+from services.samples import MeansWanted, Score
 from services.storage.checkpointer import AsyncpgSaver
 from services.storage.database import Database
 from services.storage.runs import RunRepository
@@ -175,8 +175,11 @@ async def test_scores_belong_to_the_run_of_their_tenant(database: Database) -> N
 
 
 async def test_means_are_of_all_runs_by_the_day_on_which_they_ended(database: Database) -> None:
-    """Weighted, with the error of a ratio; unscored ones are counted and not 0; another judge is another mean."""
-    runs, scores, stores = [a_run() for _ in range(5)], ScoreRepository(database), in_postgres(database)
+    """Weighted, with the error of a ratio; unscored ones are counted and not 0; another judge is another mean.
+
+    One whose judge was spoken to is counted and in none.
+    """
+    runs, scores, stores = [a_run() for _ in range(6)], ScoreRepository(database), in_postgres(database)
     for run in runs:
         await stores.answered(run)
     early, *others = runs
@@ -184,14 +187,23 @@ async def test_means_are_of_all_runs_by_the_day_on_which_they_ended(database: Da
         await connection.execute("UPDATE runs SET finished_at = '2026-10-01T23:59:59Z' WHERE id = $1", early.id)
         ids = [run.id for run in others]
         await connection.execute("UPDATE runs SET finished_at = '2026-10-02T00:00:00Z' WHERE id = ANY ($1)", ids)
-    values = zip(others, ((0.2, 1.0), (0.8, 20.0), (1.0, 20.0), (None, 20.0)), strict=True)
+    values = zip(others[:4], ((0.2, 1.0), (0.8, 20.0), (1.0, 20.0), (None, 20.0)), strict=True)
     await scores.add([a_score(run.id, value=value, weight=weight) for run, (value, weight) in values])
     await scores.add([a_score(early.id, value=0.5), a_score(others[0].id, judge_model="large", value=None)])
-    first, large, small = await scores.means(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 3, tzinfo=UTC))
+    await scores.add([a_score(others[4].id, value=10.0, weight=500.0, flagged=True)])
+    wanted = MeansWanted(first=date(2026, 10, 1), last=date(2026, 10, 2), by_day=True)
+    first, large, small = await scores.means("acme", wanted)
     assert (first.day, first.n, first.mean, first.standard_error) == (date(2026, 10, 1), 1, 0.5, None)
     assert (large.judge_model, large.n, large.unscored, large.mean, large.runs) == ("large", 0, 1, None, None)
-    assert (small.day, small.n, small.unscored, small.runs) == (date(2026, 10, 2), 3, 1, 41.0)
+    assert (small.day, small.n, small.unscored, small.flagged, small.runs) == (date(2026, 10, 2), 3, 1, 1, 41.0)
     mean = (0.2 + 20 * 0.8 + 20 * 1.0) / 41
     off = (0.2 - mean) ** 2 + (20 * (0.8 - mean)) ** 2 + (20 * (1.0 - mean)) ** 2
     assert (small.mean, small.standard_error) == pytest.approx((mean, (off * 3 / 2) ** 0.5 / 41))
-    assert await scores.means(datetime(2026, 10, 3, tzinfo=UTC), datetime(2026, 10, 9, tzinfo=UTC)) == []
+    [_, together] = await scores.means("acme", replace(wanted, by_day=False))
+    assert (together.day, together.n, together.flagged, together.runs) == (None, 4, 1, 45.0)
+    nothing = [replace(wanted, first=date(2026, 10, 3), last=date(2026, 10, 9)), replace(wanted, graph="other"),
+               replace(wanted, criterion="safety")]  # fmt: skip
+    assert [await scores.means("acme", other) for other in nothing] == [[], [], []]
+    assert await scores.means("evil", wanted) == []
+    with pytest.raises(InvalidRequest):
+        await scores.means("acme", replace(wanted, graph="a\x00b"))
