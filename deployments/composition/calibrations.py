@@ -1,4 +1,4 @@
-"""What is shown beside a score: how far its judge agrees with people."""
+"""What is shown beside a score, or a mean of scores: how far its judge agrees with people."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -6,11 +6,11 @@ from dataclasses import asdict
 from configs.settings import CONFIGS
 from evaluation.calibration.record import known_calibrations
 from services.errors import ConfigurationError
-from services.samples import Score
+from services.samples import Score, ScoreMean
 from services.types import JsonObject
 
 
-def published_calibrations(file: str | None) -> Callable[[Score], JsonObject | None]:
+def published_calibrations(file: str | None) -> Callable[[Score | ScoreMean], JsonObject | None]:
     """Return what finds the calibration of a score's judge by its criterion and rubric, None where it is not calibrated.
 
     `file` has an operator's own, beside the shipped ones; its path is absolute, or from where the code is. Raises
@@ -21,7 +21,7 @@ def published_calibrations(file: str | None) -> Callable[[Score], JsonObject | N
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"evaluator.calibrations: {error}", param="evaluator.calibrations") from None
 
-    def of(score: Score) -> JsonObject | None:
+    def of(score: Score | ScoreMean) -> JsonObject | None:
         found = known.of(score.criterion, score.judge_model, score.rubric_version)
         return None if found is None else asdict(found)
 

@@ -77,7 +77,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         admit=shedding.admit,
     )
     key_store, pepper = ApiKeyRepository(database), settings.security.key_pepper.resolve(os.environ)
-    trail = AuditRepository(database)
+    trail, scores = AuditRepository(database), ScoreRepository(database)
     identity = open_identity(settings.security, key_store, trail, meter)
     services = HttpServices(
         runs=runs,
@@ -85,7 +85,8 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         threads=ThreadRepository(database),
         memories=open_memories(settings.memory, database),
         feedback=FeedbackRepository(database),
-        scores=ScoreRepository(database),
+        scores=scores,
+        means=scores,
         calibration=published_calibrations(settings.evaluator.calibrations),
         limiter=limiter,
         budgets=quota_stores.budgets,
@@ -99,9 +100,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         readiness=partial(_readiness, database),
         breakers=RemoteBreakers(agent),
         check_webhook=partial(_check_webhook, address_policy(settings)),
-        traces=RunTraces(
-            runs=run_store, log=log, traces=TraceRepository(database), scores=ScoreRepository(database).of_run
-        ),
+        traces=RunTraces(runs=run_store, log=log, traces=TraceRepository(database), scores=scores.of_run),
         tracer=tracing.tracer,
         new_id=uuid7,
     )

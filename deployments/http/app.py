@@ -27,7 +27,7 @@ from deployments.http.failures import (
     on_unexpected,
     on_validation_error,
 )
-from deployments.http.judgements import CalibrationOf, ScoresOfRuns, judgements_router
+from deployments.http.judgements import ScoresOfRuns, judgements_router
 from deployments.http.memories import memories_router
 from deployments.http.openapi import describe_protocols
 from deployments.http.rate_limits import EXPOSED, RateLimits
@@ -35,6 +35,7 @@ from deployments.http.request_id import RequestId
 from deployments.http.resources import models_router, runs_router, threads_router
 from deployments.http.run_endpoint import RunEndpoint
 from deployments.http.run_stream import RunStream
+from deployments.http.score_means import CalibrationOf, Means, score_means_router
 from deployments.http.security_headers import SecurityHeaders
 from deployments.http.traces import traces_router
 from deployments.http.usage import usage_router
@@ -72,6 +73,7 @@ class HttpServices:
     memories: Memories
     feedback: FeedbackStore
     scores: ScoresOfRuns
+    means: Means
     keys: KeyKeeping
     audit: AuditTrail
     authenticator: Authenticator
@@ -140,6 +142,7 @@ def create_app(services: HttpServices, settings: HttpSettings) -> FastAPI:
             services.budgets, lambda tenant_id: services.limiter.plans.of(tenant_id).budgets, services.currency
         )
     )
+    app.include_router(score_means_router(services.means, services.calibration, services.clock))
     app.include_router(admin_router(services.keys, services.audit, max_body_bytes=settings.max_body_bytes))
     describe_protocols(app, PROTOCOLS.values())
     return app

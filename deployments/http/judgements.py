@@ -1,6 +1,6 @@
 """What was made of a run: by the user who had it, and by judges. Every route is scoped to the key's principal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal, Protocol
@@ -11,15 +11,13 @@ from pydantic import BaseModel, Field
 
 from deployments.http.asking import Reader, Runner
 from deployments.http.json_body import described, reader
+from deployments.http.score_means import CalibrationOf
 from deployments.protocols.validation import Body
 from services.feedback import MAX_COMMENT_CHARS, Feedback, FeedbackStore, Rating
 from services.samples import Score
 from services.types import JsonObject, Principal
 
 RunId = Annotated[UUID, Path()]
-
-CalibrationOf = Callable[[Score], JsonObject | None]
-"""Says how far the judge of a score agrees with people, None where nobody has found out."""
 
 
 class ScoresOfRuns(Protocol):

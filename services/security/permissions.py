@@ -19,6 +19,8 @@ class Permission(StrEnum):
     """Read what was done in the tenant that security is about."""
     USAGE_READ = "usage:read"
     """Read what all users of the tenant have spent."""
+    SCORES_READ = "scores:read"
+    """Read what judges make of the tenant's answers on average."""
     KEYS_MANAGE = "keys:manage"
     """Make, list, rotate and revoke the tenant's keys."""
 
@@ -33,7 +35,7 @@ _USER = frozenset({Permission.RUNS_READ, Permission.RUNS_WRITE, Permission.DATA_
 
 GRANTS: Mapping[Role, frozenset[Permission]] = {
     Role.USER: _USER,
-    Role.OPERATOR: _USER | {Permission.AUDIT_READ, Permission.USAGE_READ},
+    Role.OPERATOR: _USER | {Permission.AUDIT_READ, Permission.USAGE_READ, Permission.SCORES_READ},
     Role.ADMIN: frozenset(Permission),
 }
 

@@ -26,7 +26,7 @@ from services.runs.following import FollowPolicy, LogFollower
 from services.runs.ports import PLAIN, Created
 from services.runs.service import RunService
 from services.runs.traces import RunTraces
-from services.samples import Score
+from services.samples import MeansWanted, Score, ScoreMean
 from services.security.key_keeping import KeyKeeping
 from services.security.permissions import GRANTS, Role
 from services.security.refusals import refusal
@@ -125,11 +125,17 @@ class MemoryFeedback:
 
 
 class FixedScores:
-    """What judges made of the runs of a store."""
+    """What judges made of the runs of a store, and means by tenant; `wanted` is what was asked for."""
 
     def __init__(self, runs: MemoryRuns) -> None:
         self._runs = runs
         self.scores: list[Score] = []
+        self.means_of: dict[str, list[ScoreMean]] = {}
+        self.wanted: list[MeansWanted] = []
+
+    async def means(self, tenant_id: str, wanted: MeansWanted) -> Sequence[ScoreMean]:
+        self.wanted.append(wanted)
+        return self.means_of.get(tenant_id, [])
 
     async def of_run(self, principal: Principal, run_id: UUID) -> Sequence[Score]:
         await self._runs.get(principal, run_id)
@@ -201,6 +207,7 @@ class Rig:
             memories=self.memories,
             feedback=self.feedback,
             scores=self.scores,
+            means=self.scores,
             keys=KeyKeeping(
                 self.store.api_keys, PEPPER, self.watch, new_id=uuid7, now=lambda: datetime.fromtimestamp(NOW, UTC)
             ),

@@ -38,6 +38,7 @@ ASKED = {
     "DELETE /admin/keys/{key_id}": Permission.KEYS_MANAGE,
     "GET /admin/audit": Permission.AUDIT_READ,
     "GET /admin/usage": Permission.USAGE_READ,
+    "GET /admin/scores": Permission.SCORES_READ,
 }
 NEEDS_A_KEY_ONLY = {"GET /openapi.json"}
 
