@@ -1,6 +1,5 @@
 """What users make of the runs that they had."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -19,10 +18,9 @@ class Rating(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """What one user made of one run: the last that they said. `updated_at` is when they said it."""
+    """What the user of a run made of it: the last that they said. `updated_at` is when they said it."""
 
     run_id: UUID
-    user_id: str
     rating: Rating
     comment: str | None
     created_at: datetime
@@ -47,6 +45,6 @@ class FeedbackStore(Protocol):
         """Keep feedback in the place of the user's earlier one. Raises InvalidRequest for text that cannot be stored."""
         ...
 
-    async def of_run(self, principal: Principal, run_id: UUID) -> Sequence[Feedback]:
-        """Return the feedback on a run."""
+    async def of_run(self, principal: Principal, run_id: UUID) -> Feedback | None:
+        """Return the feedback on a run, None where its user has given none."""
         ...

@@ -42,6 +42,8 @@ class FeedbackJson(BaseModel):
 
 
 class FeedbackListJson(BaseModel):
+    """One, or none while its user has said nothing."""
+
     feedback: list[FeedbackJson]
 
 
@@ -83,7 +85,7 @@ def judgements_router(
     @router.get("/feedback")
     async def list_feedback(asking: Reader, run_id: RunId) -> FeedbackListJson:
         found = await feedback.of_run(asking, run_id)
-        return FeedbackListJson(feedback=[_feedback_json(one) for one in found])
+        return FeedbackListJson(feedback=[] if found is None else [_feedback_json(found)])
 
     @router.get("/scores")
     async def list_scores(asking: Reader, run_id: RunId) -> ScoresJson:

@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 _PUT = """
 INSERT INTO feedback (run_id, user_id, tenant_id, rating, comment)
 SELECT id, user_id, tenant_id, $4, $5 FROM runs WHERE id = $1 AND tenant_id = $2 AND user_id = $3 FOR KEY SHARE
-ON CONFLICT (run_id, user_id) DO UPDATE
+ON CONFLICT (run_id) DO UPDATE
 SET rating = excluded.rating, comment = excluded.comment, updated_at = clock_timestamp()
-RETURNING run_id, user_id, rating, comment, created_at, updated_at
+RETURNING run_id, rating, comment, created_at, updated_at
 """
 _OF_RUN = """
 SELECT runs.id, feedback.* FROM runs LEFT JOIN feedback ON feedback.run_id = runs.id
-WHERE runs.id = $1 AND runs.tenant_id = $2 AND runs.user_id = $3 ORDER BY feedback.created_at
+WHERE runs.id = $1 AND runs.tenant_id = $2 AND runs.user_id = $3
 """
 _DUE = """
 SELECT run_id, feedback.tenant_id, graph FROM feedback JOIN runs ON runs.id = run_id
@@ -74,12 +74,12 @@ class FeedbackRepository:
             raise missing("run", run_id)
         return _feedback(row)
 
-    async def of_run(self, principal: Principal, run_id: UUID) -> Sequence[Feedback]:
+    async def of_run(self, principal: Principal, run_id: UUID) -> Feedback | None:
         async with self._database.raw() as connection:
-            rows = await connection.fetch(_OF_RUN, run_id, principal.tenant_id, principal.user_id)
-        if not rows:
+            row = await connection.fetchrow(_OF_RUN, run_id, principal.tenant_id, principal.user_id)
+        if row is None:
             raise missing("run", run_id)
-        return [_feedback(row) for row in rows if row["rating"] is not None]
+        return None if row["rating"] is None else _feedback(row)
 
 
 class DislikeTurn:
@@ -142,7 +142,6 @@ class DislikeRepository:
 def _feedback(row: Mapping[str, Any]) -> Feedback:
     return Feedback(
         run_id=plain(row["run_id"]),
-        user_id=row["user_id"],
         rating=Rating(row["rating"]),
         comment=row["comment"],
         created_at=row["created_at"],

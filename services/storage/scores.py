@@ -28,7 +28,7 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::te
     AS s (run_id, tenant_id, criterion, value, reason, judge_model, rubric_version, weight, graph, provider, model,
           prompt_version, stratum, base, flagged)
 JOIN runs r ON r.id = s.run_id AND r.tenant_id = s.tenant_id
-LEFT JOIN LATERAL (SELECT max(rate) AS rate FROM feedback WHERE feedback.run_id = r.id) AS disliked ON true
+LEFT JOIN feedback AS disliked ON disliked.run_id = r.id
 ON CONFLICT (run_id, criterion, judge_model, rubric_version) DO UPDATE
 SET value = excluded.value, reason = excluded.reason, flagged = excluded.flagged, created_at = now(),
     stratum = excluded.stratum, weight = least(scores.weight, excluded.weight), base = scores.base OR excluded.base

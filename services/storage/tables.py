@@ -374,7 +374,7 @@ feedback = Table(
     "feedback",
     metadata,
     Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
-    Column("user_id", Text, primary_key=True),
+    Column("user_id", Text, nullable=False, comment="the run's; nobody reads it"),
     _tenant(),
     Column("rating", Text, nullable=False, comment="up | down"),
     Column("comment", Text),
@@ -383,6 +383,8 @@ feedback = Table(
     Column("rate", Double, comment="with which it was taken for being disliked; null until it was looked at"),
     CheckConstraint("rating IN ('up', 'down')", name="rating"),
     CheckConstraint("rate BETWEEN 0 AND 1", name="rate"),
+    # Ingress replicas of before revision 0010 insert by this key. It goes with the column, one revision later.
+    Index("uq_feedback_run_user", "run_id", "user_id", unique=True),
     Index("ix_feedback_due", "updated_at", postgresql_where=text("rating = 'down' AND rate IS NULL")),
 )
 

@@ -104,24 +104,23 @@ class MemoryFeedback:
 
     def __init__(self, runs: MemoryRuns) -> None:
         self._runs = runs
-        self._given: dict[tuple[UUID, str], Feedback] = {}
+        self._given: dict[UUID, Feedback] = {}
 
     async def put(self, principal: Principal, run_id: UUID, rating: Rating, comment: str | None) -> Feedback:
         await self._runs.get(principal, run_id)
-        at, key = datetime.fromtimestamp(NOW, UTC), (run_id, principal.user_id)
-        self._given[key] = Feedback(
+        at = datetime.fromtimestamp(NOW, UTC)
+        self._given[run_id] = Feedback(
             run_id=run_id,
-            user_id=principal.user_id,
             rating=rating,
             comment=comment,
-            created_at=self._given[key].created_at if key in self._given else at,
+            created_at=self._given[run_id].created_at if run_id in self._given else at,
             updated_at=at,
         )
-        return self._given[key]
+        return self._given[run_id]
 
-    async def of_run(self, principal: Principal, run_id: UUID) -> Sequence[Feedback]:
+    async def of_run(self, principal: Principal, run_id: UUID) -> Feedback | None:
         await self._runs.get(principal, run_id)
-        return [feedback for (about, _), feedback in self._given.items() if about == run_id]
+        return self._given.get(run_id)
 
 
 class FixedScores:

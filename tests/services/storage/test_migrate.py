@@ -154,6 +154,26 @@ async def test_scores_that_were_flagged_in_words_are_so_in_a_column(fresh_databa
     assert [row["judge_model"] for row in rows] == ["m/one_token"]
 
 
+async def test_of_several_rows_of_feedback_on_a_run_the_newest_is_kept(fresh_database_url: str) -> None:
+    """And ingress replicas of before, which insert by the key of before, go on until they are replaced."""
+    await migrate.upgrade(fresh_database_url, "0009")
+    database = Database.open(fresh_database_url)
+    run_id = await a_run_of_before(database)
+    put = (
+        "INSERT INTO feedback (run_id, user_id, tenant_id, rating, updated_at)"
+        " VALUES ($1, $2, 'acme', $3, now() - $4 * interval '1 day')"
+    )
+    for user, rating, days in (("alice", "down", 2), ("bob", "up", 1), ("carol", "down", 3)):
+        await past.execute(database, put, run_id, user, rating, days)
+    await migrate.upgrade(fresh_database_url)
+    upsert = f"{put} ON CONFLICT (run_id, user_id) DO UPDATE SET comment = 'again'"
+    await past.execute(database, upsert, run_id, "bob", "up", 0)
+    async with database.raw() as connection:
+        rows = await connection.fetch("SELECT user_id, rating, comment FROM feedback")
+    await database.close()
+    assert [tuple(row) for row in rows] == [("bob", "up", "again")]
+
+
 async def a_run_of_before(database: Database) -> UUID:
     """A run of alice's, in the columns that each revision from 0008 on has."""
     run_id = uuid4()
