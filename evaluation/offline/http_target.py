@@ -113,9 +113,7 @@ class HttpTarget:
                 turn.results.append(data["result"])
                 turn.uses.append(ToolUse(name=data["name"], succeeded=data["ok"]))
             elif event == "retract":
-                # Its characters are those of all that was shown: blanks keep the places of what a later one takes back.
-                gone = slice(data["from_char"], data["to_char"])
-                turn.text = turn.text[: gone.start] + "\0" * len(turn.text[gone]) + turn.text[gone.stop :]
+                turn.text = turn.text[: data["from_char"]] + turn.text[data["to_char"] :]
             elif event == "restarted":
                 turn.end = event  # what holds of what was said cannot be told from here
                 return turn
@@ -133,7 +131,7 @@ class HttpTarget:
             tenant_id="",
             graph=self._graph,
             question=case.question,
-            answer=turn.text.replace("\0", ""),
+            answer=turn.text,
             tool_results=tuple(turn.results),
             tool_uses=tuple(turn.uses),
             status=RunStatus.FAILED if failure else RunStatus.COMPLETED,

@@ -1,6 +1,8 @@
 """One forbidden name, in every place where a model may say it, asked for by every route: held or taken back, and not kept."""
 
 import asyncio
+import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -16,6 +18,7 @@ from services.guardrails.semantic.tier import Mode, SemanticTier, TimedCheck
 from services.guardrails.semantic.types import Context, SemanticCheck
 from services.llm.types import TextSink
 from tests.deployments.http.real_agent import RealAgent
+from tests.deployments.http.test_contract import DOCUMENT
 from tests.deployments.http.test_output_screen import ROUTES, Place, Site, calling, ended, told
 
 NAME = "Project Nightjar"
@@ -132,26 +135,35 @@ def frames(body: bytes) -> list[tuple[str, Any]]:
     return found
 
 
+async def followed(body: bytes) -> list[str]:
+    """What a client shows that follows a stream as docs/http.md says, after each event."""
+    [client] = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(client, names)  # the document is ours
+    shown: list[str] = []
+
+    async def events() -> AsyncIterator[tuple[str, Any]]:
+        for event in frames(body):
+            yield event
+
+    await names["follow"](events(), shown.append)
+    return shown
+
+
 async def test_our_own_stream_says_what_is_taken_back() -> None:
-    """The range of the answer's characters and the rule; who follows it is left with what the thread has, and a replay too."""
+    """The range of the answer's characters and the rule; who follows it as docs/http.md shows is left with what the thread has.
+
+    So is who reads a replay.
+    """
     site = await retracted("/chat/stream")
     stream, *_ = site.responses
     replay = site.responses[2]
     assert NAME in stream.decode()
     assert NAME not in replay.decode()
     for body in (stream, replay):
-        text = ""
-        for name, said in frames(body):
-            if name == "text_delta":
-                text += said["text"]
-            elif name == "retract":
-                assert (said["from_char"], said["to_char"], said["rule"]) == (
-                    len(BEFORE),
-                    len(TEXT),
-                    "semantic.phrases",
-                )
-                text = text[: said["from_char"]] + text[said["to_char"] :]
-        assert text == BEFORE
+        [taken] = [said for name, said in frames(body) if name == "retract"]
+        assert taken == {"from_char": len(BEFORE), "to_char": len(TEXT), "rule": "semantic.phrases"}
+        assert (await followed(body))[-1] == BEFORE
         assert [said["finish_reason"] for name, said in frames(body) if name == "run_completed"] == ["content_filter"]
 
 

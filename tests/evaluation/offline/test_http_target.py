@@ -75,7 +75,8 @@ async def test_a_turn_is_read_with_its_tools_and_its_times(play: Play) -> None:
             ("text_delta", {"text": "thinking", "source": "math"}),
             ("text_delta", {"text": "It is secret and "}),
             ("retract", {"from_char": 6, "to_char": 13, "rule": "r"}),
-            ("text_delta", {"text": "42."}),
+            ("text_delta", {"text": "surely 42."}),
+            ("retract", {"from_char": 10, "to_char": 17, "rule": "r"}),
             COMPLETED,
         ]
     )
