@@ -8,7 +8,8 @@ from typing import Any
 
 from uuid_utils.compat import uuid7
 
-from configs.settings import RunSettings, Settings
+from configs.runs import RunSettings
+from configs.settings import Settings
 from deployments import garbage
 from deployments.agent import AgentParts
 from deployments.budget_report import BudgetReport

@@ -6,7 +6,8 @@ A replica that cannot be made is restarted for ever, and says why in a log only.
 import pkgutil
 from collections.abc import Sequence
 
-from configs.settings import ProviderSettings, Settings
+from configs.providers import ProviderSettings
+from configs.settings import Settings
 from deployments.composition.calibrations import published_calibrations
 from deployments.composition.graphs import build_graphs
 from deployments.composition.judge import check_judge

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from configs.settings import GraphSettings, Settings
+from configs.graphs import GraphSettings
+from configs.settings import Settings
 from graphs import GRAPHS
 from graphs.build import build, build_tools, check_prompts
 from graphs.history import HistoryOptions, window_tokens

@@ -9,7 +9,7 @@ from functools import partial
 from uuid_utils.compat import uuid7
 
 from configs.section import EnvRef
-from configs.settings import JwtSettings, SecuritySettings
+from configs.security import JwtSettings, SecuritySettings
 from deployments.http.access import Authenticator as Recognises
 from deployments.identity import Identity
 from services.security.audit import AuditTrail

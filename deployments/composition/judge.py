@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from configs.settings import ProviderSettings, Settings
+from configs.providers import ProviderSettings
+from configs.settings import Settings
 from evaluation import judges
 from evaluation.asking import Asking
 from evaluation.criteria.types import Judge

@@ -4,8 +4,8 @@ import os
 
 from uuid_utils.compat import uuid7
 
+from configs.memory import EmbeddingSettings, MemorySettings
 from configs.section import EnvRef
-from configs.settings import EmbeddingSettings, MemorySettings
 from services.llm.embeddings import EmbeddingSpec, OpenAIEmbeddings
 from services.memories import EmbeddingModel, MemoryLimits
 from services.storage import memories_vectors

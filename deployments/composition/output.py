@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from configs.settings import OutputSettings, SemanticSettings
+from configs.guardrail import OutputSettings, SemanticSettings
 from evaluation.judge import ModelJudge
 from services.errors import ConfigurationError
 from services.guard import Action

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from configs.settings import ProviderSettings
+from configs.providers import ProviderSettings
 from deployments.policies import policy
 from services.llm import PROVIDERS
 from services.llm.capability import Capabilities

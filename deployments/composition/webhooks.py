@@ -3,7 +3,8 @@
 import asyncio
 import os
 
-from configs.settings import Settings, WebhookSettings
+from configs.settings import Settings
+from configs.webhooks import WebhookSettings
 from deployments.webhooks import Webhooks
 from services.runs.webhook_message import WebhookSigner
 from services.runs.webhook_post import HttpPost

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from configs.settings import HttpSettings
+from configs.http import HttpSettings
 from deployments.http.access import Access, Authenticator
 from deployments.http.admin import admin_router
 from deployments.http.bodies import ClientLeft

@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from configs.settings import HttpSettings
+from configs.http import HttpSettings
 from deployments.http.access import permitted
 from deployments.http.bodies import read_object
 from deployments.http.idempotency import idempotency_key, with_key

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from configs.settings import HttpSettings
+from configs.http import HttpSettings
 from deployments.http.access import permitted
 from deployments.http.resources import run_id_of
 from deployments.http.streams import EventStream

@@ -6,8 +6,8 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from configs.providers import ProviderSettings
 from configs.section import EnvRef
-from configs.settings import ProviderSettings
 from deployments.launch.errors import LaunchFailed
 
 _TIMEOUT_S = 10.0

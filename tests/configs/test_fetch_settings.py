@@ -4,7 +4,9 @@ from dataclasses import fields
 
 import pytest
 
-from configs.settings import FetchSettings, SettingsError, load
+from configs.section import SettingsError
+from configs.settings import load
+from configs.tools import FetchSettings
 from services.security.addresses import AddressPolicy
 from services.security.pages import FetchLimits
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from configs.section import SettingsError
-from configs.settings import JwtSettings, load
+from configs.security import JwtSettings
+from configs.settings import load
 from services.telemetry.metrics import METRICS
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "identity.md").read_text(encoding="utf-8")

@@ -5,7 +5,8 @@ from dataclasses import fields
 import pytest
 
 from configs.section import SettingsError
-from configs.settings import WebhookSettings, load
+from configs.settings import load
+from configs.webhooks import WebhookSettings
 from services.runs.webhooks import WebhookPolicy
 from services.security.addresses import AddressPolicy
 

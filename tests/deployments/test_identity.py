@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from configs.section import SettingsError
-from configs.settings import JwtSettings, SecuritySettings, load
+from configs.security import JwtSettings, SecuritySettings
+from configs.settings import load
 from deployments.composition.identity import open_identity, token_policy
 from deployments.http.access import Authenticator
 from services.errors import ConfigurationError, IdentityUnavailable, Unauthenticated

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 
-from configs.settings import OutputSettings, SemanticSettings
+from configs.guardrail import OutputSettings, SemanticSettings
 from deployments.composition.output import LiveSemantics, check_semantics, judge_of, output_screen
 from services.errors import ConfigurationError
 from services.guard import Action

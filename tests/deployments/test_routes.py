@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from configs.settings import ProviderSettings, load
+from configs.providers import ProviderSettings
+from configs.settings import load
 from deployments.composition.check import check
 from deployments.composition.routes import open_route
 from deployments.knobs import LiveBreakers

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from pydantic import BaseModel
 
-from configs.section import EnvRef
-from configs.settings import SettingsError, load
+from configs.section import EnvRef, SettingsError
+from configs.settings import load
 from deployments.composition.telemetry import COLLECTOR, check_exporter, secrets_of
 from deployments.knobs import IngressKnobs
 from services.errors import ConfigurationError

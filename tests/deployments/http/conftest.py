@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from configs.settings import HttpSettings
+from configs.http import HttpSettings
 from tests.deployments.http.fakes import Rig, serving
 from tests.deployments.http.refusals import LIMIT
 from tests.deployments.http.served import Served

@@ -12,7 +12,7 @@ import httpx
 import uvicorn
 from uuid_utils.compat import uuid7
 
-from configs.settings import HttpSettings
+from configs.http import HttpSettings
 from deployments.http.app import HttpServices, create_app
 from services.errors import InvalidRequest
 from services.feedback import Feedback, Rating

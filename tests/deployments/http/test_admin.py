@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from configs.settings import HttpSettings
+from configs.http import HttpSettings
 from tests.deployments.http.fakes import ADMIN_KEY, Rig
 
 ROOT = {"authorization": f"Bearer {ADMIN_KEY}"}

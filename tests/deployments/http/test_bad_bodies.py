@@ -9,7 +9,7 @@ import orjson
 import pytest
 from starlette.datastructures import Headers
 
-from configs.settings import HttpSettings
+from configs.http import HttpSettings
 from deployments.http import bodies
 from deployments.http.bodies import MAX_DEPTH, read_bytes
 from services.errors import InvalidRequest, RequestTooLarge

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from configs.settings import HttpSettings
+from configs.http import HttpSettings
 from deployments.http.hang_up import UntilHangUp
 from services.events import TextDelta
 from services.types import RunStatus

@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from configs.settings import HttpSettings
+from configs.http import HttpSettings
 from services.errors import StoreUnavailable
 from services.telemetry.log_context import log_context
 from tests.deployments.http.fakes import AUTH, Rig
