@@ -11,7 +11,9 @@ from typing import Any
 from ray.serve.config import AutoscalingContext
 
 UNSEEN_WORK = "unseen_work"
-"""What a replica reports in `record_autoscaling_stats`: runs without a reader, queued samples. Serve counts requests only."""
+"""What a replica reports in `record_autoscaling_stats`: runs without a reader, queued samples, checks that
+share a call. Serve counts calls only.
+"""
 
 
 def by_work(contexts: Mapping[Any, AutoscalingContext]) -> tuple[dict[Any, float], dict[Any, dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Serve handles seen as the plain protocols that the rest of Mainstay knows: Carrier, Guard, SampleSink.
+"""Serve handles seen as the plain protocols that the rest of Mainstay knows: the Carriers of runs and of checks, SampleSink.
 
 The one place where Ray's exceptions become ours. A handle's stream that is left must be cancelled, or it goes on (Serve does
 not notice by itself), and what must outlive the request is sent from a task with an empty context by its caller.
@@ -17,8 +17,9 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from services.errors import AgentLost, GuardrailUnavailable, MainstayError, Overloaded, error_from_failure
-from services.guard import Stage, Verdict
+from services.errors import AgentLost, Failure, GuardrailUnavailable, MainstayError, Overloaded, error_from_failure
+from services.guard import Verdict
+from services.guard_batches import Asked
 from services.runs.multiplex import Frame
 from services.samples import Drop, Sample
 from services.telemetry.metrics import SAMPLES_DROPPED, Meter
@@ -103,23 +104,21 @@ class RemoteBreakers:
             self._asking = None
 
 
-class RemoteGuard:
-    """Implements `services.guard.Guard` over the guardrail deployment, and fails closed."""
+class RemoteGuardrail:
+    """Implements `services.guard_batches.Carrier` over the guardrail deployment."""
 
-    def __init__(self, handle: Handle, *, timeout_s: float) -> None:
-        self._check = _method(handle, "check")
-        self._timeout_s = timeout_s
+    def __init__(self, handle: Handle) -> None:
+        self._check_each = _method(handle, "check_each")
 
-    async def check(self, texts: Sequence[str], stage: Stage) -> Verdict:
+    async def check_each(self, asked: Sequence[Asked]) -> Sequence[Verdict | Failure]:
         with _translated(GuardrailUnavailable("The guardrail cannot be reached.", retry_after_s=BUSY_RETRY_S)):
+            response: Any = self._check_each.remote(asked)
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    verdict: Verdict = await self._check.remote(list(texts), stage)
-            except TimeoutError:
-                raise GuardrailUnavailable(
-                    "The guardrail did not answer in time.", retry_after_s=BUSY_RETRY_S
-                ) from None
-        return verdict
+                said: Sequence[Verdict | Failure] = await response
+            except asyncio.CancelledError:
+                response.cancel()  # else it waits on in the handle for a replica to come
+                raise
+        return said
 
 
 class RemoteSamples:

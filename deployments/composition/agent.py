@@ -28,7 +28,7 @@ from deployments.composition.telemetry import open_logs, open_tracing
 from deployments.composition.webhooks import open_webhooks
 from deployments.knobs import LiveBreakers, LivePrompts
 from deployments.metrics import open_meter
-from deployments.remote import Handle, RemoteGuard, RemoteSamples
+from deployments.remote import Handle, RemoteGuardrail, RemoteSamples
 from deployments.reporter import RunReporter
 from deployments.sampling import RunSampling
 from deployments.shedding import Shedding
@@ -38,6 +38,7 @@ from graphs.saver import Checkpointing
 from graphs.tools.care import TOOL_BREAKER, ToolCare
 from graphs.tools.resources import ToolResources
 from graphs.tools.success import SuccessRates
+from services.guard_batches import BatchingGuard
 from services.limits.bills import Payer, payer_of
 from services.limits.budgets import Budgets
 from services.limits.purse import Purse
@@ -103,7 +104,7 @@ async def open_agent(settings: Settings, guardrail: Handle, evaluator: Handle) -
     )
     sampling = LiveSampling(settings, "agent")
     prompts = LivePrompts({name: graph.prompts for name, graph in settings.graphs.items()}, prompt_roles(settings))
-    guard = MeasuredGuard(RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s), meter)
+    guard = MeasuredGuard(BatchingGuard(RemoteGuardrail(guardrail), timeout_s=settings.guardrail.timeout_s), meter)
     embeddings = await open_embeddings(settings.memory, database)
     memories = open_memories(settings.memory, database, embeddings)
     pages = open_pages(settings)

@@ -3,7 +3,7 @@
 What a deployment adds is left out: HTTP, limits, budgets, and the database of runs, which are in memory here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import aclosing
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from evaluation.offline.target import Answered
 from evaluation.sampler import Taken
 from graphs.tools.resources import DocumentSearch, ToolResources
 from services.errors import ConfigurationError
-from services.guard import Stage, Verdict
+from services.guard_batches import BatchingGuard
 from services.limits.purse import BOTTOMLESS
 from services.llm.gateway import Gateway
 from services.llm.route import Route
@@ -38,16 +38,6 @@ LEASE_S = 10 * 365 * 86_400.0
 """Nobody else is there to take runs over."""
 TAKEN = Taken(base=True, weight=1.0)
 """Nothing is sampled: every run is looked at."""
-
-
-class InProcessGuard:
-    """Implements `services.guard.Guard`: the replica of the guardrail deployment, asked directly."""
-
-    def __init__(self, replica: GuardrailReplica) -> None:
-        self._replica = replica
-
-    async def check(self, texts: Sequence[str], stage: Stage) -> Verdict:
-        return await self._replica.check(list(texts), stage)
 
 
 class EndedRuns:
@@ -112,7 +102,8 @@ def open_in_process(
     """
     chosen = settings.graphs[graph_named(graph, settings)]
     prompts = LivePrompts({name: one.prompts for name, one in settings.graphs.items()}, prompt_roles(settings))
-    guard = InProcessGuard(GuardrailReplica(settings.guardrail.rules, settings.guardrail.timeout_s))
+    replica = GuardrailReplica(settings.guardrail.rules, settings.guardrail.timeout_s)
+    guard = BatchingGuard(replica, timeout_s=settings.guardrail.timeout_s)
     graphs = build_graphs(settings, ToolResources(documents=documents))
     store, lease, ended = MemoryStore(), uuid7(), EndedRuns()
     observers: tuple[RunObserver, ...] = (ended,)

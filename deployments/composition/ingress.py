@@ -21,9 +21,10 @@ from deployments.composition.webhooks import address_policy
 from deployments.http.app import HttpServices, create_app
 from deployments.ingress import IngressParts
 from deployments.metrics import open_meter
-from deployments.remote import Handle, RemoteAgent, RemoteBreakers, RemoteGuard
+from deployments.remote import Handle, RemoteAgent, RemoteBreakers, RemoteGuardrail
 from deployments.shedding import Shedding
 from services.errors import StoreUnavailable
+from services.guard_batches import BatchingGuard
 from services.limits.admission import BudgetGate, RunAdmission
 from services.limits.limiter import Limiter, LimiterPolicy
 from services.runs.following import FollowPolicy, LogFollower
@@ -69,7 +70,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         agent=Demultiplexer(RemoteAgent(agent), reader=uuid7()),
         runs=run_store,
         log=LogFollower(log, FollowPolicy(), clock=time.monotonic),
-        guard=MeasuredGuard(RemoteGuard(guardrail, timeout_s=settings.guardrail.timeout_s), meter),
+        guard=MeasuredGuard(BatchingGuard(RemoteGuardrail(guardrail), timeout_s=settings.guardrail.timeout_s), meter),
         graphs=settings.graphs,
         max_run_s=settings.runs.max_run_s,
         new_id=uuid7,
