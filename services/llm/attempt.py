@@ -16,7 +16,6 @@ from services.llm.patience import patience
 from services.llm.route import Route
 from services.llm.types import ModelCall
 from services.llm.validator import AnswerStream, StreamCaps
-from services.llm.verdicts import give_verdict
 from services.resilience.breaker import Breaker, Permit
 from services.resilience.limit import Slot
 from services.resilience.priority import Priority
@@ -81,7 +80,8 @@ class Attempts:
         def begun() -> None:
             nonlocal waited_s
             waited_s = self.clock() - started
-            permit.alive(waited_s)
+            if not route.verdicts.whole:
+                permit.alive(waited_s)
             slot.answered(waited_s)
             on_first()
 
@@ -93,9 +93,11 @@ class Attempts:
                 answer = await route.provider.generate(self.spans.told(self.call, span), self.stream)
                 if not self.call.options.stop:  # a stop sequence may be the first thing that a model says
                     self.stream.whole(answer)
+            if route.verdicts.whole:
+                permit.alive(self.clock() - started)
         except ModelError as error:
             failure = error
-            give_verdict(error, permit, route.limit)
+            route.verdicts.give(error, permit, route.limit)
             self.stream.break_off()
             raise
         finally:

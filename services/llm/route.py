@@ -8,6 +8,7 @@ from services.errors import Overloaded
 from services.llm.capability import Capabilities
 from services.llm.patience import Timers
 from services.llm.types import ChatProvider
+from services.llm.verdicts import OF_CLIENTS, Verdicts
 from services.resilience.breaker import Breaker, BreakerState
 from services.resilience.limit import AdaptiveLimit
 from services.resilience.retry import RetryBudget
@@ -43,7 +44,10 @@ class FailOverCap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A provider as the gateway calls it. Every part is this route's own: routes share nothing that one could exhaust."""
+    """A provider as the gateway calls it. Every part is this route's own: routes share nothing that one could exhaust.
+
+    `verdicts` are what its calls say about the provider's health.
+    """
 
     provider: ChatProvider
     capabilities: Capabilities
@@ -53,6 +57,7 @@ class Route:
     limit: AdaptiveLimit
     retries: RetryBudget
     fail_overs: FailOverCap
+    verdicts: Verdicts = OF_CLIENTS
 
     @classmethod
     def of(
