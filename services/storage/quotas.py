@@ -46,20 +46,18 @@ WITH wanted AS (
     UPDATE rate_buckets AS bucket SET full_at = clock_timestamp() + make_interval(secs => taken_s + cost_s)
     FROM judged, verdict WHERE bucket.key = judged.key AND admitted
 )
-SELECT admitted, ARRAY(SELECT key FROM free) AS free, ARRAY(SELECT key FROM judged ORDER BY key) AS keys,
-       ARRAY(SELECT taken_s FROM judged ORDER BY key) AS taken_s
+SELECT admitted, ARRAY(SELECT key FROM free) AS free,
+       ARRAY(SELECT key FROM wanted WHERE key NOT IN (SELECT key FROM free)
+             AND (SELECT count(*) FROM slots WHERE slots.key = wanted.key AND number <= most) >= most) AS full,
+       ARRAY(SELECT key FROM judged ORDER BY key) AS keys, ARRAY(SELECT taken_s FROM judged ORDER BY key) AS taken_s
 FROM verdict
 """
 # Rows are made as they are first needed, some at a time: a tenant that may have a thousand runs at once, and has not, has few.
 _ADD_SLOTS = """
-WITH rows AS (
-    SELECT count(*)::int AS count FROM slots WHERE key = $1 AND number <= $2
-), added AS (
-    INSERT INTO slots (key, number)
-    SELECT $1, n FROM rows, generate_series(1, least($2::int, 8 + 2 * count)) AS n ORDER BY n
-    ON CONFLICT (key, number) DO NOTHING
-)
-SELECT count FROM rows
+INSERT INTO slots (key, number)
+SELECT $1, n FROM (SELECT count(*)::int FROM slots WHERE key = $1 AND number <= $2) AS rows (count),
+    generate_series(1, least($2::int, 8 + 2 * count)) AS n ORDER BY n
+ON CONFLICT (key, number) DO NOTHING
 """
 _ADD_BUCKETS = """
 INSERT INTO rate_buckets (key, full_at) SELECT key, clock_timestamp() FROM unnest($1::bytea[]) AS a (key) ORDER BY key
@@ -119,8 +117,10 @@ class QuotaRepository:
             while True:
                 [row] = await connection.fetch(_ADMIT, *asked)
                 for lacking in [wanted for wanted in slots if wanted.key not in row["free"]]:
-                    if await connection.fetchval(_ADD_SLOTS, lacking.key, lacking.limit) >= lacking.limit:
-                        return Admitted(full=lacking)  # there are as many as there may be, and none was free
+                    # By what was there when none was free: many who come at once make rows for one another.
+                    if lacking.key in row["full"]:
+                        return Admitted(full=lacking)
+                    await connection.execute(_ADD_SLOTS, lacking.key, lacking.limit)
                 if len(row["free"]) < len(slots):
                     continue
                 if len(row["keys"]) == len(charges):
