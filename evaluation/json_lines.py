@@ -22,7 +22,12 @@ def read_lines(path: Path, make: Callable[[Row], MadeT]) -> list[MadeT]:
     Raises ValueError, with file and line, for a line that is no JSON object or of which `make` raises ValueError, TypeError or
     KeyError; and OSError.
     """
-    return _made(path, path.read_bytes().split(b"\n"), make)
+    return made_of(path.read_bytes(), make, path=path)
+
+
+def made_of(content: bytes, make: Callable[[Row], MadeT], *, path: Path) -> list[MadeT]:
+    """Return what `read_lines` does, of a content that was read from `path`. Raises ValueError."""
+    return _made(path, content.split(b"\n"), make)
 
 
 def read_journal(path: Path, make: Callable[[Row], MadeT]) -> list[MadeT]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from evaluation.json_lines import Row, read_lines
+from evaluation.json_lines import Row, made_of
 from evaluation.offline.checks import CHECKS
 from services.types import Message, Role
 
@@ -56,10 +56,11 @@ def read_dataset(path: Path) -> Dataset:
         known.add(case.id)
         return case
 
-    cases = tuple(read_lines(path, once))
+    content = path.read_bytes()
+    cases = tuple(made_of(content, once, path=path))
     if not cases:
         raise ValueError(f"{path}: there is no case in it")
-    return Dataset(name=path.stem, digest=hashlib.sha256(path.read_bytes()).hexdigest(), cases=cases)
+    return Dataset(name=path.stem, digest=hashlib.sha256(content).hexdigest(), cases=cases)
 
 
 def _case(row: Row) -> Case:
