@@ -48,7 +48,8 @@ class FeedbackListJson(BaseModel):
 
 
 class ScoreJson(BaseModel):
-    """`value` null is unscored, for the `reason`, and not 0. What a judge that is not `calibrated` says is a guess.
+    """`value` null is unscored, for the `reason`, and not 0. What a judge says that is not `calibrated`, which is compared with
+    people, is a guess; what one that is says is as good as its `calibration`: a `kappa` near 0 is chance.
 
     `flagged`: a text of the run spoke to the judge, so its word is not to be relied on; the reason begins with what was found.
     """

@@ -39,7 +39,7 @@ class ScoreMeanJson(BaseModel):
     """`mean` is that of all runs, judged or not, of which there were about `runs`; null where nothing was scored.
 
     It stands on `n` scores and is within twice its `standard_error`, nineteen times of twenty; `unscored` and `flagged` ones
-    are not in it. What a judge that is not `calibrated` says is a guess.
+    are not in it. Of `calibrated` see ScoreJson.
     """
 
     graph: str
