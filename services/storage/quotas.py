@@ -47,8 +47,10 @@ WITH wanted AS (
     FROM judged, verdict WHERE bucket.key = judged.key AND admitted
 )
 SELECT admitted, ARRAY(SELECT key FROM free) AS free,
-       ARRAY(SELECT key FROM wanted WHERE key NOT IN (SELECT key FROM free)
-             AND (SELECT count(*) FROM slots WHERE slots.key = wanted.key AND number <= most) >= most) AS full,
+       CASE WHEN (SELECT count(*) FROM free) < cardinality($2) THEN
+           ARRAY(SELECT key FROM wanted
+                 WHERE (SELECT count(*) FROM slots WHERE slots.key = wanted.key AND number <= most) >= most)
+       END AS complete,
        ARRAY(SELECT key FROM judged ORDER BY key) AS keys, ARRAY(SELECT taken_s FROM judged ORDER BY key) AS taken_s
 FROM verdict
 """
@@ -118,7 +120,7 @@ class QuotaRepository:
                 [row] = await connection.fetch(_ADMIT, *asked)
                 for lacking in [wanted for wanted in slots if wanted.key not in row["free"]]:
                     # By what was there when none was free: many who come at once make rows for one another.
-                    if lacking.key in row["full"]:
+                    if lacking.key in row["complete"]:
                         return Admitted(full=lacking)
                     await connection.execute(_ADD_SLOTS, lacking.key, lacking.limit)
                 if len(row["free"]) < len(slots):
