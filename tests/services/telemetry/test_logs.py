@@ -1,6 +1,7 @@
 """Lines in the log: what is in them, for whom, and what never is."""
 
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -245,6 +246,20 @@ def test_a_line_that_cannot_be_written_fails_nobody(
     logger.info("fits")
     file.close()
     assert [orjson.loads(line)["message"] for line in (tmp_path / "lines.log").read_text().splitlines()] == ["fits"]
+
+
+def test_what_the_disk_takes_in_parts_is_written_whole(
+    tmp_path: Path, nobody: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is nearly full takes a part of a write, and says how much."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda to, text: write(to, text[:7]))
+    file = LineFile(tmp_path / "lines.log", max_bytes=0, kept=0, every_s=3_600.0)
+    file.setFormatter(JsonLines(ORIGIN, Pseudonyms("pepper"), Hiding()))
+    write_to(file, level="INFO")
+    logger.info("in parts")
+    file.close()
+    assert [orjson.loads(line)["message"] for line in (tmp_path / "lines.log").read_text().splitlines()] == ["in parts"]
 
 
 def test_an_exception_says_where_and_not_what(json: Written) -> None:
