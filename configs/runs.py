@@ -9,8 +9,8 @@ class RunSettings(Section):
     max_run_s: PositiveSeconds = 600.0
     orphan_grace_s: float = Field(default=5.0, ge=0, le=600)
     max_buffered_chars: int = Field(default=65_536, ge=1_024, description="unread text per stream before it waits")
-    max_flush_window_s: float = Field(default=0.1, ge=0, le=1)
-    flushes_per_s: float = Field(default=1_000.0, gt=0, description="what the window aims at, per agent replica")
+    max_flush_window_s: float = Field(default=0.15, ge=0, le=1)
+    flushes_per_s: float = Field(default=650.0, gt=0, description="what the window aims at, per agent replica")
     first_batch_wait_s: float = Field(
         default=0.25,
         ge=0,

@@ -24,6 +24,9 @@ PACED_FROM_S = 0.02
 AHEAD_S = 0.002
 """How long before a batch may leave its last text is read."""
 
+ALONG_FROM = 0.75
+"""The share of the window after which a run's text may go along with another run's, and need not wait for its own batch."""
+
 
 class Timer(Protocol):
     def cancel(self) -> None: ...
@@ -93,6 +96,7 @@ class EventBuffer:
         self._ending: TerminalEvent | MainstayError | None = None
         self._lead = Lead(answer_chars)
         self._last_batch_at = float("-inf")
+        self._went_along = False
         self.on_news: Callable[[], None] = _nobody_told
         self.screen: Callable[[RunEvent], RunEvent] = _as_it_is
         self.first_text_at: float | None = None
@@ -162,28 +166,31 @@ class EventBuffer:
         return self._chars
 
     def take_early(self) -> EventBatch | None:
-        """Take what there is of text from `batches`, None before half of the window is over.
+        """Take what there is of text from `batches`, None before ALONG_FROM of the window is over.
 
         The first batch, and whatever is not text, is left for it.
         """
         if self._unread == 0 or self._urgent or self._closed or not self._written.is_set():
             return None
-        half = self._last_batch_at + self._window_s() / 2
-        return self._take() if self._clock() >= half else None
+        if self._clock() < self._last_batch_at + ALONG_FROM * self._window_s():
+            return None
+        batch = self._take()
+        self._went_along = True
+        return batch
 
     async def pace(self) -> None:
-        """Return when the next batch is about to leave.
+        """Return when the next batch is about to leave: as long after the last one as text goes along, if that one did.
 
         A model's stream that is read then, and not as each token comes, costs one wake-up for a batch and not one for a
         token: nobody sees the tokens any later.
         """
         window_s = self._window_s()
-        if not self._read or self._closed or window_s < PACED_FROM_S:
+        if not self._read or self._closed or self._unread == 0 or window_s < PACED_FROM_S:
             return
-        now = self._clock()
-        wait_s = self._last_batch_at + window_s - AHEAD_S - now
-        if wait_s <= 0:  # what has just been read leaves now, and what comes now leaves with the batch after that
-            wait_s += window_s
+        between_s = ALONG_FROM * window_s if self._went_along else window_s
+        wait_s = self._last_batch_at + between_s - AHEAD_S - self._clock()
+        if self._chars and wait_s < between_s / 2:  # what has just been read leaves soon, and this is for the batch after that
+            wait_s = max(wait_s, -AHEAD_S) + between_s
         if wait_s > 0:
             await self._pass(asyncio.Event(), wait_s)
 
@@ -311,6 +318,7 @@ class EventBuffer:
         self._forget()
         self._chars = 0
         self._urgent = False
+        self._went_along = False
         self._last_batch_at = self._clock()
         self._written.clear()
         self._room.set()

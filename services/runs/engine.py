@@ -63,8 +63,8 @@ class EngineLimits:
 
     orphan_grace_s: float = 5.0
     max_buffered_chars: int = 65_536
-    max_flush_window_s: float = 0.1
-    flushes_per_s: float = 1_000.0
+    max_flush_window_s: float = 0.15
+    flushes_per_s: float = 650.0
     first_batch_wait_s: float = 0.25
     record_tries: int = 10
     record_retry_s: float = 0.5

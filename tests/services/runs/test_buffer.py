@@ -9,7 +9,7 @@ import pytest
 
 from services.errors import RunSuperseded
 from services.events import EventBatch, ReasoningDelta, RunCompleted, RunStarted, TextDelta, ToolFinished, ToolStarted
-from services.runs.buffer import AHEAD_S, EventBuffer
+from services.runs.buffer import AHEAD_S, ALONG_FROM, EventBuffer
 from services.types import Usage
 from tests.services.runs.fakes import FakeClock
 from tests.services.runs.manual_time import ManualTime
@@ -199,13 +199,7 @@ async def test_a_busy_replica_reads_when_a_batch_is_about_to_leave() -> None:
         for turn in ("second", "third"):
             buffer.text(turn)
             leaving = asyncio.ensure_future(anext(batches))
-            pacing = asyncio.create_task(buffer.pace())
-            await some_turns()
-            time.advance(0.1 - AHEAD_S - 0.001)
-            await some_turns()
-            assert not pacing.done()
-            time.advance(0.001)
-            await pacing
+            await paced(time, buffer, 0.1 - AHEAD_S)
             buffer.text(" more")
             await some_turns()
             assert not leaving.done()
@@ -222,13 +216,55 @@ async def test_what_is_read_as_a_batch_leaves_is_followed_a_window_later() -> No
         await anext(batches)
         time.advance(0.12)
         buffer.text("leaves now")
-        pacing = asyncio.create_task(buffer.pace())
-        await some_turns()
-        time.advance(0.07)
-        await some_turns()
-        assert not pacing.done()
-        time.advance(0.01)  # 0.2 s after the first, but for AHEAD_S
-        await pacing
+        await paced(time, buffer, 0.1 - AHEAD_S)
+
+
+async def test_a_run_whose_text_went_along_reads_for_the_next_that_does() -> None:
+    """That is sooner than its own next batch. What waits to go along is followed by what is read for the one after it."""
+    time = ManualTime()
+    buffer = EventBuffer(attempt=1, window_s=lambda: 0.1, max_chars=1_000, clock=time, call_later=time.call_later)
+    between_s = 0.1 * ALONG_FROM
+    async with aclosing(buffer.batches()) as batches:
+        buffer.text("first")
+        await anext(batches)
+        time.advance(between_s)
+        buffer.text("goes along")
+        assert buffer.take_early() is not None
+        await paced(time, buffer, between_s - AHEAD_S)
+        buffer.text("waits to go along")
+        await paced(time, buffer, between_s)
+        await anext(batches)
+        await paced(time, buffer, 0.1 - AHEAD_S)
+
+
+@pytest.mark.parametrize(
+    ("read", "read_at_s", "next_at_s"),
+    [("a", 0.04, 0.1), ("a", 0.06, 0.2), ("", 0.06, 0.1)],
+    ids=["early", "late", "nothing"],
+)
+async def test_what_is_read_early_is_joined_by_what_is_read_as_it_leaves(
+    read: str, read_at_s: float, next_at_s: float
+) -> None:
+    """What is read late in a window leaves by itself: it is not worth waking up for once more before it does."""
+    time = ManualTime()
+    buffer = EventBuffer(attempt=1, window_s=lambda: 0.1, max_chars=1_000, clock=time, call_later=time.call_later)
+    async with aclosing(buffer.batches()) as batches:
+        buffer.text("first")
+        await anext(batches)
+        time.advance(read_at_s)
+        buffer.text(read)
+        await paced(time, buffer, next_at_s - read_at_s - AHEAD_S)
+
+
+async def paced(time: ManualTime, buffer: EventBuffer, after_s: float) -> None:
+    """A reader is kept for so long."""
+    pacing = asyncio.create_task(buffer.pace())
+    await some_turns()
+    time.advance(after_s - 0.001)
+    await some_turns()
+    assert not pacing.done()
+    time.advance(0.001)
+    await pacing
 
 
 @pytest.mark.parametrize("why", ["quiet", "unread", "closed"])
