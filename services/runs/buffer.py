@@ -96,7 +96,7 @@ class EventBuffer:
         self._ending: TerminalEvent | MainstayError | None = None
         self._lead = Lead(answer_chars)
         self._last_batch_at = float("-inf")
-        self._went_along = False
+        self._alone = False
         self.on_news: Callable[[], None] = _nobody_told
         self.screen: Callable[[RunEvent], RunEvent] = _as_it_is
         self.first_text_at: float | None = None
@@ -175,11 +175,11 @@ class EventBuffer:
         if self._clock() < self._last_batch_at + ALONG_FROM * self._window_s():
             return None
         batch = self._take()
-        self._went_along = True
+        self._alone = False
         return batch
 
     async def pace(self) -> None:
-        """Return when the next batch is about to leave: as long after the last one as text goes along, if that one did.
+        """Return when the next batch is about to leave: when text may go along, or at the window's end if it last left alone.
 
         A model's stream that is read then, and not as each token comes, costs one wake-up for a batch and not one for a
         token: nobody sees the tokens any later.
@@ -187,9 +187,11 @@ class EventBuffer:
         window_s = self._window_s()
         if not self._read or self._closed or self._unread == 0 or window_s < PACED_FROM_S:
             return
-        between_s = ALONG_FROM * window_s if self._went_along else window_s
+        between_s = window_s if self._alone else ALONG_FROM * window_s
         wait_s = self._last_batch_at + between_s - AHEAD_S - self._clock()
-        if self._chars and wait_s < between_s / 2:  # what has just been read leaves soon, and this is for the batch after that
+        if (
+            self._chars and wait_s < between_s / 2
+        ):  # what has just been read leaves soon, and this is for the batch after that
             wait_s = max(wait_s, -AHEAD_S) + between_s
         if wait_s > 0:
             await self._pass(asyncio.Event(), wait_s)
@@ -317,8 +319,8 @@ class EventBuffer:
         self._unread = self._next
         self._forget()
         self._chars = 0
+        self._alone = self._alone or not self._urgent
         self._urgent = False
-        self._went_along = False
         self._last_batch_at = self._clock()
         self._written.clear()
         self._room.set()

@@ -237,6 +237,25 @@ async def test_a_run_whose_text_went_along_reads_for_the_next_that_does() -> Non
         await paced(time, buffer, 0.1 - AHEAD_S)
 
 
+@pytest.mark.parametrize("alone", [False, True])
+async def test_what_leaves_at_once_says_nothing_of_how_text_will(alone: bool) -> None:
+    time = ManualTime()
+    buffer = EventBuffer(attempt=1, window_s=lambda: 0.1, max_chars=1_000, clock=time, call_later=time.call_later)
+    async with aclosing(buffer.batches()) as batches:
+        for event in (BEGIN, TOOL):
+            buffer.emit(event)
+        await anext(batches)
+        time.advance(0.1)
+        buffer.text("leaves")
+        if alone:
+            await anext(batches)
+        else:
+            buffer.take_early()
+        buffer.emit(TOOL)
+        await anext(batches)
+        await paced(time, buffer, (0.1 if alone else 0.1 * ALONG_FROM) - AHEAD_S)
+
+
 @pytest.mark.parametrize(
     ("read", "read_at_s", "next_at_s"),
     [("a", 0.04, 0.1), ("a", 0.06, 0.2), ("", 0.06, 0.1)],
