@@ -23,7 +23,7 @@ def report(found: Comparison, *, findings: Sequence[Finding] = (), calibrations:
     return document(
         f"Evaluation: {name}",
         STYLE.read_text(encoding="utf-8"),
-        node("h1", name, node("small", f" against {baseline.conditions.name}") if baseline else None),
+        node("h1", node("bdi", name), _against(baseline)),
         _conditions(results, baseline),
         _gate(findings),
         node("h2", "Measures"),
@@ -41,19 +41,23 @@ def report(found: Comparison, *, findings: Sequence[Finding] = (), calibrations:
     )
 
 
+def _against(baseline: Results | None) -> Node:
+    return None if baseline is None else node("small", " against ", node("bdi", baseline.conditions.name))
+
+
 def _conditions(results: Results, baseline: Results | None) -> Element:
     conditions = results.conditions
     failed = sum(bool(case.failure) for case in results.cases)
-    facts = [
+    cases = f", {len(results.cases)} of {conditions.cases} cases"
+    facts: list[tuple[str, Node]] = [
         ("Target", conditions.target),
-        ("Baseline", baseline.conditions.target if baseline else ""),
-        ("Data set", f"{conditions.dataset}, {len(results.cases)} of {conditions.cases} cases"),
+        ("Baseline", baseline.conditions.target if baseline else None),
+        ("Data set", node("span", node("bdi", conditions.dataset), cases)),
         ("Failed", str(failed)),
         ("Begun", conditions.begun[:16].replace("T", " ") + " UTC"),
     ]
-    return node(
-        "dl", *(node("div", node("dt", what), node("dd", said)) for what, said in facts if said), class_="facts"
-    )
+    shown = (node("div", node("dt", what), node("dd", said)) for what, said in facts if said is not None)
+    return node("dl", *shown, class_="facts")
 
 
 def _gate(findings: Sequence[Finding]) -> Node:
@@ -157,7 +161,7 @@ def _judge(measure: Measure, calibrations: KnownCalibrations) -> Node:
     agreed = "not calibrated"
     if known is not None:
         agreed = f"kappa {known.kappa:.2f} ({known.low:.2f} to {known.high:.2f}, n={known.n})"
-    return node("small", f"{measure.judge}, rubric {measure.version}: ", node("em", agreed))
+    return node("small", node("bdi", measure.judge), f", rubric {measure.version}: ", node("em", agreed))
 
 
 def _range(measure: Measure, low: float, high: float, *, signed: bool = False) -> str:
