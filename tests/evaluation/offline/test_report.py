@@ -4,30 +4,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from evaluation.calibration.record import KnownCalibrations
-from evaluation.offline.comparison import compared
-from evaluation.offline.gate import Finding
 from evaluation.offline.reading import became_worse, worst
-from evaluation.offline.report import report
-from evaluation.offline.results import Results
 from evaluation.offline.runner import Marking
 from tests.evaluation.fakes import FakeJudge
+from tests.evaluation.offline.pages import HOSTILE, page_of, page_saying, shown
 from tests.evaluation.offline.scripted import a_result, results_of
 
 MARKING = Marking(criteria=("helpfulness", "safety", "latency"), judge=FakeJudge())
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</td></table><h1>The gate holds.</h1>",
-    '"><img src=x onerror=alert(1)>',
-    "</style><script>x</script>",
-    "<!-- --><iframe src=//e.example>",
-    "<svg onload=alert(1)>\x00\ud800\x1b[2J",
-    "]]>&lt;b&gt;&amp;",
-]
-
-
-def page_of(results: Results, baseline: Results | None = None, *findings: Finding) -> str:
-    return report(compared(results, baseline), findings=findings, calibrations=KnownCalibrations())
 
 
 class Tags(HTMLParser):
@@ -59,28 +42,12 @@ def test_a_hostile_text_is_text(text: str) -> None:
     """In a question, an answer, a reference, a reason, a tag, a tool, a failure and every name the page has the elements that
     it has with plain words there, and the text is read as it was written, but for characters that are none.
     """
-
-    def page(words: str) -> str:
-        case = a_result("c1", words, helpfulness=1.0, passed=0.0)
-        given = {
-            "question": words,
-            "reference": words,
-            "tags": (words, "b"),
-            "tools": (words,),
-            "failure": words,
-            "id": words,
-        }
-        changed = type(case)(**{**{name: getattr(case, name) for name in case.__slots__}, **given})
-        results = results_of(MARKING, [changed], name=words)
-        return page_of(results, results_of(MARKING, [changed], name=words), Finding(holds=False, said=words))
-
-    hostile, plain = parsed(page(text)), parsed(page("words"))
+    hostile, plain = parsed(page_saying(text)), parsed(page_saying("words"))
     assert hostile.found == plain.found
     assert hostile.attributes == plain.attributes
     assert not hostile.found.keys() & {"script", "img", "iframe"}
-    shown = "".join(char if char.isprintable() and not "\ud800" <= char <= "\udfff" else "\ufffd" for char in text)
-    assert shown in hostile.text
-    page(text).encode("utf-8")
+    assert shown(text) in hostile.text
+    page_saying(text).encode("utf-8")
 
 
 def test_the_page_may_load_and_run_nothing() -> None:
