@@ -13,7 +13,6 @@ from tests.e2e.faults.operating import user_config
 from tests.e2e.faults.provoking import SEMANTIC, fail, provoke, refuse
 
 UNPROVOKED: Mapping[str, str] = {
-    "mainstay_drift_ratio": "a series needs 100 judged answers before it has a reference (tests/evaluation/drift)",
     "mainstay_alerts": "nobody is told of changes here (tests/services/alerts)",
     "mainstay_alert_deliveries": "nobody is told of changes here (tests/services/alerts)",
     "mainstay_judgements_flagged": "nobody begs a judge here (tests/deployments/test_score_report.py)",
