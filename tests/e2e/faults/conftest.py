@@ -61,7 +61,7 @@ class Site:
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    """One cluster for all faults, stopped when they are over; each test leaves both providers healthy and in service."""
+    """One cluster for all faults, stopped when they are over; each test leaves all providers healthy, and both in service."""
     async with AsyncExitStack() as stack:
         primary = await stack.enter_async_context(Upstream(models=(MODEL,), default=HEALTHY))
         secondary = await stack.enter_async_context(Upstream(models=(MODEL,), default=HEALTHY))
@@ -170,11 +170,11 @@ async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def heal(site: Site, client: httpx.AsyncClient) -> None:
-    """Make both providers answer, and give traffic until both are in service and the first one takes all of it again.
+    """Make all providers answer, and give traffic until both are in service and the first one takes all of it again.
 
     So much of it that what a fault left in the breaker's window is outweighed: the next fault would open it too early.
     """
-    for upstream in (site.primary, site.secondary):
+    for upstream in (site.primary, site.secondary, site.judge):
         upstream.default, upstream.script = HEALTHY, None
     async with asyncio.timeout(30):
         while (await states(client))["secondary"] != "closed":

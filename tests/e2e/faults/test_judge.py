@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from benchmarks.upstream import Directive
-from tests.e2e.faults.conftest import HEALTHY, Site, states
+from tests.e2e.faults.conftest import Site, states
 from tests.e2e.faults.looking import look, processes, record_of
 from tests.e2e.faults.operating import user_config
 from tests.e2e.faults.rows import Part, Row, proves
@@ -40,12 +40,9 @@ async def test_the_judge_fails(fault: str, site: Site, client: httpx.AsyncClient
     """Every answer is to be judged, and none can be: all questions are answered."""
     site.judge.default = FAULTS[fault]
     site.judge.seen.clear()
-    try:
-        async with user_config(site.served, "agent", sampling={"base_rate": 1.0}):
-            await assert_answers(site, client)
-            await site.judge.seen.until(lambda seen: seen.received > 0)
-    finally:
-        site.judge.default = HEALTHY
+    async with user_config(site.served, "agent", sampling={"base_rate": 1.0}):
+        await assert_answers(site, client)
+        await site.judge.seen.until(lambda seen: seen.received > 0)
 
 
 @proves(
