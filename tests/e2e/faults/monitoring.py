@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import yaml
-from aiohttp import web
 
 from deployments.launch.options import Options
+from tests.e2e.faults.receiver import receiver
 from tests.e2e.launching import ROOT, Served, free_port
 from tests.prometheus import program
 
@@ -76,7 +76,7 @@ async def monitoring(served: Served, folder: Path) -> AsyncIterator[Monitoring]:
     """Watch a cluster as configs/observability says, only sooner: Prometheus looks every second, and nobody waits to tell."""
     prometheus_port, alertmanager_port = free_port(), free_port()
     told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    async with _receiver(told) as webhook, AsyncExitStack() as stack:
+    async with receiver(told) as webhook, AsyncExitStack() as stack:
         await stack.enter_async_context(
             _running(
                 folder / "alertmanager.log",
@@ -125,24 +125,6 @@ def _alertmanager(folder: Path, webhook: str) -> Path:
     path = folder / "alertmanager.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
-
-
-@asynccontextmanager
-async def _receiver(told: "asyncio.Queue[dict[str, Any]]") -> AsyncIterator[str]:
-    async def hear(request: web.Request) -> web.Response:
-        told.put_nowait(await request.json())
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_post("/", hear)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port := free_port())
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager
