@@ -18,6 +18,7 @@ from benchmarks.upstream import Directive, Upstream
 from benchmarks.upstream.addresses import refused_url, unresolvable_url
 from tests.e2e.conftest import in_a_thread
 from tests.e2e.faults.hostile import TOOLS
+from tests.e2e.faults.receiver import receiver
 from tests.e2e.inside.sitecustomize import CLOCK_FILE, OFFSET
 from tests.e2e.launching import MODEL, Served, inside, launched
 
@@ -55,6 +56,8 @@ class Site:
     judge: Upstream
     tls: Mapping[str, Upstream]
     """By the name of the provider."""
+    alerts: "asyncio.Queue[dict[str, Any]]"
+    """What the evaluator has told the operator's webhook."""
     clock: Path
     """Says how far off the replicas' wall clock is."""
 
@@ -81,6 +84,9 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
         }
         addresses |= {name: upstream.url for name, upstream in tls.items()}
         authorities = [upstream.ca_file.read_text() for name, upstream in tls.items() if name != "tls_self_signed"]
+        alerts: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        webhook = await stack.enter_async_context(receiver(alerts))
+        secret = f"whsec_{base64.b64encode(bytes(24)).decode()}"
         folder = tmp_path_factory.mktemp("faults")
         (folder / "authorities.pem").write_text("\n".join(authorities))
         (folder / "settings.yaml").write_text(yaml.safe_dump(settings(addresses)))
@@ -92,11 +98,21 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             SSL_CERT_FILE=str(folder / "authorities.pem"),
             **inside("tests.e2e.faults.hostile"),
             **{CLOCK_FILE: str(folder / "clock")},
-            MAINSTAY_WEBHOOK_SECRET=f"whsec_{base64.b64encode(bytes(24)).decode()}",
+            MAINSTAY_WEBHOOK_SECRET=secret,
+            MAINSTAY_ALERT_WEBHOOK_URL=webhook,
+            MAINSTAY_ALERT_WEBHOOK_SECRET=secret,
             **SOONER,
         )
         served = await stack.enter_async_context(in_a_thread(serving))
-        yield Site(served=served, primary=primary, secondary=secondary, judge=judge, tls=tls, clock=folder / "clock")
+        yield Site(
+            served=served,
+            primary=primary,
+            secondary=secondary,
+            judge=judge,
+            tls=tls,
+            alerts=alerts,
+            clock=folder / "clock",
+        )
 
 
 def settings(addresses: dict[str, str]) -> dict[str, Any]:
@@ -110,7 +126,7 @@ def settings(addresses: dict[str, str]) -> dict[str, Any]:
             *(_provider(name, addresses[name], mode="auto") for name in ("primary", "secondary")),
             {**_provider("judge", addresses["judge"], mode="auto"), "tools": False},
         ],
-        "evaluator": {"provider": "judge"},
+        "evaluator": {"provider": "judge", "criteria": ["helpfulness", "safety"]},
         "prices": {"models": {MODEL: {"input": 1.0, "output": 10.0}}},
         "security": {
             "jwt": {

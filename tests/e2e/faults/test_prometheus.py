@@ -13,8 +13,6 @@ from tests.e2e.faults.operating import user_config
 from tests.e2e.faults.provoking import SEMANTIC, fail, provoke, refuse
 
 UNPROVOKED: Mapping[str, str] = {
-    "mainstay_alerts": "nobody is told of changes here (tests/services/alerts)",
-    "mainstay_alert_deliveries": "nobody is told of changes here (tests/services/alerts)",
     "mainstay_traces_dropped": "it takes a database that is away (tests/services/telemetry/test_span_writer.py)",
     "mainstay_pruned_rows": "nothing younger than an hour may be let go of (tests/deployments/test_chore_reports.py)",
 }
