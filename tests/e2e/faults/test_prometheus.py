@@ -10,10 +10,9 @@ from services.telemetry.metrics import METRICS
 from tests.e2e.faults.conftest import Site
 from tests.e2e.faults.monitoring import monitoring
 from tests.e2e.faults.operating import user_config
-from tests.e2e.faults.provoking import SEMANTIC, fail, provoke, refuse
+from tests.e2e.faults.provoking import SEMANTIC, fail, lose_a_trace, provoke, refuse
 
 UNPROVOKED: Mapping[str, str] = {
-    "mainstay_traces_dropped": "it takes a database that is away (tests/services/telemetry/test_span_writer.py)",
     "mainstay_pruned_rows": "nothing younger than an hour may be let go of (tests/deployments/test_chore_reports.py)",
 }
 """Metrics that no sample is asked of here, and why."""
@@ -27,6 +26,7 @@ async def test_everything_declared_is_seen_and_an_alert_is_told(
     """Each metric has a sample, each panel draws something, and failing runs reach a webhook through Alertmanager."""
     async with monitoring(site.served, tmp_path) as watching:
         async with user_config(site.served, "agent", sampling={"base_rate": 1.0}, semantic=SEMANTIC):
+            await lose_a_trace(site, client)
             await refuse(site, client)
             await provoke(site, client)
             await watching.until(
