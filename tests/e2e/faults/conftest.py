@@ -127,6 +127,7 @@ def settings(addresses: dict[str, str]) -> dict[str, Any]:
             {**_provider("judge", addresses["judge"], mode="auto"), "tools": False},
         ],
         "evaluator": {"provider": "judge", "criteria": ["helpfulness", "safety"]},
+        "retention": {"every_s": 60.0},
         "prices": {"models": {MODEL: {"input": 1.0, "output": 10.0}}},
         "security": {
             "jwt": {

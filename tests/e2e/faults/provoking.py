@@ -31,6 +31,14 @@ KINDS_OF_REFUSALS = 2 * MAX_OF_TENANT + 1
 """So many that, wherever a minute of the watch ends among them, one of the two has more than the trail takes of a tenant."""
 
 
+async def outlive(site: Site, client: httpx.AsyncClient) -> None:
+    """Have a run that ended longer ago than its log is kept."""
+    run_id = (await look(client, "hello")).run_id
+    async with connected(site.served) as database:
+        aged = await database.execute("UPDATE runs SET finished_at = now() - interval '31 days' WHERE id = $1", run_id)
+    assert aged == "UPDATE 1"
+
+
 async def lose_a_trace(site: Site, client: httpx.AsyncClient) -> None:
     """Ask for a trace while the database takes none."""
     async with connected(site.served) as database:
