@@ -32,7 +32,7 @@ LEASE, LEASE_S = uuid4(), 1e6
 
 class RealAgent:
     """Put in the place of a rig's agent. Tools named in `approve` ask a person first. `asked` are the calls of the model,
-    unless there is another `gateway`.
+    unless there is another `gateway`. `on_batch` is told of each batch that leaves.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class RealAgent:
         tracer: Tracer = NOT_TRACING,
     ) -> None:
         self.asked: list[ModelCall] = []
+        self.on_batch: Callable[[EventBatch], None] = lambda _: None
         self._say = say
         self._store = rig.store
         self.checkpoints = MemoryCheckpoints(self._run)
@@ -79,6 +80,7 @@ class RealAgent:
     async def execute(self, ticket: RunTicket) -> AsyncGenerator[EventBatch, None]:
         async with aclosing(batches_of(self._engine, ticket.run_id)) as batches:
             async for batch in batches:
+                self.on_batch(batch)
                 yield batch
 
     async def work(self) -> None:

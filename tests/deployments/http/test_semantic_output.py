@@ -10,6 +10,7 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from services.errors import ModelServerError
+from services.events import EventBatch, TextDelta
 from services.guard import Verdict
 from services.guardrails.screen.output import OutputScreen
 from services.guardrails.screen.policy import OutputPolicy
@@ -96,16 +97,22 @@ async def test_the_places_are_real(place: str) -> None:
 
 
 class Slow:
-    """Judges like another check, when the model has said everything."""
+    """Judges like another check, when all of the text has been handed out."""
 
     name = "slow"
 
     def __init__(self, check: SemanticCheck) -> None:
         self._check = check
+        self._shown = 0
+        self._all = asyncio.Event()
+
+    def show(self, batch: EventBatch) -> None:
+        self._shown += sum(len(event.text) for event in batch.events if isinstance(event, TextDelta))
+        if self._shown >= len(TEXT):
+            self._all.set()
 
     async def judge(self, piece: str, context: Context) -> Verdict:
-        for _ in range(200):
-            await asyncio.sleep(0)
+        await self._all.wait()
         return await self._check.judge(piece, context)
 
 
@@ -119,7 +126,9 @@ async def say_slowly(sink: TextSink) -> AIMessage:
 
 async def retracted(route: str) -> Site:
     """A site that has shown all of the text before it was judged, and has then been asked for it again."""
-    site = judged(Site(PLACES["text"], OutputPolicy()), Mode.ASYNC, Slow(PhrasesCheck({"phrases": [NAME]})))
+    slow = Slow(PhrasesCheck({"phrases": [NAME]}))
+    site = judged(Site(PLACES["text"], OutputPolicy()), Mode.ASYNC, slow)
+    site.agent.on_batch = slow.show
     site.agent._say = lambda call, sink: say_slowly(sink)
     await told(site, route)
     return site
