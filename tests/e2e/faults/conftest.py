@@ -28,6 +28,9 @@ OPEN_S = 1.0
 
 PROBES = 10
 
+PRUNED_EVERY_S = 60.0
+"""The shortest that retention.every_s takes."""
+
 ENOUGH_FOR_RETRIES = 100
 """Answers that fill the budget's bucket again, and whose tenth part is more than the retries that it allows anybody."""
 
@@ -127,7 +130,7 @@ def settings(addresses: dict[str, str]) -> dict[str, Any]:
             {**_provider("judge", addresses["judge"], mode="auto"), "tools": False},
         ],
         "evaluator": {"provider": "judge", "criteria": ["helpfulness", "safety"]},
-        "retention": {"every_s": 60.0},
+        "retention": {"every_s": PRUNED_EVERY_S},
         "prices": {"models": {MODEL: {"input": 1.0, "output": 10.0}}},
         "security": {
             "jwt": {

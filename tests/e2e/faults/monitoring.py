@@ -39,11 +39,11 @@ class Monitoring:
         result: Sequence[Any] = (await self._get("/api/v1/query_range", query=shown, **span))["result"]
         return any(value != "NaN" for series in result for _, value in series["values"])
 
-    async def until(self, names: set[str]) -> None:
+    async def until(self, names: set[str], within_s: float = WITHIN_S) -> None:
         """Ask until there is a sample of each."""
         missing = names
         try:
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(within_s):
                 while missing := names - await self.names():  # noqa: ASYNC110
                     await asyncio.sleep(0.5)
         except TimeoutError:

@@ -6,8 +6,8 @@ import httpx
 
 from configs.observability.panels import DASHBOARDS
 from services.telemetry.metrics import METRICS
-from tests.e2e.faults.conftest import Site, heal
-from tests.e2e.faults.monitoring import monitoring
+from tests.e2e.faults.conftest import PRUNED_EVERY_S, Site, heal
+from tests.e2e.faults.monitoring import WITHIN_S, monitoring
 from tests.e2e.faults.operating import user_config
 from tests.e2e.faults.provoking import SEMANTIC, fail, lose_a_trace, outlive, provoke, refuse
 
@@ -26,7 +26,9 @@ async def test_everything_declared_is_seen_and_an_alert_is_told(
             await provoke(site, client)
             await fail(site, client, watching)
             told = await watching.until_told("MainstayAvailabilityBurn")
-            await watching.until({f"ray_{name}{SUFFIXES[metric.kind]}" for name, metric in METRICS.items()})
+            await watching.until(
+                {f"ray_{name}{SUFFIXES[metric.kind]}" for name, metric in METRICS.items()}, PRUNED_EVERY_S + WITHIN_S
+            )
             await heal(site, client)
             await provoke(site, client)  # what had no series before has grown now: there is a rate
             await watching.until_drawn(panels())
