@@ -33,8 +33,11 @@ def distribution(measure: Measure, values: Sequence[float], before: Sequence[flo
     return _plot(shapes, [(_SIDE + at * slot, text) for at, text in labels], f"Distribution of {measure.name}")
 
 
-def changes(differences: Sequence[float], sign: int) -> Element:
-    """Draw how far cases have moved. `sign` is the direction that is better: what moved there is green, the other way red."""
+def changes(measure: Measure, differences: Sequence[float], sign: int) -> Element:
+    """Draw how far cases have moved in a measure.
+
+    `sign` is the direction that is better: what moved there is green, the other way red.
+    """
     reach = max((abs(one) for one in differences), default=0.0) or 1.0
     # An odd number of bins, so that those that stayed have one of their own in the middle.
     half = 5
@@ -50,7 +53,8 @@ def changes(differences: Sequence[float], sign: int) -> Element:
             _SIDE + index * slot + slot * 0.08, slot * 0.84, int(count), max(1, int(found.max())), kind, True
         )
     places = ((half - 5, f"−{_number(reach)}"), (half, "0"), (half + 5, f"+{_number(reach)}"))
-    return _plot(shapes, [(_SIDE + (at + 0.5) * slot, text) for at, text in places], "Differences, case by case")
+    labels = [(_SIDE + (at + 0.5) * slot, text) for at, text in places]
+    return _plot(shapes, labels, f"Differences in {measure.name}, case by case")
 
 
 def interval(low: float, mean: float, high: float, *, lowest: float, highest: float, zero: bool = False) -> Element:

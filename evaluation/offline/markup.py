@@ -4,6 +4,8 @@ import re
 from xml.etree.ElementTree import Element, tostring
 
 Node = Element | str | None
+
+_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -29,7 +31,7 @@ def document(title: str, style: str, *body: Node) -> str:
     head = node(
         "head",
         node("meta", charset="utf-8"),
-        node("meta", http_equiv="Content-Security-Policy", content="default-src 'none'; style-src 'unsafe-inline'"),
+        node("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         node("meta", name="viewport", content="width=device-width, initial-scale=1"),
         node("meta", name="color-scheme", content="light dark"),
         node("title", title),

@@ -124,7 +124,7 @@ def _moves(found: Comparison) -> list[Node]:
     for one in found.differences:
         first, second = common(found.baseline, found.results, one.measure.name)
         moved = [after - before for before, after in zip(first, second, strict=True)]
-        cards.append(_card(one.measure.name, charts.changes(moved, direction(one.measure))))
+        cards.append(_card(one.measure.name, charts.changes(one.measure, moved, direction(one.measure))))
     return [node("h2", "How far cases have moved"), node("div", *cards, class_="cards")]
 
 

@@ -20,7 +20,8 @@ UNBROKEN = "x" * 300
 
 MARKUP = """<script>window.ran = 1</script><img src="http://127.0.0.1:9/a.png" onerror="window.ran = 1">
 <iframe src="http://127.0.0.1:9/b"></iframe><link rel="stylesheet" href="http://127.0.0.1:9/c.css">
-<a id="link" href="javascript:window.ran = 1">link</a>"""
+<a id="link" href="javascript:window.ran = 1">link</a><form action="http://127.0.0.1:9/d"></form>
+<base href="http://127.0.0.1:9/e/">"""
 
 PLOTS = """
 const box = (one) => { const {left, top, right, bottom} = one.getBoundingClientRect(); return {left, top, right, bottom}; };
@@ -139,14 +140,18 @@ def test_a_hostile_text_runs_loads_and_changes_nothing(browser: Browser, tmp_pat
 
 
 def test_markup_that_got_into_the_page_would_run_and_load_nothing(browser: Browser, tmp_path: Path) -> None:
-    """The page's policy holds if a text ever becomes markup: script, image, frame, style sheet and link are of no effect."""
+    """The page's policy holds if a text ever becomes markup: script, image, frame, style sheet, link, form and base are of no
+    effect.
+    """
     before, _, after = page_saying("PLACE").rpartition("PLACE")
     path = written(tmp_path, before + MARKUP + after)
     browser.open(path)
     browser.run("document.getElementById('link').click()")
+    browser.run("document.querySelector('form').submit()")
     assert browser.run("return window.ran ?? 'not run'") == "not run"
     assert asked_for(browser.events()) == [path.as_uri()]
-    assert len([one for one in browser.complaints() if "Content Security Policy" in one]) >= 5
+    assert browser.run("return document.baseURI") == path.as_uri()
+    assert len([one for one in browser.complaints() if "Content Security Policy" in one]) >= 7
 
 
 def test_every_plot_is_drawn(browser: Browser, tmp_path: Path) -> None:
@@ -174,7 +179,7 @@ def test_every_plot_has_a_name(browser: Browser, tmp_path: Path) -> None:
     measures = ("answered", "passed", "helpfulness", "safety", "latency")
     assert names == {
         **{f"Distribution of {name}": 1 for name in measures},
-        "Differences, case by case": 5,
+        **{f"Differences in {name}, case by case": 1 for name in measures},
         "N, from N to N": 10,
     }
 
