@@ -1,15 +1,14 @@
 """A real browser that opens the pages Mainstay makes: Debian's Chromium, which `bin/browser` installs, or another on PATH."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+from tests.programs import installed
 
 OPTIONS = (
     "--headless",
@@ -24,17 +23,8 @@ OPTIONS = (
 
 
 def program(name: str) -> str:
-    """Return the path of `chromium` or `chromedriver`.
-
-    Without it the test is skipped, and fails where BROWSER=required: the build machine has it.
-    """
-    found = shutil.which(name)
-    if found is not None:
-        return found
-    missing = f"there is no {name} here: run bin/browser, or put it on PATH"
-    if os.environ.get("BROWSER") == "required":
-        pytest.fail(missing)
-    pytest.skip(missing)
+    """Return the path of `chromium` or `chromedriver`, or skip the test."""
+    return installed(name, installer="bin/browser", required_by="BROWSER")
 
 
 class Browser:
