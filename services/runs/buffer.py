@@ -189,9 +189,8 @@ class EventBuffer:
             return
         between_s = window_s if self._alone else ALONG_FROM * window_s
         wait_s = self._last_batch_at + between_s - AHEAD_S - self._clock()
-        if (
-            self._chars and wait_s < between_s / 2
-        ):  # what has just been read leaves soon, and this is for the batch after that
+        if self._chars and wait_s < between_s / 2:
+            # What has just been read leaves soon, and this is for the batch after that.
             wait_s = max(wait_s, -AHEAD_S) + between_s
         if wait_s > 0:
             await self._pass(asyncio.Event(), wait_s)

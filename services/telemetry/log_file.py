@@ -82,7 +82,6 @@ class LineFile(logging.Handler):
         text = ("\n".join(lines) + "\n").encode()
         if self._max_bytes and os.fstat(self._file.stream.fileno()).st_size + len(text) > self._max_bytes:
             self._file.doRollover()
-        while (
-            text
-        ):  # past the stream's buffer, which would keep what a full disk has refused, and which may take a part only
+        # Past the stream's buffer, which would keep what a full disk has refused, and which may take a part only.
+        while text:
             text = text[os.write(self._file.stream.fileno(), text) :]

@@ -239,6 +239,7 @@ async def test_a_run_whose_text_went_along_reads_for_the_next_that_does() -> Non
 
 @pytest.mark.parametrize("alone", [False, True])
 async def test_what_leaves_at_once_says_nothing_of_how_text_will(alone: bool) -> None:
+    """Text that left alone is read for the window's end, and text that went along for the next frame, whatever an event did."""
     time = ManualTime()
     buffer = EventBuffer(attempt=1, window_s=lambda: 0.1, max_chars=1_000, clock=time, call_later=time.call_later)
     async with aclosing(buffer.batches()) as batches:
