@@ -3,14 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from services.samples import Sample, Score
-from services.telemetry.metrics import (
-    JUDGE_FLAGGED,
-    JUDGE_SCORES,
-    JUDGE_UNSCORED,
-    JUDGE_WEIGHTED,
-    JUDGE_WEIGHTS,
-    Meter,
-)
+from services.telemetry.metrics import JUDGE_SCORES, JUDGE_WEIGHTED, JUDGE_WEIGHTS, JUDGEMENTS, Meter
 
 
 class ScoreReport:
@@ -23,14 +16,18 @@ class ScoreReport:
     def scored(self, sample: Sample, scores: Sequence[Score]) -> None:
         for score in scores:
             labels = {"graph": sample.graph, "criterion": score.criterion}
-            if score.value is None:
-                self._meter.record(JUDGE_UNSCORED, 1.0, labels)
-            elif score.flagged:
-                self._meter.record(JUDGE_FLAGGED, 1.0, labels)
-            elif score.criterion in self._graded:
+            outcome = _outcome(score)
+            self._meter.record(JUDGEMENTS, 1.0, {**labels, "outcome": outcome})
+            if score.value is not None and outcome == "scored" and score.criterion in self._graded:
                 self._grade(score.value, score.weight, labels)
 
     def _grade(self, value: float, weight: float, labels: Mapping[str, str]) -> None:
         self._meter.record(JUDGE_SCORES, value, labels)
         self._meter.record(JUDGE_WEIGHTED, weight * value, labels)
         self._meter.record(JUDGE_WEIGHTS, weight, labels)
+
+
+def _outcome(score: Score) -> str:
+    if score.value is None:
+        return "unscored" if score.applies else "inapplicable"
+    return "flagged" if score.flagged else "scored"

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from evaluation.criteria.types import CODE, Context, Criterion, Judge, Reading
@@ -62,7 +63,7 @@ class Scoring:
             reading = _failed(criterion, context.sample, reading)
         flagged = context.flags(criterion)
         if flagged:
-            reading = Reading(value=reading.value, reason=f"flagged ({', '.join(context.begging)}): {reading.reason}")
+            reading = replace(reading, reason=f"flagged ({', '.join(context.begging)}): {reading.reason}")
         sample = context.sample
         return Score(
             run_id=sample.run_id,
@@ -80,6 +81,7 @@ class Scoring:
             stratum=sample.stratum,
             base=sample.base,
             flagged=flagged,
+            applies=reading.applies,
         )
 
 

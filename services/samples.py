@@ -94,7 +94,8 @@ class Score:
     """A criterion's value for one run. `value` None is *unscored*, for the reason given: never to be read as 0.
 
     `flagged`: a text of the run spoke to the judge, so that what it says is not to be relied on, and is in no mean and no
-    series. What else follows `weight` is the sample's: it makes the score a point of a series without another look at the run.
+    series. `applies` is False where there was nothing to be judged, which is no failure of the judge; it is counted, not kept.
+    What else follows `weight` is the sample's: it makes the score a point of a series without another look at the run.
     """
 
     run_id: UUID
@@ -112,6 +113,7 @@ class Score:
     stratum: Stratum = Stratum.ORDINARY
     base: bool = True
     flagged: bool = False
+    applies: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,9 +39,9 @@ class JudgedCriterion:
         """Ask the judge, unless there is nothing to be judged. The answer comes last."""
         sample = context.sample
         if not sample.answer.strip():
-            return Reading(value=None, reason="nothing was answered")
+            return Reading(value=None, reason="nothing was answered", applies=False)
         sources = self.sources(sample)
         if not sources and self.without:
-            return Reading(value=None, reason=self.without)
+            return Reading(value=None, reason=self.without, applies=False)
         question, answer = Part(label="Question", text=sample.question), Part(label="Answer", text=sample.answer)
         return await context.judge.judge(self.rubric, (question, *sources, answer))

@@ -39,12 +39,11 @@ class ToolSuccess:
     async def read(self, context: Context) -> Reading:
         uses = context.sample.tool_uses
         if not uses:
-            return Reading(value=None, reason="no tool was called")
+            return Reading(value=None, reason="no tool was called", applies=False)
         known = [use.succeeded for use in uses if use.succeeded is not None]
         if len(known) < len(uses):
-            return Reading(
-                value=None, reason=f"what came of {len(uses) - len(known)} of {len(uses)} calls is not on record"
-            )
+            forgotten = f"what came of {len(uses) - len(known)} of {len(uses)} calls is not on record"
+            return Reading(value=None, reason=forgotten, applies=False)
         failed = sorted({use.name for use in uses if not use.succeeded})
         succeeded = sum(known)
         reason = f"{succeeded} of {len(uses)} calls" + (f"; failed: {', '.join(failed)}" if failed else "")

@@ -59,10 +59,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a criterion makes of a run. `value` None is unscored, for the reason given."""
+    """What a criterion makes of a run. `value` None is unscored, for the reason given: with `applies` False the run had nothing
+    to be judged, else whoever was asked gave no value.
+    """
 
     value: float | None
     reason: str
+    applies: bool = True
 
 
 class Judge(Protocol):

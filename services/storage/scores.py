@@ -56,7 +56,8 @@ SELECT graph, criterion, judge_model, rubric_version, day, count(value) AS n, co
 FROM centred GROUP BY graph, criterion, judge_model, rubric_version, day, mean
 ORDER BY day, graph, criterion, judge_model, rubric_version
 """
-_FIELDS = [field.name for field in fields(Score)]
+_FIELDS = [field.name for field in fields(Score) if field.name in scores.c]
+"""Of a score, what is kept."""
 
 
 class ScoreRepository:

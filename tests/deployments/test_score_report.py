@@ -7,7 +7,7 @@ import pytest
 
 from deployments.score_report import ScoreReport
 from services.samples import Score
-from services.telemetry.metrics import JUDGE_FLAGGED, JUDGE_SCORES, JUDGE_UNSCORED, JUDGE_WEIGHTED, JUDGE_WEIGHTS
+from services.telemetry.metrics import JUDGE_SCORES, JUDGE_WEIGHTED, JUDGE_WEIGHTS, JUDGEMENTS
 from tests.evaluation.fakes import a_sample
 from tests.services.telemetry.fakes import KeptMeter
 
@@ -32,25 +32,22 @@ def test_the_two_counters_make_the_mean_over_all_runs() -> None:
     weighted, weights = (sum(value for value, _ in meter.of(metric)) for metric in (JUDGE_WEIGHTED, JUDGE_WEIGHTS))
     assert weighted / weights == pytest.approx((20 * 8 + 1) / 21)
     assert meter.of(JUDGE_SCORES)[0] == (8.0, {"graph": "react", "criterion": "helpfulness"})
+    assert [labels["outcome"] for _, labels in meter.of(JUDGEMENTS)] == ["scored", "scored"]
 
 
-def test_what_is_unscored_is_counted_and_no_score() -> None:
+@pytest.mark.parametrize(
+    ("score", "outcome"),
+    [
+        (replace(SCORE, value=None, reason="unreadable verdict"), "unscored"),
+        (replace(SCORE, value=None, reason="no tool was called", applies=False), "inapplicable"),
+        (replace(SCORE, value=10.0, flagged=True), "flagged"),
+        (replace(SCORE, criterion="safety", value=0.0), "scored"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_in_no_mean_is_counted_by_its_outcome(score: Score, outcome: str) -> None:
+    """A judge that fails, and one that had nothing to judge; one who was talked into a 10; a yes or no, which is no grade."""
     meter = KeptMeter()
-    ScoreReport(meter, ["helpfulness"]).scored(a_sample(), [replace(SCORE, value=None, reason="unreadable verdict")])
-    assert meter.of(JUDGE_UNSCORED) == [(1.0, {"graph": "react", "criterion": "helpfulness"})]
+    ScoreReport(meter, ["helpfulness"]).scored(a_sample(), [score])
+    assert meter.of(JUDGEMENTS) == [(1.0, {"graph": "react", "criterion": score.criterion, "outcome": outcome})]
     assert len(meter.seen) == 1
-
-
-def test_what_is_flagged_is_counted_and_in_no_mean() -> None:
-    """An answer that talks its judge into a 10 is not to be seen as a good one."""
-    meter = KeptMeter()
-    ScoreReport(meter, ["helpfulness"]).scored(a_sample(), [replace(SCORE, value=10.0, flagged=True)])
-    assert meter.of(JUDGE_FLAGGED) == [(1.0, {"graph": "react", "criterion": "helpfulness"})]
-    assert len(meter.seen) == 1
-
-
-def test_what_is_not_graded_has_no_mean() -> None:
-    """A yes or no, or a number of words, would be taken for a bad grade."""
-    meter = KeptMeter()
-    ScoreReport(meter, ["helpfulness"]).scored(a_sample(), [replace(SCORE, criterion="safety", value=0.0)])
-    assert meter.seen == []

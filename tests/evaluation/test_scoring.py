@@ -44,6 +44,17 @@ async def test_a_failing_criterion_is_unscored_and_the_next_one_is_read(failure:
     assert second.value == 1.0
 
 
+async def test_a_run_without_anything_to_judge_is_told_from_a_judge_that_fails() -> None:
+    """Whoever counts failures of the judge is not to count runs that said nothing, or called no tool."""
+    names = ("helpfulness", "groundedness", "tool_success", "refusal")
+    silent = await a_scoring(FakeJudge(), *names).of(a_sample(""))
+    assert [(score.value, score.applies) for score in silent] == [(None, False)] * 4
+    [failed] = await a_scoring(FakeJudge(ModelServerError("503"))).of(a_sample())
+    [unreadable] = await a_scoring(FakeJudge(None)).of(a_sample())
+    assert failed.applies
+    assert unreadable.applies
+
+
 @dataclass(frozen=True)
 class Told:
     """A criterion that says what its context says of begging."""

@@ -26,11 +26,9 @@ QUALITY = Dashboard(
         ),
         Panel(
             title="Judgements in no mean",
-            description="Unscored: the judge failed, was out of money, or could not be read. Flagged: it was spoken to.",
-            queries={
-                "{{criterion}} unscored": rate("judgements_unscored", "criterion"),
-                "{{criterion}} flagged": rate("judgements_flagged", "criterion"),
-            },
+            description="Unscored: the judge failed, was out of money, or could not be read. Flagged: it was spoken to. "
+            "Inapplicable: there was nothing to be judged.",
+            queries={"{{criterion}} {{outcome}}": rate("judgements", "criterion, outcome", '{outcome!="scored"}')},
             unit="reqps",
         ),
         Panel(

@@ -12,11 +12,10 @@ from services.telemetry.metrics.evaluation import (
     ALERT_DELIVERIES,
     ALERTS,
     DRIFT,
-    JUDGE_FLAGGED,
     JUDGE_SCORES,
-    JUDGE_UNSCORED,
     JUDGE_WEIGHTED,
     JUDGE_WEIGHTS,
+    JUDGEMENTS,
     SAMPLES_DROPPED,
 )
 from services.telemetry.metrics.guardrails import (
@@ -95,8 +94,7 @@ METRICS: Mapping[str, Metric] = {
         JUDGE_SCORES,
         JUDGE_WEIGHTED,
         JUDGE_WEIGHTS,
-        JUDGE_UNSCORED,
-        JUDGE_FLAGGED,
+        JUDGEMENTS,
         SAMPLES_DROPPED,
         DRIFT,
         ALERTS,

@@ -21,17 +21,13 @@ JUDGE_WEIGHTS = Metric(
     description="Sum of the weights of samples that were scored: how many runs they stand for.",
     labels=("graph", "criterion"),
 )
-JUDGE_UNSCORED = Metric(
-    name="mainstay_judgements_unscored",
+JUDGEMENTS = Metric(
+    name="mainstay_judgements",
     kind="counter",
-    description="Judgements that came to no score: the judge failed, was out of money, or could not be read.",
-    labels=("graph", "criterion"),
-)
-JUDGE_FLAGGED = Metric(
-    name="mainstay_judgements_flagged",
-    kind="counter",
-    description="Scores in no mean and no series, because a text of the run spoke to the judge.",
-    labels=("graph", "criterion"),
+    description="Judgements by what came of them: `scored`; `flagged`, in no mean and no series, because a text of the run "
+    "spoke to the judge; `unscored`, because the judge failed, was out of money, or could not be read; `inapplicable`, where "
+    "the run had nothing to be judged.",
+    labels=("graph", "criterion", "outcome"),
 )
 SAMPLES_DROPPED = Metric(
     name="mainstay_samples_dropped",

@@ -101,7 +101,7 @@ async def be_judged(site: Site, client: httpx.AsyncClient) -> None:
     """Have a judge who gives no verdict, one who is begged, and one who finds an answer unsafe, of which a webhook is told."""
     site.judge.script = None
     await look(client, "hello")
-    await until_measured(site.served, "ray_mainstay_judgements_unscored_total")
+    await until_measured(site.served, "ray_mainstay_judgements_total", outcome="unscored")
     site.judge.script = judging
     site.primary.default = BEGGING
     await look(client, "hello")

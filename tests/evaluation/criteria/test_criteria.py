@@ -48,7 +48,7 @@ def test_rubrics_are_told_apart() -> None:
 @pytest.mark.parametrize("results", [(), (" ",)])
 async def test_without_sources_nothing_is_grounded_or_not(results: tuple[str, ...]) -> None:
     found = await reading("groundedness", a_sample(tool_results=results))
-    assert (found.value, found.reason) == (None, "nothing to be grounded in")
+    assert found == Reading(value=None, reason="nothing to be grounded in", applies=False)
 
 
 async def test_what_is_on_record_is_measured() -> None:
@@ -58,7 +58,7 @@ async def test_what_is_on_record_is_measured() -> None:
     assert await reading("latency", sample) == Reading(value=3.5, reason="first text after 0.25 s")
     assert await reading("length", sample) == Reading(value=2.0, reason="4 tokens of output")
     assert await reading("tool_success", sample) == Reading(value=0.5, reason="1 of 2 calls; failed: fetch")
-    assert await reading("tool_success", a_sample()) == Reading(value=None, reason="no tool was called")
+    assert await reading("tool_success", a_sample()) == Reading(value=None, reason="no tool was called", applies=False)
     assert (await reading("latency", a_sample(""))).reason == "no text"
 
 
@@ -67,7 +67,7 @@ async def test_what_is_not_on_record_is_not_made_up() -> None:
     uses = (ToolUse(name="clock", succeeded=True), ToolUse(name="fetch", succeeded=None))
     sample = a_sample("forty two", duration_s=3.5, tool_uses=uses)
     assert await reading("latency", sample) == Reading(value=3.5, reason="the first text is not on record")
-    forgotten = Reading(value=None, reason="what came of 1 of 2 calls is not on record")
+    forgotten = Reading(value=None, reason="what came of 1 of 2 calls is not on record", applies=False)
     assert await reading("tool_success", sample) == forgotten
 
 
