@@ -3,6 +3,7 @@
 What a deployment adds is left out: HTTP, limits, budgets, and the database of runs, which are in memory here.
 """
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import aclosing
 from uuid import UUID
@@ -126,8 +127,15 @@ def open_in_process(
     )
     intake = Intake(runs=store.runs, guard=guard, graphs=graphs, max_run_s=settings.runs.max_run_s, new_id=uuid7)
     first = (chosen.providers or tuple(routes))[0]
-    name = f"{graph} in process, {routes[first].provider.model}, prompts {prompts.version(graph)}"
-    return InProcessTarget(name, graph, engine=engine, ended=ended, intake=intake, store=store, lease=lease)
+    what = f"{routes[first].provider.model}, prompts {prompts.version(graph)}, settings {_version(settings)}"
+    return InProcessTarget(
+        f"{graph} in process, {what}", graph, engine=engine, ended=ended, intake=intake, store=store, lease=lease
+    )
+
+
+def _version(settings: Settings) -> str:
+    """Return a digest of all settings: answers depend on tools, guards and providers as well, and marks on the judge."""
+    return hashlib.blake2b(settings.model_dump_json().encode(), digest_size=6).hexdigest()
 
 
 def graph_named(name: str, settings: Settings) -> str:

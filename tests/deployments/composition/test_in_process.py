@@ -79,10 +79,25 @@ async def test_a_turn_that_fails_has_its_code_and_one_that_is_refused_raises() -
     await target.aclose()
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"graphs": {"react": {"tools": []}}},
+        {"guardrail": {"rules": []}},
+        {"evaluator": {"judge": {"max_chars": 1_000}}},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+async def test_other_settings_are_another_target(changed: Mapping[str, Any]) -> None:
+    """An evaluation that is resumed would else be half of one configuration and half of the other."""
+    assert opened(**changed).name != opened().name
+
+
 async def test_another_prompt_is_another_target() -> None:
     """So that results of two prompts are never taken for each other."""
     worse = opened(graphs={"react": {"prompts": {"system": "Be nice."}}})
     assert worse.name != opened().name
     assert worse.name.startswith("react in process, fake-1, prompts ")
+    assert opened().name == opened().name
     with pytest.raises(ConfigurationError, match="There is no graph 'reakt'"):
         opened(graph="reakt")
