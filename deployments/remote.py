@@ -20,9 +20,10 @@ from ray.serve.handle import DeploymentHandle
 from services.errors import AgentLost, Failure, GuardrailUnavailable, MainstayError, Overloaded, error_from_failure
 from services.guard import Verdict
 from services.guard_batches import Asked
+from services.resilience.priority import Priority
 from services.runs.multiplex import Frame
 from services.samples import Drop, Sample
-from services.telemetry.metrics import SAMPLES_DROPPED, Meter
+from services.telemetry.metrics import REQUESTS_SHED, SAMPLES_DROPPED, Meter
 from services.types import RunTicket
 
 logger = logging.getLogger(__name__)
@@ -35,10 +36,11 @@ BUSY_RETRY_S = 1.0
 
 
 class RemoteAgent:
-    """Implements `services.runs.multiplex.Carrier` over the agent deployment."""
+    """Implements `services.runs.multiplex.Carrier` over the agent deployment. Counts the turns that no replica has room for."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, meter: Meter) -> None:
         self._execute = _method(handle, "execute", stream=True)
+        self._meter = meter
 
     async def execute(self, ticket: RunTicket) -> AsyncGenerator[Frame, None]:
         with _translated(AgentLost("The agent stopped in the middle of the run.")):
@@ -50,6 +52,9 @@ class RemoteAgent:
                         raise error_from_failure(item)
                     yield item
                 over = True
+            except BackPressureError:
+                self._meter.record(REQUESTS_SHED, 1.0, {"priority": Priority.NEW_TURN.name.lower()})
+                raise
             finally:
                 if not over:  # of one that is, the agent would have to take note of the cancelling all the same
                     response.cancel()

@@ -67,7 +67,7 @@ async def open_ingress(settings: Settings, agent: Handle, guardrail: Handle) -> 
         meter=meter,
     )
     runs = RunService(
-        agent=Demultiplexer(RemoteAgent(agent), reader=uuid7()),
+        agent=Demultiplexer(RemoteAgent(agent, meter), reader=uuid7()),
         runs=run_store,
         log=LogFollower(log, FollowPolicy(), clock=time.monotonic),
         guard=MeasuredGuard(BatchingGuard(RemoteGuardrail(guardrail), timeout_s=settings.guardrail.timeout_s), meter),

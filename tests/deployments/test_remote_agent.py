@@ -13,7 +13,9 @@ from deployments.remote import Handle, RemoteAgent
 from services.errors import AgentLost, MainstayError, NotFound, Overloaded
 from services.events import EventBatch, RunCompleted, TextDelta
 from services.runs.multiplex import Frame
+from services.telemetry.metrics import REQUESTS_SHED, UNMEASURED, Meter
 from services.types import RunTicket, Usage
+from tests.services.telemetry.fakes import KeptMeter
 
 RUN = uuid4()
 HELLO = EventBatch(attempt=1, first_seq=0, events=(TextDelta(text="Hello."),))
@@ -51,9 +53,9 @@ class Response:
         self.cancelled = True
 
 
-async def read(response: Response, *, frames: int = 99) -> list[Frame]:
+async def read(response: Response, *, frames: int = 99, meter: Meter = UNMEASURED) -> list[Frame]:
     """Read so many frames, and leave."""
-    agent, found = RemoteAgent(cast(Handle, response)), list[Frame]()
+    agent, found = RemoteAgent(cast(Handle, response), meter), list[Frame]()
     async with aclosing(agent.execute(RunTicket(run_id=RUN, remaining_s=9.0))) as stream:
         async for frame in stream:
             found.append(frame)
@@ -83,3 +85,19 @@ async def test_what_goes_wrong_is_ours(item: object, raised: type[MainstayError]
     with pytest.raises(raised):
         await read(response)
     assert response.cancelled
+
+
+@pytest.mark.parametrize(
+    ("item", "counted"),
+    [
+        (BackPressureError(num_queued_requests=9, max_queued_requests=9), [(1.0, {"priority": "new_turn"})]),
+        (Overloaded("The agent has counted it.", retry_after_s=1.0).to_failure(), []),
+        (RayActorError(), []),
+    ],
+)
+async def test_a_turn_that_no_agent_has_room_for_is_counted_once(item: object, counted: list[object]) -> None:
+    """Nobody else sees what Serve's own queue refuses, and availability is of that too."""
+    meter = KeptMeter()
+    with pytest.raises(MainstayError):
+        await read(Response([item]), meter=meter)
+    assert meter.of(REQUESTS_SHED) == counted

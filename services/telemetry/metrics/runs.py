@@ -52,7 +52,7 @@ PRUNED = Metric(
 REQUESTS_SHED = Metric(
     name="mainstay_requests_shed",
     kind="counter",
-    description="Work that was refused because this replica was overloaded, by priority.",
+    description="Work that was refused because this replica was overloaded, or (turns) because all agents were, by priority.",
     labels=("priority",),
 )
 
