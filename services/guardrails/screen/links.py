@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
+from services.guardrails.screen.hold_back import MAX_HELD_CHARS
 from services.guardrails.screen.rules import Mark, Rule, Spares
 from services.guardrails.screen.shapes import Some, Word
 
@@ -38,8 +39,11 @@ def _to_elsewhere(found: str, before: str, behind: str) -> int:
     return len(found) if hosts_of(found) else 0
 
 
-_BEGINNINGS = ((Some(r"hHfF/\\", 1, 1), Some(r"tT/\\", 1, 1)), (Word("&"),))
+_BEGINNINGS = ((Some(r"hHfF/\\", 1, 1), Some(r"tT/\\&", 1, 1)), (Word("&"),))
 """Of an address with a host: a scheme or slashes, or what Markdown reads as one of these."""
+
+_BEFORE = Some(r"\s<>", 0, MAX_HELD_CHARS)
+"""Between a bracket and its address: white space, in a quotation a line's sign too. More of it than is held makes an item."""
 
 _PLAIN_ALT = Some(r"^\[\]\\`\n", 0, 200)
 
@@ -51,7 +55,7 @@ _IMAGES: tuple[Rule, ...] = (
         Rule(
             name="link.image",
             label="image",
-            shape=(*opening, Some(r"\s<", 0, 200), *beginning, Some(r"^)\n", 1, 1_000)),
+            shape=(*opening, _BEFORE, *beginning, Some(r"^)\n", 1, MAX_HELD_CHARS)),
             check=_to_elsewhere,
             until=_BRACKET_OR_LINE_END,
             behind=behind,
@@ -68,7 +72,7 @@ _IMAGES: tuple[Rule, ...] = (
         Rule(
             name="link.reference",
             label="address",
-            shape=(Word("]:"), Some(r"\s<", 0, 200), *beginning, Some(r"^\s>", 1, 1_000)),
+            shape=(Word("]:"), _BEFORE, *beginning, Some(r"^\s>", 1, MAX_HELD_CHARS)),
             check=_to_elsewhere,
             rest=_TO_THE_SPACE,
             lead="]: ",

@@ -141,6 +141,11 @@ LINK_ITEMS: Mapping[str, Sequence[tuple[Maker, str]]] = {
         (lambda random: "![a `]` \\] [b](c)](//evil.example/p)", f"![a `]` \\] [b](c)] {IMAGE}"),
         (lambda random: "![a]( \\/\\/evil.example/p)", IMAGE),
         (lambda random: "![a](&#x68;ttps\\://evil.example/p)", IMAGE),
+        (lambda random: "![a](h&#116;tps://evil.example/p)", IMAGE),
+        (lambda random: "![a](/&sol;evil.example/p)", IMAGE),
+        (lambda random: f"![a]({' ' * 201}//evil.example/p)", IMAGE),
+        (lambda random: f"![a](https:{'/' * 1_001}evil.example/p)", IMAGE),
+        (lambda random: "> ![a](\n> https://evil.example/p)", f"> {IMAGE}"),
         (lambda random: '![a](<https://user@evil.example:8443/p> "title")', IMAGE),
         (lambda random: "[![a](//evil.example/p)](/x)", f"[{IMAGE}](/x)"),
         (lambda random: '<img width="1" src="https://evil.example/p?q=1">', IMAGE),
@@ -149,6 +154,9 @@ LINK_ITEMS: Mapping[str, Sequence[tuple[Maker, str]]] = {
     "link.reference": [
         (lambda random: "![a][r]\n\n[r]: https://evil.example/p?q=1", f"![a][r]\n\n[r]: {ADDRESS}"),
         (lambda random: "[r]:\n  <//evil.example/p>\n\n![r]", f"[r]: {ADDRESS}>\n\n![r]"),
+        (lambda random: "[r]: H&#x54;TPS&colon;//evil.example/p", f"[r]: {ADDRESS}"),
+        (lambda random: f"[r]:{' ' * 201}//evil.example/p", f"[r]: {ADDRESS}"),
+        (lambda random: "> [r]:\n> //evil.example/p", f"> [r]: {ADDRESS}"),
     ],
     "link.url": [
         (lambda random: f"https://evil.example/?q={random.random()}", LINK),

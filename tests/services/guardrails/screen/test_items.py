@@ -9,7 +9,7 @@ from services.guardrails.screen.output import OutputScreen
 from services.guardrails.screen.policy import OutputPolicy
 from services.guardrails.screen.rules import Rule
 from tests.services.guardrails.screen.answers import answer, pieces
-from tests.services.guardrails.screen.items import LINK, LINK_ITEMS, PERSONAL_ITEMS, SECRET_ITEMS, Maker
+from tests.services.guardrails.screen.items import IMAGE, LINK, LINK_ITEMS, PERSONAL_ITEMS, SECRET_ITEMS, Maker
 from tests.services.guardrails.screen.streams import STRICT, released, screen_of
 
 ITEMS = {**SECRET_ITEMS, **PERSONAL_ITEMS}
@@ -47,6 +47,13 @@ def test_no_address_gets_out(maker: Maker, shown: str) -> None:
     for _ in range(CHUNKINGS):
         item = maker(random)
         assert released(screen, pieces(f"See {item} !", random, most=random.choice((1, 3, 12, 80)))) == f"See {shown} !"
+
+
+@pytest.mark.parametrize("between", [" " * 5_000, "https:" + "/" * 5_000])
+def test_an_address_behind_more_than_is_held_does_not_get_out(between: str) -> None:
+    """What could still become an image when no more is held is taken for one."""
+    text = f"See ![a]({between}//evil.example/p) !"
+    assert released(screen_of(DEFAULT_SCREEN), [text[:99], text[99:]]) == f"See {IMAGE} !"
 
 
 def test_links_are_left_alone_by_default() -> None:
