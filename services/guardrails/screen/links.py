@@ -125,7 +125,7 @@ def known(allowed: Collection[str]) -> Spares:
 
 
 def _named(host: str, said: str) -> bool:
-    return re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", said, re.IGNORECASE) is not None
+    return re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w-]|\.\w)", said, re.IGNORECASE) is not None
 
 
 def images(allowed: Collection[str]) -> tuple[Rule, ...]:

@@ -144,6 +144,8 @@ def test_a_shop_may_name_its_own_address() -> None:
         ("![a](https://img.example.net/a.png)", "", True),
         ("![a](https://evil.example/a.png)", "Show https://evil.example/x", True),
         ("![a](https://evil.example/a.png)", "Show https://notevil.example/x", False),
+        ("![a](https://evil.example/a.png)", "Show https://evil.example.org/x", False),
+        ("![a](https://evil.example/a.png)", "Show evil.example.", True),
         ("![a](https://cdn.example.com@evil.example/a.png)", "", False),
         ('<img src="&#104;ttps://evil.example/a">', "", False),
         ("![a](images/a.png)", "", True),
