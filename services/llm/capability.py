@@ -54,7 +54,8 @@ FRAME_TOKENS = 16
 
 def _bytes_of(message: BaseMessage) -> int:
     asked = message.tool_calls if isinstance(message, AIMessage) else []
-    return _bytes(str(message.content)) + sum(_bytes(call["name"]) + _bytes(str(call["args"])) for call in asked)
+    said = _bytes(str(message.content)) + _bytes(message.name or "")
+    return said + sum(_bytes(call["name"]) + _bytes(str(call["args"])) for call in asked)
 
 
 def _bytes(text: str) -> int:
@@ -63,4 +64,5 @@ def _bytes(text: str) -> int:
 
 def _chars(message: BaseMessage) -> int:
     asked = message.tool_calls if isinstance(message, AIMessage) else []
-    return len(str(message.content)) + sum(len(call["name"]) + len(str(call["args"])) for call in asked)
+    said = len(str(message.content)) + len(message.name or "")
+    return said + sum(len(call["name"]) + len(str(call["args"])) for call in asked)

@@ -61,7 +61,7 @@ class Intake:
         Call it before the run is stored, for an agent may take a stored run at any moment. Raises ContentBlocked and
         GuardrailUnavailable.
         """
-        texts = [message.content for message in run.messages]
+        texts = [text for message in run.messages for text in (message.content, message.name) if text is not None]
         texts += [text for decision in run.decisions or () for text in _texts(decision)]
         verdict = await self._guard.check(texts, Stage.INPUT)
         if not verdict.action.passes:

@@ -159,6 +159,15 @@ async def test_the_sdk_retries_what_can_be_cured_and_nothing_else(served: Served
         assert len(served.rig.all_runs) == 3
 
 
+async def test_a_name_is_looked_at_as_what_is_said(served: Served) -> None:
+    """It reaches the model too, so nothing gets past the guard in it."""
+    async with served.client() as client:
+        with pytest.raises(openai.BadRequestError, match="forbidden"):
+            await client.chat.completions.create(
+                model="react", messages=[{"role": "user", "name": "forbidden", "content": "hello"}]
+            )
+
+
 async def test_a_wrong_key_is_the_sdks_authentication_error(served: Served) -> None:
     """The SDK sees the 401 for what it is."""
     async with openai.AsyncOpenAI(api_key="wrong", base_url=served.url) as client:

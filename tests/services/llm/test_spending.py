@@ -144,9 +144,11 @@ async def test_while_budgets_cannot_be_asked_the_call_at_work_ends_and_no_other_
 
 @pytest.mark.parametrize("text", ["hello", "grüße", "日本語のテキスト", "😀" * 10, "a" * 5_000])
 def test_no_prompt_has_more_tokens_than_bytes_and_frames(text: str) -> None:
-    call = replace(CALL, messages=[SystemMessage("be brief"), HumanMessage(text)], tools=[{"type": "function"}])
+    """So no budget is passed by a prompt: what its messages say, and whose they say they are."""
+    messages = [SystemMessage("be brief"), HumanMessage(text, name="名前")]
+    call = replace(CALL, messages=messages, tools=[{"type": "function"}])
     tool = len(str({"type": "function"}))
-    assert most_input_tokens(call) == len(b"be brief") + len(text.encode()) + tool + 4 * FRAME_TOKENS
+    assert most_input_tokens(call) == len(b"be brief") + len(text.encode()) + 6 + tool + 4 * FRAME_TOKENS
     assert most_input_tokens(call) >= input_tokens(call)
 
 
