@@ -38,6 +38,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _PLAIN = frozenset({type(None), bool, int, float})
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s'\",;]{8,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_UNESCAPED = re.compile(r"[\x7f-\x9f\u2028\u2029]")
+"""Of these, what JSON leaves as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +178,7 @@ class JsonLines(_Lines):
                 line[name] = self._shown(value)
         if error := self._error(record):
             line["exception"] = encodable(error)
-        return orjson.dumps(line).decode()
+        return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(line).decode())
 
 
 class TextLines(_Lines):

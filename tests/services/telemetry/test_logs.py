@@ -137,6 +137,7 @@ def test_nobody_else_can_write_a_line(json: Written, text: Written) -> None:
         except ValueError:
             logger.exception("it said %s", FORGED, extra={"name_of_it": FORGED})
     assert json.only["name_of_it"] == FORGED
+    assert all(line.splitlines() == [line] for line in json.lines)
     [shown] = text.lines
     assert not [line for line in shown.splitlines()[1:] if not line.startswith("    ")]
     assert "\x1b" not in shown
