@@ -34,9 +34,18 @@ def hosts_of(item: str) -> list[str]:
     return [host.rpartition("@")[2].partition(":")[0].rstrip(".").lower() for host in named]
 
 
+_MOST_ADDRESS = 1_000
+"""Characters of an address that has yet to name its host: browsers skip any number of slashes before it."""
+
+
 def _to_elsewhere(found: str, before: str, behind: str) -> int:
     """An image that lies beside the page, or in its own URL, tells nobody anything."""
     return len(found) if hosts_of(found) else 0
+
+
+def _perhaps_to_elsewhere(found: str, before: str, behind: str) -> int:
+    """As `_to_elsewhere`; an address so long that its host may come behind what was looked at is one to elsewhere."""
+    return len(found) if hosts_of(found) or len(found) > _MOST_ADDRESS else 0
 
 
 _BEGINNINGS = ((Some(r"hHfF/\\", 1, 1), Some(r"tT/\\&", 1, 1)), (Word("&"),))
@@ -55,8 +64,8 @@ _IMAGES: tuple[Rule, ...] = (
         Rule(
             name="link.image",
             label="image",
-            shape=(*opening, _BEFORE, *beginning, Some(r"^)\n", 1, MAX_HELD_CHARS)),
-            check=_to_elsewhere,
+            shape=(*opening, _BEFORE, *beginning, Some(r"^)\n", 1, _MOST_ADDRESS)),
+            check=_perhaps_to_elsewhere,
             until=_BRACKET_OR_LINE_END,
             behind=behind,
             lead=lead,
@@ -72,8 +81,8 @@ _IMAGES: tuple[Rule, ...] = (
         Rule(
             name="link.reference",
             label="address",
-            shape=(Word("]:"), _BEFORE, *beginning, Some(r"^\s>", 1, MAX_HELD_CHARS)),
-            check=_to_elsewhere,
+            shape=(Word("]:"), _BEFORE, *beginning, Some(r"^\s>", 1, _MOST_ADDRESS)),
+            check=_perhaps_to_elsewhere,
             rest=_TO_THE_SPACE,
             lead="]: ",
         )

@@ -188,7 +188,7 @@ def test_a_shape_takes_no_longer_than_it_is_long(rule: Rule) -> None:
             assert least <= most <= MAX_HELD_CHARS
             assert not list(_repetitions(repeated))
     longest = sum(piece.most if isinstance(piece, Some) else max(map(len, piece.options)) for piece in rule.shape)
-    assert longest <= 3 * MAX_HELD_CHARS  # of which no more than MAX_HELD_CHARS are ever looked at
+    assert longest <= 2 * MAX_HELD_CHARS
 
 
 def _repetitions(parsed: Any) -> Any:
