@@ -1,9 +1,10 @@
 """Which providers can take a call at all: tools, JSON, and a context that it fits into."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage
 
 from services.llm.types import ModelCall
 
@@ -38,31 +39,30 @@ class Capabilities:
 
 def input_tokens(call: ModelCall) -> int:
     """Return about how many tokens a call sends: its messages, their tool calls and the schemas of its tools."""
-    chars = sum(map(_chars, call.messages)) + sum(len(str(tool)) for tool in call.tools)
-    return math.ceil(chars / CHARS_PER_TOKEN)
+    return math.ceil(sum(map(len, _texts(call))) / CHARS_PER_TOKEN)
 
 
 def most_input_tokens(call: ModelCall) -> int:
     """Return how many tokens a call can send at most: no token stands for less than a byte, and few frame a message."""
-    sent = sum(map(_bytes_of, call.messages)) + sum(_bytes(str(tool)) for tool in call.tools)
-    return sent + FRAME_TOKENS * (len(call.messages) + len(call.tools) + 1)
+    return sum(map(_bytes, _texts(call))) + FRAME_TOKENS * (len(call.messages) + len(call.tools) + 1)
 
 
 FRAME_TOKENS = 16
 """That a provider's chat format puts round a message or a tool, at most: 3 to 7 with OpenAI's and Qwen's."""
 
 
-def _bytes_of(message: BaseMessage) -> int:
-    asked = message.tool_calls if isinstance(message, AIMessage) else []
-    said = _bytes(str(message.content)) + _bytes(message.name or "")
-    return said + sum(_bytes(call["name"]) + _bytes(str(call["args"])) for call in asked)
+def _texts(call: ModelCall) -> Iterator[str]:
+    """Yield all that a call sends: of each message its name, what it says and the tool calls in it, and the tools."""
+    for message in call.messages:
+        yield message.name or ""
+        yield str(message.content)
+        if isinstance(message, AIMessage):
+            for asked in message.tool_calls:
+                yield asked["name"]
+                yield str(asked["args"])
+    for tool in call.tools:
+        yield str(tool)
 
 
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
-
-
-def _chars(message: BaseMessage) -> int:
-    asked = message.tool_calls if isinstance(message, AIMessage) else []
-    said = len(str(message.content)) + len(message.name or "")
-    return said + sum(len(call["name"]) + len(str(call["args"])) for call in asked)
